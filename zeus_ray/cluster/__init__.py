@@ -1,0 +1,1 @@
+"""One Ray actor per GPU, found or created where a trial runs."""

@@ -1,0 +1,1 @@
+"""What to run next: pure numpy, no clock, no I/O, no Ray."""

@@ -1,0 +1,1 @@
+"""Boards: one protocol, its implementations, and the lease that gives back what was found."""

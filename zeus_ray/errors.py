@@ -1,0 +1,53 @@
+"""Every error zeus-ray raises on purpose.
+
+ZeusError
+├── BadInput            an argument, a setting or a file says something that cannot be (also a ValueError)
+├── TargetNotReached    the default batch size did not reach the target, twice
+└── DeviceError         a board, or the way to it
+    ├── NoDevice        there is none here, or not the one that was named
+    ├── NotSupported    the board cannot do this (no energy counter, no power limit, a MIG slice)
+    ├── NoPermission    reading works, setting needs root, SYS_ADMIN or zeusd
+    ├── DeviceLost      it was there and no longer answers
+    └── LeaseRefused    another trial holds the board at another power limit
+
+Messages say what was given and what is allowed. Foreign errors (NVML's, httpx's) are mapped to
+these in the one file that talks to the foreign thing.
+"""
+
+from __future__ import annotations
+
+
+class ZeusError(Exception):
+    """Base of everything raised on purpose."""
+
+
+class BadInput(ZeusError, ValueError):
+    """An argument, a setting or a file says something that cannot be."""
+
+
+class TargetNotReached(ZeusError):
+    """The default batch size did not reach the target, so there is nothing to compare with."""
+
+
+class DeviceError(ZeusError):
+    """A GPU, or the way to it, failed."""
+
+
+class NoDevice(DeviceError):
+    """No GPU here, or not the one that was named."""
+
+
+class NotSupported(DeviceError):
+    """The board cannot do this: no energy counter, no power limit, a MIG slice."""
+
+
+class NoPermission(DeviceError):
+    """Setting a power limit needs root, SYS_ADMIN or zeusd; reading does not."""
+
+
+class DeviceLost(DeviceError):
+    """The board was there and no longer answers."""
+
+
+class LeaseRefused(DeviceError):
+    """Another trial holds the board at another power limit."""

@@ -1,0 +1,249 @@
+"""The frozen records that cross borders: driver to trial, trial to driver, search to anyone.
+
+Units are in the names: ``_w`` watts, ``_j`` joules, ``_s`` seconds, ``_g`` grams of CO2 equivalent.
+A number that is not known is NaN, never 0. This is the only file where result keys are spelt.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from zeus_ray.errors import BadInput
+
+NAN = math.nan
+RESERVED = "zeus"
+"""The one entry of a trial's config that is ours; report keys begin with ``zeus/``."""
+
+
+class StopReason(enum.StrEnum):
+    """Why a run ended before its function did."""
+
+    TARGET_REACHED = "target reached"
+    COST_CAP = "cost cap"
+    MAX_EPOCHS = "max epochs"
+    PROFILED = "profiled"
+    NOT_WORTH_IT = "not worth it"
+    OUT_OF_MEMORY = "out of memory"
+    ERROR = "error"
+
+
+class MeasuredBy(enum.StrEnum):
+    """Where joules come from."""
+
+    COUNTER = "counter"
+    POWER_INTEGRAL = "power integral"
+    SIMULATED = "simulated"
+    REPLAY = "replay"
+    NONE = "none"
+
+
+@dataclass(frozen=True)
+class Target:
+    """The metric value that counts as trained.
+
+    ``value=None`` means: what the default batch size reaches becomes the target.
+    """
+
+    metric: str
+    value: float | None = None
+    mode: str = "max"
+
+    def __post_init__(self) -> None:
+        """Refuse what can never be reached."""
+        if self.mode not in ("max", "min"):
+            raise BadInput(f"target mode is {self.mode!r}; allowed: 'max' (higher is better) or 'min'")
+        if self.value is not None and not math.isfinite(self.value):
+            raise BadInput(f"target value is {self.value!r}; a finite number is needed, or None")
+
+    def reached(self, metric: float) -> bool:
+        """Whether ``metric`` is at the target or better. NaN never is, and no target never is."""
+        if self.value is None or math.isnan(metric):
+            return False
+        return metric >= self.value if self.mode == "max" else metric <= self.value
+
+    def better(self, a: float, b: float) -> float:
+        """The better of two metric values; NaN loses."""
+        if math.isnan(a) or math.isnan(b):
+            return b if math.isnan(a) else a
+        return max(a, b) if self.mode == "max" else min(a, b)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Knobs:
+    """One answer of the search: what to run, and how far.
+
+    ``power_limit_w=None`` with ``probe_limits_w``: profile these limits first. ``None`` without
+    them: the limit found on the board. ``cost_cap``: stop before the run's cost exceeds it (inf: never).
+    """
+
+    run_id: str
+    batch_size: int
+    power_limit_w: float | None = None
+    probe_limits_w: tuple[float, ...] = ()
+    cost_cap: float = math.inf
+
+
+@dataclass(frozen=True, kw_only=True)
+class PowerProfile:
+    """What one epoch draws and takes at each power limit, for one batch size on one kind of GPU.
+
+    ``points``: tuples (power_limit_w, average_power_w per GPU, time_per_epoch_s), any order.
+    ``max_power_w``: the largest limit the board allows, per GPU.
+    """
+
+    batch_size: int
+    gpu: str
+    max_power_w: float
+    points: tuple[tuple[float, float, float], ...]
+
+    def to_json(self) -> str:
+        """One line of JSON."""
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Inverse of :meth:`to_json`."""
+        raw = json.loads(text)
+        return cls(**{**raw, "points": tuple((p[0], p[1], p[2]) for p in raw["points"])})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """Energy (J, summed over GPUs) and time (s) of a run so far, over all its attempts."""
+
+    energy_j: float = NAN
+    time_s: float = NAN
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far a run is: ``epoch`` counts samples seen / samples per epoch; ``metric`` is its best so far."""
+
+    knobs: Knobs
+    epoch: float
+    metric: float = NAN
+    measurement: Measurement = Measurement()
+    gpu: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a run ended. ``measurement`` counts up to the first crossing of the target where it was reached."""
+
+    knobs: Knobs
+    reached: bool
+    epochs: float
+    metric: float = NAN
+    measurement: Measurement = Measurement()
+    stop: StopReason | None = None
+    gpu: str = ""
+    shared: bool = False
+    """Another job was on the board: the energy is not this run's own, so it credits no arm."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A number with its 90 % interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Best:
+    """The knobs a search would use now, and what one run with them should take."""
+
+    batch_size: int
+    power_limit_w: float | None
+    cost: Estimate
+    energy_j: Estimate
+    time_s: Estimate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What goes down to a trial as ``config["zeus"]``: enough to run without asking the driver again."""
+
+    knobs: Knobs
+    eta: float = 0.5
+    beta: float = 2.0
+    max_power_w: float | None = None
+    max_epochs: float = math.inf
+    target: Target | None = None
+    default_batch_size: int | None = None
+    profiles: tuple[PowerProfile, ...] = ()
+    power_control: str = "auto"
+    gpu_source: str = ""
+
+    def to_config(self) -> dict[str, Any]:
+        """Plain JSON values, for ``config["zeus"]``."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))  # type: ignore[no-any-return]
+
+    @classmethod
+    def from_config(cls, raw: Mapping[str, Any]) -> Self:
+        """Inverse of :meth:`to_config`."""
+        knobs = dict(raw["knobs"])
+        knobs["probe_limits_w"] = tuple(knobs["probe_limits_w"])
+        target = raw.get("target")
+        profiles = tuple(PowerProfile.from_json(json.dumps(p)) for p in raw.get("profiles", ()))
+        return cls(
+            **{
+                **raw,
+                "knobs": Knobs(**knobs),
+                "target": Target(**target) if target else None,
+                "profiles": profiles,
+            }
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What comes up with every result of a trial, as flat keys ``zeus/<field>``, from the first on.
+
+    ``energy_j`` and ``time_s`` are cumulative over attempts; ``cost`` is Eq. 2 of the paper on them.
+    ``cost_to_target`` is NaN until the target is reached: the one to rank trials by.
+    ``profile`` is JSON of a :class:`PowerProfile`, or "" while there is none.
+    """
+
+    run_id: str = ""
+    batch_size: int = 0
+    epochs: float = NAN
+    energy_j: float = NAN
+    time_s: float = NAN
+    average_power_w: float = NAN
+    power_limit_w: float = NAN
+    cost: float = NAN
+    cost_to_target: float = NAN
+    carbon_g: float = NAN
+    price: float = NAN
+    target_reached: bool = False
+    stop_reason: str = ""
+    gpu: str = ""
+    shared: bool = False
+    attempt: int = 1
+    measured_by: str = MeasuredBy.NONE.value
+    profile: str = ""
+
+    def to_result(self) -> dict[str, Any]:
+        """Flat keys ``zeus/<field>``."""
+        return {key(name): value for name, value in dataclasses.asdict(self).items()}
+
+    @classmethod
+    def from_result(cls, result: Mapping[str, Any]) -> Self | None:
+        """Read the keys back from a Tune result; None where the trial was not metered by us."""
+        if key("measured_by") not in result:
+            return None
+        names = (field.name for field in dataclasses.fields(cls))
+        return cls(**{name: result[key(name)] for name in names if key(name) in result})
+
+
+def key(field: str) -> str:
+    """The result key of a field of :class:`Report`, such as ``zeus/energy_j``."""
+    return f"{RESERVED}/{field}"

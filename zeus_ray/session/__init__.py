@@ -1,0 +1,1 @@
+"""One training run: lease, limit, profile, meter, report; with Ray Tune or without Ray."""

@@ -1,0 +1,1 @@
+"""Adapters to Ray Tune: they translate, and decide nothing."""

@@ -78,14 +78,16 @@ class Target:
 class Knobs:
     """One answer of the search: what to run, and how far.
 
-    ``power_limit_w=None`` with ``probe_limits_w``: profile these limits first. ``None`` without
-    them: the limit found on the board. ``cost_cap``: stop before the run's cost exceeds it (inf: never).
+    ``power_limit_w=None`` with ``probe_limits_w``: profile these limits first, and where that is
+    None too, the board's own range (nobody knows yet which limits it takes). ``power_limit_w=None``
+    with empty ``probe_limits_w``: the limit found on the board. ``cost_cap``: stop before the
+    run's cost exceeds it (inf: never).
     """
 
     run_id: str
     batch_size: int
     power_limit_w: float | None = None
-    probe_limits_w: tuple[float, ...] = ()
+    probe_limits_w: tuple[float, ...] | None = ()
     cost_cap: float = math.inf
 
 
@@ -190,7 +192,8 @@ class Plan:
     def from_config(cls, raw: Mapping[str, Any]) -> Self:
         """Inverse of :meth:`to_config`."""
         knobs = dict(raw["knobs"])
-        knobs["probe_limits_w"] = tuple(knobs["probe_limits_w"])
+        if knobs["probe_limits_w"] is not None:
+            knobs["probe_limits_w"] = tuple(knobs["probe_limits_w"])
         target = raw.get("target")
         profiles = tuple(PowerProfile.from_json(json.dumps(p)) for p in raw.get("profiles", ()))
         return cls(

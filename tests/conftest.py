@@ -1,0 +1,39 @@
+"""Fixtures of every room: pretended boards behind the real NVML binding, and a state folder of one's own."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from fake_nvml.boards import Library
+
+
+@pytest.fixture(autouse=True)
+def state_dir(tmp_path, monkeypatch):
+    """Journals of a test stay with the test."""
+    folder = tmp_path / "zeus-state"
+    monkeypatch.setenv("ZEUS_RAY_STATE_DIR", str(folder))
+    monkeypatch.delenv("ZEUS_RAY_POWER_CONTROL", raising=False)
+    monkeypatch.delenv("ZEUS_RAY_GPU", raising=False)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def fake_nvml(tmp_path_factory):
+    """The C library, built once. ``fake_nvml.node(folder, cards="V100,A100")`` makes boards."""
+    return Library.build(tmp_path_factory.mktemp("fake-nvml"))
+
+
+@pytest.fixture
+def make_node(fake_nvml, tmp_path, monkeypatch):
+    """Make a node's boards and put this process on it."""
+
+    def make(cards="V100", **knobs):
+        node = fake_nvml.node(tmp_path, cards=cards, **knobs)
+        for name, value in node.env.items():
+            monkeypatch.setenv(name, value)
+        return node
+
+    return make

@@ -1,0 +1,162 @@
+"""What was found on a board and who holds it, on local disk before the first write to the board.
+
+One JSON file and one lock file per board. Whoever holds the lock may set the limit, and must give it
+back; the kernel lets go of the lock when its holder dies, and the next one finds the journal.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import os
+import re
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import filelock
+
+from zeus_ray.devices.holder import Holder, boot_id
+from zeus_ray.errors import BadInput
+
+STATE_VARIABLE = "ZEUS_RAY_STATE_DIR"
+VERSION = 1
+
+log = logging.getLogger("zeus_ray")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One lease: whose it is, the limit it set (None: none), and where its energy and time begin."""
+
+    lease_id: str
+    holder: Holder
+    control: str
+    limit_w: float | None
+    origin_j: float
+    origin_s: float
+    shared: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """What the journal of one board says. ``ours``: every limit we set or were about to set."""
+
+    uuid: str
+    found_limit_w: float
+    ours: tuple[float, ...]
+    keeper_pid: int
+    entries: tuple[Entry, ...]
+    boot_id: str = dataclasses.field(default_factory=boot_id)
+    version: int = VERSION
+
+    def live(self) -> tuple[Entry, ...]:
+        """The leases whose process still runs."""
+        if self.boot_id != boot_id():
+            return ()
+        return tuple(entry for entry in self.entries if entry.holder.alive())
+
+    def to_json(self) -> str:
+        """Readable text: an operator may have to look."""
+        return json.dumps(dataclasses.asdict(self), indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Inverse of :meth:`to_json`. Raises BadInput."""
+        try:
+            raw = json.loads(text)
+            if raw["version"] != VERSION:
+                raise BadInput(f"journal version is {raw['version']!r}; this zeus-ray reads {VERSION}")
+            entries = tuple(Entry(**{**e, "holder": Holder(**e["holder"])}) for e in raw["entries"])
+            return cls(**{**raw, "ours": tuple(raw["ours"]), "entries": entries})
+        except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+            raise BadInput(f"this is no journal of zeus-ray: {error}") from error
+
+
+def state_dir(env: Mapping[str, str] = os.environ) -> Path:
+    """Where journals are kept: ``ZEUS_RAY_STATE_DIR``, or a folder of the user's that survives a restart."""
+    return Path(env.get(STATE_VARIABLE) or f"/var/tmp/zeus-ray-{os.geteuid()}")  # noqa: S108 — see private_dir
+
+
+def private_dir(path: Path) -> Path:
+    """Make ``path`` for this user alone. Raises PermissionError where it is somebody else's."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = path.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+        raise PermissionError(f"{path} is not a folder of this user: set {STATE_VARIABLE} to one")
+    if found.st_mode & 0o022:
+        raise PermissionError(f"{path} can be written by others: chmod 700 it")
+    return path
+
+
+class Journal:
+    """Journal and lock of one board. Every method may raise OSError (disk full, folder not ours)."""
+
+    def __init__(self, folder: Path, uuid: str) -> None:
+        safe = re.sub(r"[^A-Za-z0-9._-]", "_", uuid)
+        self.path = folder / f"{safe}.json"
+        self._lock = filelock.FileLock(folder / f"{safe}.lock", timeout=0, mode=0o600)
+
+    @property
+    def locked(self) -> bool:
+        """Whether the board is ours."""
+        return self._lock.is_locked
+
+    def lock(self) -> bool:
+        """Take the board; False if another process has it."""
+        if self.locked:
+            return True
+        private_dir(self.path.parent)
+        try:
+            self._lock.acquire()
+        except filelock.Timeout:
+            return False
+        return True
+
+    def unlock(self) -> None:
+        """Let go of the board."""
+        self._lock.release(force=True)
+
+    def read(self) -> Record | None:
+        """What it says; None where there is nothing. A file that is no journal is put aside, loudly."""
+        try:
+            return Record.from_json(self.path.read_text())
+        except FileNotFoundError:
+            return None
+        except BadInput as error:
+            aside = self.path.with_suffix(".unreadable")
+            log.error("zeus-ray: %s: %s; moved to %s, check the board's limit", self.path, error, aside)  # noqa: TRY400 — the trace adds nothing
+            self.path.replace(aside)
+            return None
+
+    def write(self, record: Record) -> None:
+        """Replace it, whole, and on the disk when this returns."""
+        draft = self.path.with_suffix(".draft")
+        file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        try:
+            _write_all(file, record.to_json().encode())
+            os.fsync(file)
+        finally:
+            os.close(file)
+        draft.replace(self.path)
+        self._sync_folder()
+
+    def clear(self) -> None:
+        """Nothing is left to give back."""
+        self.path.unlink(missing_ok=True)
+        self._sync_folder()
+
+    def _sync_folder(self) -> None:
+        folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _write_all(file: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(file, data) :]

@@ -1,0 +1,354 @@
+"""Leases on one board: measure it, hold its limit, give it back when the last one that set it ends."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import threading
+import uuid
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+
+from zeus_ray.devices.custody import Custody, same
+from zeus_ray.devices.discover import power_control, strictest
+from zeus_ray.devices.gpu import Gpu, LimitRange, VirtualGpu
+from zeus_ray.devices.holder import Holder
+from zeus_ray.devices.journal import Entry, Journal, state_dir
+from zeus_ray.devices.meter import Meter
+from zeus_ray.devices.timeline import Timeline
+from zeus_ray.errors import DeviceError, LeaseRefused, NoPermission, NotSupported
+from zeus_ray.records import NAN, MeasuredBy
+
+__all__ = ["Holder", "Keeper", "Lease", "Reading"]
+
+REMEMBERED = 256
+"""Ended leases whose last reading can still be asked for: a release may be repeated."""
+
+log = logging.getLogger("zeus_ray")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """Energy and time since the lease began, on the board's clock, and the limit in force."""
+
+    energy_j: float
+    time_s: float
+    power_limit_w: float
+    shared: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lease:
+    """What a trial is told about the board it holds. ``why_not`` says why its limit cannot be set."""
+
+    lease_id: str
+    uuid: str
+    gpu: str
+    measured_by: MeasuredBy
+    range: LimitRange | None
+    found_limit_w: float
+    may_set: bool
+    why_not: str
+    virtual: bool
+    reading: Reading
+
+
+class Keeper:
+    """The one owner of a board: in its Ray actor, or in the process itself outside Ray.
+
+    Args:
+        gpu: the board.
+        state_dir: where the journal is kept (default: see :func:`journal.state_dir`).
+        control: this node's say, ``auto`` or ``off``; default: ``ZEUS_RAY_POWER_CONTROL``.
+
+    Every method may raise DeviceLost.
+    """
+
+    def __init__(self, gpu: Gpu, *, state_dir: Path | None = None, control: str | None = None) -> None:
+        self._gpu = gpu
+        self._control = power_control(os.environ) if control is None else strictest(control)
+        self._lock = threading.RLock()
+        self._meter = Meter(gpu)
+        self._timeline = Timeline()
+        self._held: dict[str, Entry] = {}
+        self._exclusive: set[str] = set()
+        self._ended: OrderedDict[str, Reading] = OrderedDict()
+        self._why_not = ""
+        self._custody = Custody(gpu, self._open_journal(state_dir))
+        if self._control == "auto":
+            self._held = {entry.lease_id: entry for entry in self._custody.adopt()}
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody holds the board."""
+        return not self._held
+
+    def acquire(
+        self, holder: Holder, limit_w: float | None = None, *, control: str = "auto", exclusive: bool = False
+    ) -> Lease:
+        """Lease the board, and set ``limit_w`` where one is given.
+
+        Args:
+            holder: the trial, and the process whose end ends the lease.
+            limit_w: as :meth:`set_limit`; what that raises leaves no lease behind.
+            control: ``auto`` or ``off``, the strictest of driver and trial.
+            exclusive: refuse a board that somebody holds, and let nobody else in.
+
+        Raises:
+            LeaseRefused: the board is held, and one of the two wants it alone.
+        """
+        with self._lock:
+            self.reap()
+            self._check_alone(exclusive)
+            control = strictest(self._control, control)
+            if control == "auto":
+                self._why_not = self._custody.take()
+            try:
+                entry = self._enter(holder, control)
+            except DeviceError:
+                self._leave_if_free()
+                raise
+            if exclusive:
+                self._exclusive.add(entry.lease_id)
+            try:
+                reading = self._read(entry) if limit_w is None else self.set_limit(entry.lease_id, limit_w)
+            except Exception:
+                self.release(entry.lease_id)
+                raise
+            return self._lease(self._held[entry.lease_id], reading)
+
+    def set_limit(self, lease_id: str, limit_w: float) -> Reading:
+        """Set the limit for this lease, and read back what is in force.
+
+        Raises:
+            BadInput: outside the board's range.
+            NoPermission: power control is off, the board is another process's, or rights are missing.
+            LeaseRefused: another lease holds it at a different limit.
+        """
+        with self._lock:
+            entry = self._entry(lease_id)
+            why_not = self._why_not_for(entry)
+            if why_not:
+                raise NoPermission(why_not)
+            self._gpu.range.check(limit_w)
+            self._check_joins(lease_id, limit_w)
+            self._note_power()
+            self._held[lease_id] = dataclasses.replace(entry, limit_w=limit_w)
+            try:
+                self._custody.set(limit_w, self._entries)
+            except DeviceError:
+                self._held[lease_id] = dataclasses.replace(entry, limit_w=None)
+                self._fall_back()
+                raise
+            self._note_power()
+            return self._read(entry)
+
+    def read(self, lease_id: str) -> Reading:
+        """Energy, time and limit now; of an ended lease, as they were at its end."""
+        with self._lock:
+            return self._ended[lease_id] if lease_id in self._ended else self._read(self._entry(lease_id))
+
+    def release(self, lease_id: str) -> Reading:
+        """End a lease. Ending it again, or one that never was, changes nothing.
+
+        Raises:
+            DeviceError: the limit could not be given back; the journal keeps what is owed.
+        """
+        with self._lock:
+            if lease_id not in self._held:
+                return self._ended.get(lease_id) or Reading(
+                    energy_j=NAN, time_s=NAN, power_limit_w=NAN, shared=False
+                )
+            reading = self._last_reading(self._held[lease_id])
+            del self._held[lease_id]
+            self._exclusive.discard(lease_id)
+            self._remember(lease_id, reading)
+            self._let_go()
+            return reading
+
+    def reap(self) -> list[str]:
+        """End the leases whose process is gone. Returns their ids."""
+        with self._lock:
+            dead = [entry.lease_id for entry in self._held.values() if not entry.holder.alive()]
+            for lease_id in dead:
+                log.warning("zeus-ray: the process of lease %s is gone: giving its board back", lease_id)
+                try:
+                    self.release(lease_id)
+                except DeviceError:
+                    log.exception(
+                        "zeus-ray: %s keeps a limit of ours; its journal says which", self._gpu.uuid
+                    )
+            return dead
+
+    def sample(self) -> None:
+        """Take one point of the power timeline. A board that does not answer just now gives none."""
+        with self._lock:
+            if self._held:
+                self._note_power()
+
+    def timeline(self, lease_id: str) -> list[tuple[float, float, float]]:
+        """(time_s since the lease began, power_w, enforced limit_w), thinned as it grows."""
+        with self._lock:
+            return self._timeline.since(self._entry(lease_id).origin_s)
+
+    def train(self, lease_id: str, samples: int, batch_size: int) -> Reading:
+        """Put ``samples`` of work on a virtual board."""
+        with self._lock:
+            self._virtual.train(samples, batch_size)
+            return self._worked(lease_id)
+
+    def load(self, lease_id: str, wall_s: float) -> Reading:
+        """Put ``wall_s`` of full load on a virtual board."""
+        with self._lock:
+            self._virtual.load(wall_s)
+            return self._worked(lease_id)
+
+    def time_per_sample_s(self, batch_size: int) -> float:
+        """Seconds per sample of a virtual board at the limit in force."""
+        with self._lock:
+            return self._virtual.time_per_sample_s(batch_size)
+
+    def close(self) -> None:
+        """End every lease, give back, let go of the board."""
+        with self._lock:
+            for lease_id in list(self._held):
+                self.release(lease_id)
+            self._gpu.close()
+
+    @property
+    def _entries(self) -> tuple[Entry, ...]:
+        return tuple(entry for entry in self._held.values() if entry.control == "auto")
+
+    @property
+    def _virtual(self) -> VirtualGpu:
+        if not isinstance(self._gpu, VirtualGpu):
+            raise NotSupported(f"{self._gpu.uuid} is real: time passes on it by itself")
+        return self._gpu
+
+    def _open_journal(self, folder: Path | None) -> Journal | None:
+        """A virtual board dies with its process: there is nothing to give back to."""
+        return None if isinstance(self._gpu, VirtualGpu) else Journal(folder or state_dir(), self._gpu.uuid)
+
+    def _enter(self, holder: Holder, control: str) -> Entry:
+        """Begin a lease: two on one board are shared from now on, both of them."""
+        origin_j, origin_s = self._meter.read()
+        self._held = {id_: dataclasses.replace(entry, shared=True) for id_, entry in self._held.items()}
+        entry = Entry(
+            lease_id=f"{holder.trial_id}-{uuid.uuid4().hex[:8]}",
+            holder=holder,
+            control=control,
+            limit_w=None,
+            origin_j=origin_j,
+            origin_s=origin_s,
+            shared=bool(self._held),
+        )
+        self._held[entry.lease_id] = entry
+        self._note_leases()
+        return entry
+
+    def _entry(self, lease_id: str) -> Entry:
+        if lease_id not in self._held:
+            raise LeaseRefused(
+                f"no lease {lease_id!r} on {self._gpu.uuid}; held: {', '.join(self._held) or 'none'}"
+            )
+        return self._held[lease_id]
+
+    def _read(self, entry: Entry) -> Reading:
+        energy_j, now_s = self._meter.read()
+        return Reading(
+            energy_j=energy_j - entry.origin_j,
+            time_s=now_s - entry.origin_s,
+            power_limit_w=self._gpu.enforced_limit_w(),
+            shared=self._held[entry.lease_id].shared,
+        )
+
+    def _last_reading(self, entry: Entry) -> Reading:
+        try:
+            return self._read(entry)
+        except DeviceError as error:
+            log.warning("zeus-ray: no last reading for %s: %s", entry.lease_id, error)
+            return Reading(energy_j=NAN, time_s=NAN, power_limit_w=NAN, shared=entry.shared)
+
+    def _lease(self, entry: Entry, reading: Reading) -> Lease:
+        why_not = self._why_not_for(entry)
+        return Lease(
+            lease_id=entry.lease_id,
+            uuid=self._gpu.uuid,
+            gpu=self._gpu.name,
+            measured_by=self._gpu.measured_by,
+            range=self._gpu.range,
+            found_limit_w=self._custody.found_w,
+            may_set=not why_not,
+            why_not=why_not,
+            virtual=isinstance(self._gpu, VirtualGpu),
+            reading=reading,
+        )
+
+    def _why_not_for(self, entry: Entry) -> str:
+        if entry.control == "off":
+            return "power control is off (ZEUS_RAY_POWER_CONTROL): this run measures and sets no limit"
+        return self._why_not
+
+    def _check_alone(self, exclusive: bool) -> None:
+        if self._held and (exclusive or self._exclusive):
+            holders = ", ".join(entry.holder.trial_id for entry in self._held.values())
+            raise LeaseRefused(f"{self._gpu.uuid} is held by {holders}, and one of the two wants it alone")
+
+    def _check_joins(self, lease_id: str, limit_w: float) -> None:
+        for other in self._held.values():
+            taken_w = other.limit_w
+            if other.lease_id != lease_id and taken_w is not None and not same(taken_w, limit_w):
+                raise LeaseRefused(
+                    f"{limit_w:g} W wanted on {self._gpu.uuid}, but trial {other.holder.trial_id} holds it "
+                    f"at {taken_w:g} W (in force: {self._gpu.enforced_limit_w():g} W)"
+                )
+
+    def _fall_back(self) -> None:
+        """A set failed half-way: what others need, or else what was found."""
+        needed = [entry.limit_w for entry in self._held.values() if entry.limit_w is not None]
+        try:
+            if needed:
+                self._custody.set(needed[0], self._entries)
+            else:
+                self._custody.give_back()
+                self._note_leases()
+        except DeviceError:
+            log.exception("zeus-ray: %s did not take its limit back; its journal keeps it", self._gpu.uuid)
+
+    def _let_go(self) -> None:
+        """After a lease's end: give back what nobody needs any more, and the lock with the last lease."""
+        try:
+            if not any(entry.limit_w is not None for entry in self._held.values()):
+                self._custody.give_back()
+        finally:
+            self._note_leases()
+            self._leave_if_free()
+
+    def _leave_if_free(self) -> None:
+        if not self._entries:
+            self._custody.leave()
+
+    def _note_leases(self) -> None:
+        try:
+            self._custody.note(self._entries)
+        except OSError as error:
+            log.warning("zeus-ray: the journal of %s cannot be written: %s", self._gpu.uuid, error)
+
+    def _note_power(self) -> None:
+        try:
+            power_w = self._gpu.power_w()
+            self._meter.sample(power_w)
+            self._timeline.add((self._gpu.now_s(), power_w, self._gpu.enforced_limit_w()))
+        except DeviceError as error:
+            log.debug("zeus-ray: no power sample: %s", error)
+
+    def _worked(self, lease_id: str) -> Reading:
+        self._note_power()
+        return self._read(self._entry(lease_id))
+
+    def _remember(self, lease_id: str, reading: Reading) -> None:
+        self._ended[lease_id] = reading
+        while len(self._ended) > REMEMBERED:
+            self._ended.popitem(last=False)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Sequence
 
 from zeus_ray.devices.gpu import Gpu
+from zeus_ray.devices.holder import Holder
 from zeus_ray.devices.journal import Entry, Journal, Record
 from zeus_ray.errors import BadInput, DeviceError, DeviceLost, NoPermission, NotSupported
 
@@ -72,7 +72,7 @@ class Custody:
                 uuid=self._gpu.uuid,
                 found_limit_w=self.found_w,
                 ours=tuple(self._ours),
-                keeper_pid=os.getpid(),
+                keeper=Holder.current(""),
                 entries=tuple(entries),
             )
         )
@@ -127,7 +127,7 @@ class Custody:
     def _who_has_it(self) -> str:
         record = self._journal.read() if self._journal else None
         trials = ", ".join(entry.holder.trial_id for entry in record.entries) if record else ""
-        who = f"process {record.keeper_pid}, for {trials or 'no trial'}" if record else "another process"
+        who = f"process {record.keeper.pid}, for {trials or 'no trial'}" if record else "another process"
         return f"{self._gpu.uuid} is held by {who}: this run only measures"
 
 

@@ -43,12 +43,15 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """What the journal of one board says. ``ours``: every limit we set or were about to set."""
+    """What the journal of one board says.
+
+    ``ours``: every limit we set or were about to set. ``keeper``: the process that wrote this.
+    """
 
     uuid: str
     found_limit_w: float
     ours: tuple[float, ...]
-    keeper_pid: int
+    keeper: Holder
     entries: tuple[Entry, ...]
     boot_id: str = dataclasses.field(default_factory=boot_id)
     version: int = VERSION
@@ -71,7 +74,9 @@ class Record:
             if raw["version"] != VERSION:
                 raise BadInput(f"journal version is {raw['version']!r}; this zeus-ray reads {VERSION}")
             entries = tuple(Entry(**{**e, "holder": Holder(**e["holder"])}) for e in raw["entries"])
-            return cls(**{**raw, "ours": tuple(raw["ours"]), "entries": entries})
+            return cls(
+                **{**raw, "ours": tuple(raw["ours"]), "keeper": Holder(**raw["keeper"]), "entries": entries}
+            )
         except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
             raise BadInput(f"this is no journal of zeus-ray: {error}") from error
 
@@ -98,7 +103,12 @@ class Journal:
     def __init__(self, folder: Path, uuid: str) -> None:
         safe = re.sub(r"[^A-Za-z0-9._-]", "_", uuid)
         self.path = folder / f"{safe}.json"
-        self._lock = filelock.FileLock(folder / f"{safe}.lock", timeout=0, mode=0o600)
+        self._lock = filelock.FileLock(
+            folder / f"{safe}.lock",
+            timeout=0,
+            mode=0o600,
+            thread_local=False,  # an actor leases in one thread and reaps in another
+        )
 
     @property
     def locked(self) -> bool:

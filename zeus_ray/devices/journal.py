@@ -30,14 +30,20 @@ log = logging.getLogger("zeus_ray")
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One lease: whose it is, the limit it set (None: none), and where its energy and time begin."""
+    """One lease: whose it is, the limit it set (None: none), and its energy and time.
+
+    ``spent_j`` is what it was charged up to ``mark_s``, when the board's meter stood at ``mark_j``.
+    """
 
     lease_id: str
     holder: Holder
     control: str
     limit_w: float | None
-    origin_j: float
     origin_s: float
+    spent_j: float
+    err_j: float
+    mark_j: float
+    mark_s: float
     shared: bool
 
 

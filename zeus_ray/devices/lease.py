@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import os
 import threading
-import uuid
+import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from zeus_ray.devices.custody import Custody, same
+from zeus_ray.devices.custody import Custody
 from zeus_ray.devices.discover import power_control, strictest
 from zeus_ray.devices.gpu import Gpu, LimitRange, VirtualGpu
 from zeus_ray.devices.holder import Holder
 from zeus_ray.devices.journal import Entry, Journal, state_dir
-from zeus_ray.devices.meter import Meter
+from zeus_ray.devices.meter import Edge, Meter
+from zeus_ray.devices.tenants import Tenants
 from zeus_ray.devices.timeline import Timeline
-from zeus_ray.errors import DeviceError, LeaseRefused, NoPermission, NotSupported
+from zeus_ray.errors import DeviceError, NoPermission, NotSupported
 from zeus_ray.records import NAN, MeasuredBy
 
 __all__ = ["Holder", "Keeper", "Lease", "Reading"]
 
+SAMPLE_EVERY_S = 0.25
+SETTLE_EVERY_S = 10.0
+"""How often what an integrating meter has seen is journalled: nothing else would remember it."""
 REMEMBERED = 256
 """Ended leases whose last reading can still be asked for: a release may be repeated."""
 
@@ -31,12 +35,20 @@ log = logging.getLogger("zeus_ray")
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """Energy and time since the lease began, on the board's clock, and the limit in force."""
+    """Energy and time since the lease began, on the board's clock, and the limit in force.
+
+    The true energy is within ``energy_j_err`` (J) of ``energy_j``. On a shared board ``energy_j`` is
+    this lease's equal share.
+    """
 
     energy_j: float
     time_s: float
     power_limit_w: float
     shared: bool
+    energy_j_err: float = 0.0
+
+
+NO_READING = Reading(energy_j=NAN, time_s=NAN, power_limit_w=NAN, shared=False, energy_j_err=NAN)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,28 +74,40 @@ class Keeper:
         gpu: the board.
         state_dir: where the journal is kept (default: see :func:`journal.state_dir`).
         control: this node's say, ``auto`` or ``off``; default: ``ZEUS_RAY_POWER_CONTROL``.
+        sample_every_s: step of the power timeline of a real board; None: only when ``sample`` is called.
+        pause: waits on the board's clock, for boards whose clock does not run by itself.
 
     Every method may raise DeviceLost.
     """
 
-    def __init__(self, gpu: Gpu, *, state_dir: Path | None = None, control: str | None = None) -> None:
+    def __init__(
+        self,
+        gpu: Gpu,
+        *,
+        state_dir: Path | None = None,
+        control: str | None = None,
+        sample_every_s: float | None = SAMPLE_EVERY_S,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._gpu = gpu
         self._control = power_control(os.environ) if control is None else strictest(control)
         self._lock = threading.RLock()
-        self._meter = Meter(gpu)
+        self._meter = Meter(gpu, pause=pause)
         self._timeline = Timeline()
-        self._held: dict[str, Entry] = {}
-        self._exclusive: set[str] = set()
         self._ended: OrderedDict[str, Reading] = OrderedDict()
         self._why_not = ""
         self._custody = Custody(gpu, self._open_journal(state_dir))
-        if self._control == "auto":
-            self._held = {entry.lease_id: entry for entry in self._custody.adopt()}
+        self._tenants = Tenants(self._custody.adopt() if self._control == "auto" else ())
+        for entry in self._tenants:
+            self._meter.resume(entry.mark_j, entry.mark_s)
+        self._sample_every_s = None if isinstance(gpu, VirtualGpu) else sample_every_s
+        self._sampler: threading.Thread | None = None
+        self._noted_s = gpu.now_s()
 
     @property
     def idle(self) -> bool:
         """Whether nobody holds the board."""
-        return not self._held
+        return not len(self._tenants)
 
     def acquire(
         self, holder: Holder, limit_w: float | None = None, *, control: str = "auto", exclusive: bool = False
@@ -99,25 +123,26 @@ class Keeper:
         Raises:
             LeaseRefused: the board is held, and one of the two wants it alone.
         """
+        control = strictest(self._control, control)
         with self._lock:
             self.reap()
-            self._check_alone(exclusive)
-            control = strictest(self._control, control)
+            self._tenants.check_alone(exclusive)
+            self._learn()
             if control == "auto":
                 self._why_not = self._custody.take()
             try:
-                entry = self._enter(holder, control)
+                entry = self._tenants.enter(holder, control, self._meter.read(), exclusive=exclusive)
             except DeviceError:
                 self._leave_if_free()
                 raise
-            if exclusive:
-                self._exclusive.add(entry.lease_id)
+            self._note_leases()
             try:
                 reading = self._read(entry) if limit_w is None else self.set_limit(entry.lease_id, limit_w)
             except Exception:
                 self.release(entry.lease_id)
                 raise
-            return self._lease(self._held[entry.lease_id], reading)
+            self._start_sampler()
+            return self._lease(entry, reading)
 
     def set_limit(self, lease_id: str, limit_w: float) -> Reading:
         """Set the limit for this lease, and read back what is in force.
@@ -128,18 +153,18 @@ class Keeper:
             LeaseRefused: another lease holds it at a different limit.
         """
         with self._lock:
-            entry = self._entry(lease_id)
+            entry = self._tenants[lease_id]
             why_not = self._why_not_for(entry)
             if why_not:
                 raise NoPermission(why_not)
             self._gpu.range.check(limit_w)
-            self._check_joins(lease_id, limit_w)
+            self._tenants.check_joins(lease_id, limit_w, self._gpu.enforced_limit_w())
             self._note_power()
-            self._held[lease_id] = dataclasses.replace(entry, limit_w=limit_w)
+            self._tenants.want(lease_id, limit_w)
             try:
-                self._custody.set(limit_w, self._entries)
+                self._custody.set(limit_w, self._journalled)
             except DeviceError:
-                self._held[lease_id] = dataclasses.replace(entry, limit_w=None)
+                self._tenants.want(lease_id, None)
                 self._fall_back()
                 raise
             self._note_power()
@@ -148,7 +173,7 @@ class Keeper:
     def read(self, lease_id: str) -> Reading:
         """Energy, time and limit now; of an ended lease, as they were at its end."""
         with self._lock:
-            return self._ended[lease_id] if lease_id in self._ended else self._read(self._entry(lease_id))
+            return self._ended[lease_id] if lease_id in self._ended else self._read(self._tenants[lease_id])
 
     def release(self, lease_id: str) -> Reading:
         """End a lease. Ending it again, or one that never was, changes nothing.
@@ -157,13 +182,10 @@ class Keeper:
             DeviceError: the limit could not be given back; the journal keeps what is owed.
         """
         with self._lock:
-            if lease_id not in self._held:
-                return self._ended.get(lease_id) or Reading(
-                    energy_j=NAN, time_s=NAN, power_limit_w=NAN, shared=False
-                )
-            reading = self._last_reading(self._held[lease_id])
-            del self._held[lease_id]
-            self._exclusive.discard(lease_id)
+            if lease_id not in self._tenants:
+                return self._ended.get(lease_id, NO_READING)
+            reading, edge = self._last_reading(self._tenants[lease_id])
+            self._tenants.leave(lease_id, edge)
             self._remember(lease_id, reading)
             self._let_go()
             return reading
@@ -171,7 +193,7 @@ class Keeper:
     def reap(self) -> list[str]:
         """End the leases whose process is gone. Returns their ids."""
         with self._lock:
-            dead = [entry.lease_id for entry in self._held.values() if not entry.holder.alive()]
+            dead = [entry.lease_id for entry in self._tenants if not entry.holder.alive()]
             for lease_id in dead:
                 log.warning("zeus-ray: the process of lease %s is gone: giving its board back", lease_id)
                 try:
@@ -184,14 +206,22 @@ class Keeper:
 
     def sample(self) -> None:
         """Take one point of the power timeline. A board that does not answer just now gives none."""
+        if self.idle:
+            return
+        try:
+            self._learn()
+        except DeviceError as error:
+            log.debug("zeus-ray: the counter does not answer: %s", error)
         with self._lock:
-            if self._held:
-                self._note_power()
+            self._note_power()
+            if self._meter.integrates and self._gpu.now_s() - self._noted_s > SETTLE_EVERY_S:
+                self._tenants.settle(self._meter.read())
+                self._note_leases()
 
     def timeline(self, lease_id: str) -> list[tuple[float, float, float]]:
         """(time_s since the lease began, power_w, enforced limit_w), thinned as it grows."""
         with self._lock:
-            return self._timeline.since(self._entry(lease_id).origin_s)
+            return self._timeline.since(self._tenants[lease_id].origin_s)
 
     def train(self, lease_id: str, samples: int, batch_size: int) -> Reading:
         """Put ``samples`` of work on a virtual board."""
@@ -213,13 +243,13 @@ class Keeper:
     def close(self) -> None:
         """End every lease, give back, let go of the board."""
         with self._lock:
-            for lease_id in list(self._held):
-                self.release(lease_id)
+            for entry in self._tenants:
+                self.release(entry.lease_id)
             self._gpu.close()
 
     @property
-    def _entries(self) -> tuple[Entry, ...]:
-        return tuple(entry for entry in self._held.values() if entry.control == "auto")
+    def _journalled(self) -> tuple[Entry, ...]:
+        return tuple(entry for entry in self._tenants if entry.control == "auto")
 
     @property
     def _virtual(self) -> VirtualGpu:
@@ -231,45 +261,30 @@ class Keeper:
         """A virtual board dies with its process: there is nothing to give back to."""
         return None if isinstance(self._gpu, VirtualGpu) else Journal(folder or state_dir(), self._gpu.uuid)
 
-    def _enter(self, holder: Holder, control: str) -> Entry:
-        """Begin a lease: two on one board are shared from now on, both of them."""
-        origin_j, origin_s = self._meter.read()
-        self._held = {id_: dataclasses.replace(entry, shared=True) for id_, entry in self._held.items()}
-        entry = Entry(
-            lease_id=f"{holder.trial_id}-{uuid.uuid4().hex[:8]}",
-            holder=holder,
-            control=control,
-            limit_w=None,
-            origin_j=origin_j,
-            origin_s=origin_s,
-            shared=bool(self._held),
-        )
-        self._held[entry.lease_id] = entry
-        self._note_leases()
-        return entry
+    def _learn(self) -> None:
+        """Watch the counter's rhythm, the lock free for those who read meanwhile."""
+        seen = self._meter.watch()
+        with self._lock:
+            self._meter.learn(seen)
 
-    def _entry(self, lease_id: str) -> Entry:
-        if lease_id not in self._held:
-            raise LeaseRefused(
-                f"no lease {lease_id!r} on {self._gpu.uuid}; held: {', '.join(self._held) or 'none'}"
-            )
-        return self._held[lease_id]
-
-    def _read(self, entry: Entry) -> Reading:
-        energy_j, now_s = self._meter.read()
+    def _read(self, entry: Entry, edge: Edge | None = None) -> Reading:
+        edge = edge or self._meter.read()
+        current = self._tenants[entry.lease_id]
         return Reading(
-            energy_j=energy_j - entry.origin_j,
-            time_s=now_s - entry.origin_s,
+            energy_j=self._tenants.energy_j(current, edge),
+            time_s=edge.at_s - current.origin_s,
             power_limit_w=self._gpu.enforced_limit_w(),
-            shared=self._held[entry.lease_id].shared,
+            shared=current.shared,
+            energy_j_err=current.err_j + edge.err_j,
         )
 
-    def _last_reading(self, entry: Entry) -> Reading:
+    def _last_reading(self, entry: Entry) -> tuple[Reading, Edge | None]:
         try:
-            return self._read(entry)
+            edge = self._meter.read()
+            return self._read(entry, edge), edge
         except DeviceError as error:
             log.warning("zeus-ray: no last reading for %s: %s", entry.lease_id, error)
-            return Reading(energy_j=NAN, time_s=NAN, power_limit_w=NAN, shared=entry.shared)
+            return NO_READING, None
 
     def _lease(self, entry: Entry, reading: Reading) -> Lease:
         why_not = self._why_not_for(entry)
@@ -291,26 +306,11 @@ class Keeper:
             return "power control is off (ZEUS_RAY_POWER_CONTROL): this run measures and sets no limit"
         return self._why_not
 
-    def _check_alone(self, exclusive: bool) -> None:
-        if self._held and (exclusive or self._exclusive):
-            holders = ", ".join(entry.holder.trial_id for entry in self._held.values())
-            raise LeaseRefused(f"{self._gpu.uuid} is held by {holders}, and one of the two wants it alone")
-
-    def _check_joins(self, lease_id: str, limit_w: float) -> None:
-        for other in self._held.values():
-            taken_w = other.limit_w
-            if other.lease_id != lease_id and taken_w is not None and not same(taken_w, limit_w):
-                raise LeaseRefused(
-                    f"{limit_w:g} W wanted on {self._gpu.uuid}, but trial {other.holder.trial_id} holds it "
-                    f"at {taken_w:g} W (in force: {self._gpu.enforced_limit_w():g} W)"
-                )
-
     def _fall_back(self) -> None:
         """A set failed half-way: what others need, or else what was found."""
-        needed = [entry.limit_w for entry in self._held.values() if entry.limit_w is not None]
         try:
-            if needed:
-                self._custody.set(needed[0], self._entries)
+            if self._tenants.limits_w:
+                self._custody.set(self._tenants.limits_w[0], self._journalled)
             else:
                 self._custody.give_back()
                 self._note_leases()
@@ -320,19 +320,20 @@ class Keeper:
     def _let_go(self) -> None:
         """After a lease's end: give back what nobody needs any more, and the lock with the last lease."""
         try:
-            if not any(entry.limit_w is not None for entry in self._held.values()):
+            if not self._tenants.limits_w:
                 self._custody.give_back()
         finally:
             self._note_leases()
             self._leave_if_free()
 
     def _leave_if_free(self) -> None:
-        if not self._entries:
+        if not self._journalled:
             self._custody.leave()
 
     def _note_leases(self) -> None:
+        self._noted_s = self._gpu.now_s()
         try:
-            self._custody.note(self._entries)
+            self._custody.note(self._journalled)
         except OSError as error:
             log.warning("zeus-ray: the journal of %s cannot be written: %s", self._gpu.uuid, error)
 
@@ -346,9 +347,25 @@ class Keeper:
 
     def _worked(self, lease_id: str) -> Reading:
         self._note_power()
-        return self._read(self._entry(lease_id))
+        return self._read(self._tenants[lease_id])
 
     def _remember(self, lease_id: str, reading: Reading) -> None:
         self._ended[lease_id] = reading
         while len(self._ended) > REMEMBERED:
             self._ended.popitem(last=False)
+
+    def _start_sampler(self) -> None:
+        running = self._sampler is not None and self._sampler.is_alive()
+        if self._sample_every_s is not None and not running:
+            self._sampler = threading.Thread(
+                target=self._sample_until_idle,
+                args=(self._sample_every_s,),
+                name="zeus-ray-sampler",
+                daemon=True,
+            )
+            self._sampler.start()
+
+    def _sample_until_idle(self, every_s: float) -> None:
+        while not self.idle:
+            self.sample()
+            time.sleep(every_s)

@@ -1,0 +1,105 @@
+"""The leases on one board, and whose joules are whose."""
+
+from __future__ import annotations
+
+import dataclasses
+import uuid
+from collections.abc import Iterable, Iterator
+
+from zeus_ray.devices.custody import same
+from zeus_ray.devices.holder import Holder
+from zeus_ray.devices.journal import Entry
+from zeus_ray.devices.meter import Edge
+from zeus_ray.errors import LeaseRefused
+
+
+class Tenants:
+    """Who holds the board. While several do, each is charged an equal share of what it draws.
+
+    So the shares never add up to more than the board used; they are nobody's own energy, and every
+    lease that ever shared stays marked ``shared``.
+    """
+
+    def __init__(self, entries: Iterable[Entry] = ()) -> None:
+        self._entries = {entry.lease_id: entry for entry in entries}
+        self._alone: set[str] = set()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(tuple(self._entries.values()))
+
+    def __contains__(self, lease_id: str) -> bool:
+        return lease_id in self._entries
+
+    def __getitem__(self, lease_id: str) -> Entry:
+        if lease_id not in self._entries:
+            raise LeaseRefused(f"no lease {lease_id!r} here; held: {', '.join(self._entries) or 'none'}")
+        return self._entries[lease_id]
+
+    @property
+    def limits_w(self) -> list[float]:
+        """The limits that leases have set."""
+        return [entry.limit_w for entry in self if entry.limit_w is not None]
+
+    def check_alone(self, exclusive: bool) -> None:
+        """Refuse to join where one of the two wants the board alone."""
+        if self._entries and (exclusive or self._alone):
+            holders = ", ".join(entry.holder.trial_id for entry in self)
+            raise LeaseRefused(f"this board is held by {holders}, and one of the two wants it alone")
+
+    def check_joins(self, lease_id: str, limit_w: float, in_force_w: float) -> None:
+        """Refuse a limit that another lease has set differently."""
+        for other in self:
+            if other.lease_id == lease_id or other.limit_w is None or same(other.limit_w, limit_w):
+                continue
+            raise LeaseRefused(
+                f"{limit_w:g} W wanted, but trial {other.holder.trial_id} holds this board at "
+                f"{other.limit_w:g} W (in force: {in_force_w:g} W)"
+            )
+
+    def enter(self, holder: Holder, control: str, edge: Edge, *, exclusive: bool) -> Entry:
+        """Begin a lease: two on one board are shared from now on, both of them."""
+        self.settle(edge)
+        self._entries = {id_: dataclasses.replace(e, shared=True) for id_, e in self._entries.items()}
+        entry = Entry(
+            lease_id=f"{holder.trial_id}-{uuid.uuid4().hex[:8]}",
+            holder=holder,
+            control=control,
+            limit_w=None,
+            origin_s=edge.at_s,
+            spent_j=0.0,
+            err_j=edge.err_j,
+            mark_j=edge.energy_j,
+            mark_s=edge.at_s,
+            shared=bool(self._entries),
+        )
+        self._entries[entry.lease_id] = entry
+        if exclusive:
+            self._alone.add(entry.lease_id)
+        return entry
+
+    def leave(self, lease_id: str, edge: Edge | None) -> None:
+        """End a lease. ``edge`` is None where the board no longer answers."""
+        if edge is not None:
+            self.settle(edge)
+        del self._entries[lease_id]
+        self._alone.discard(lease_id)
+
+    def want(self, lease_id: str, limit_w: float | None) -> None:
+        """Note the limit a lease sets."""
+        self._entries[lease_id] = dataclasses.replace(self[lease_id], limit_w=limit_w)
+
+    def settle(self, edge: Edge) -> None:
+        """Charge everyone up to now."""
+        self._entries = {
+            id_: dataclasses.replace(
+                entry, spent_j=self.energy_j(entry, edge), mark_j=edge.energy_j, mark_s=edge.at_s
+            )
+            for id_, entry in self._entries.items()
+        }
+
+    def energy_j(self, entry: Entry, edge: Edge) -> float:
+        """What a lease has been charged by now."""
+        return entry.spent_j + (edge.energy_j - entry.mark_j) / len(self._entries)

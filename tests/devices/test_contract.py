@@ -100,7 +100,7 @@ def test_virtual_boards_train(bench):
 
 def test_a_lease_gives_back_and_closing_changes_nothing(bench):
     found_w, wanted_w = bench.gpu.power_limit_w(), bench.gpu.range.min_w
-    keeper = Keeper(bench.gpu, sample_every_s=None, pause=bench.work)
+    keeper = Keeper(bench.gpu, sample_every_s=None, guarded=False, pause=bench.work)
     lease = keeper.acquire(Holder.current("trial"), wanted_w)
     assert lease.may_set
     assert lease.virtual is isinstance(bench.gpu, VirtualGpu)

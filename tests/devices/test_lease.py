@@ -16,7 +16,7 @@ from zeus_ray.errors import BadInput, DeviceLost, LeaseRefused, NoPermission, No
 def keeper_of(node, index=0, **options):
     clock = {"clock": node.now_s} if node.state.manual_clock else {}
     pause = {"pause": node.advance} if node.state.manual_clock else {}
-    return Keeper(NvmlGpu(node.uuids[index], **clock), sample_every_s=None, **pause, **options)
+    return Keeper(NvmlGpu(node.uuids[index], **clock), sample_every_s=None, guarded=False, **pause, **options)
 
 
 def me(trial="trial"):
@@ -45,7 +45,7 @@ def test_journals_before_the_first_write(make_node, state_dir):
             super().set_power_limit_w(limit_w)
 
     seen = []
-    keeper = Keeper(Watched(node.uuids[0]), sample_every_s=None)
+    keeper = Keeper(Watched(node.uuids[0]), sample_every_s=None, guarded=False)
     keeper.release(keeper.acquire(me(), 150).lease_id)
     # The first write is the limit that is already there: it asks whether we may.
     assert seen == [(300, None), (150, (300, (150,))), (300, (300, (150,)))]
@@ -305,7 +305,7 @@ def test_a_killed_keeper_is_followed_by_the_next(make_node, state_dir):
 import os, sys
 from zeus_ray.devices.lease import Holder, Keeper
 from zeus_ray.devices.nvml import NvmlGpu
-Keeper(NvmlGpu(sys.argv[1])).acquire(Holder.current("killed"), 150)
+Keeper(NvmlGpu(sys.argv[1]), guarded=False).acquire(Holder.current("killed"), 150)
 os.kill(os.getpid(), 9)
 """
     env = {**node.env, "ZEUS_RAY_STATE_DIR": str(state_dir)}
@@ -326,7 +326,7 @@ from zeus_ray.devices.lease import Holder, Keeper
 from zeus_ray.devices.nvml import NvmlGpu
 holder = Holder(trial_id="lives on", pid={mine.pid}, started_s={mine.started_s})
 board = NvmlGpu(sys.argv[1], clock=lambda: {node.now_s()})
-print(Keeper(board, pause=lambda s: None).acquire(holder, 150).lease_id, flush=True)
+print(Keeper(board, pause=lambda s: None, guarded=False).acquire(holder, 150).lease_id, flush=True)
 os.kill(os.getpid(), 9)
 """
     env = {**node.env, "ZEUS_RAY_STATE_DIR": str(state_dir)}

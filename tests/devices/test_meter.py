@@ -161,7 +161,7 @@ def test_a_shared_board_is_shared_out(make_node):
     node.stop_clock()
     node.load(1)
     gpu = NvmlGpu(node.uuids[0], clock=node.now_s)
-    keeper = Keeper(gpu, sample_every_s=None, pause=node.advance)
+    keeper = Keeper(gpu, sample_every_s=None, guarded=False, pause=node.advance)
     begin_j = node.true_energy_j()
     first = keeper.acquire(Holder.current("first")).lease_id
     node.advance(10)
@@ -180,7 +180,9 @@ def test_windows_nest_and_overlap(make_node):
     node = make_node()
     node.stop_clock()
     node.load(1)
-    keeper = Keeper(NvmlGpu(node.uuids[0], clock=node.now_s), sample_every_s=None, pause=node.advance)
+    keeper = Keeper(
+        NvmlGpu(node.uuids[0], clock=node.now_s), sample_every_s=None, guarded=False, pause=node.advance
+    )
     lease_id = keeper.acquire(Holder.current("trial")).lease_id
     edges = []
     for _ in range(4):

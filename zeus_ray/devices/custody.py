@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from zeus_ray.devices.gpu import Gpu
 from zeus_ray.devices.holder import Holder
 from zeus_ray.devices.journal import Entry, Journal, Record
 from zeus_ray.errors import BadInput, DeviceError, DeviceLost, NoPermission, NotSupported
 
+WAIT_S = 0.5
+"""How long a process that has just died may still hold its locks."""
 TRIES = 4
 PAUSE_S = 0.02
 SAME_W = 0.6
@@ -23,20 +25,24 @@ class Custody:
     """Sets a board's limit for the leases on it, and gives back what was found.
 
     With a journal, nothing is written to the board before the disk says what to give back. Without
-    one (a virtual board, which dies with its process) the rest is the same.
+    one (a virtual board, which dies with its process) the rest is the same. ``stand_by`` is
+    called between journal and board: it sees to it that somebody gives back if this process cannot.
     """
 
-    def __init__(self, gpu: Gpu, journal: Journal | None) -> None:
+    def __init__(
+        self, gpu: Gpu, journal: Journal | None, *, stand_by: Callable[[], None] = lambda: None
+    ) -> None:
         self.found_w = gpu.power_limit_w()
         self._gpu = gpu
         self._journal = journal
+        self._stand_by = stand_by
         self._ours: list[float] = []
         self._refusal: str | None = None if journal else ""
 
     def adopt(self) -> tuple[Entry, ...]:
         """The leases that a process before this one left and that live on. Never writes to the board."""
         journal = self._journal
-        if journal is None or not journal.path.exists() or not journal.lock():
+        if journal is None or not journal.path.exists() or not journal.lock(WAIT_S):
             return ()
         record = journal.read()
         live = record.live() if record else ()
@@ -85,6 +91,7 @@ class Custody:
         except OSError as error:
             self._ours.pop()
             raise NoPermission(f"no limit is set: its journal cannot be written ({error})") from error
+        self._stand_by()
         set_firmly(self._gpu, limit_w)
         got_w = self._gpu.power_limit_w()
         self._ours = [limit_w] if same(got_w, limit_w) else [limit_w, got_w]

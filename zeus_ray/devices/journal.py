@@ -68,6 +68,10 @@ class Record:
             return ()
         return tuple(entry for entry in self.entries if entry.holder.alive())
 
+    def keeper_alive(self) -> bool:
+        """Whether the process that keeps the board still runs."""
+        return self.boot_id == boot_id() and self.keeper.alive()
+
     def to_json(self) -> str:
         """Readable text: an operator may have to look."""
         return json.dumps(dataclasses.asdict(self), indent=1)
@@ -111,7 +115,6 @@ class Journal:
         self.path = folder / f"{safe}.json"
         self._lock = filelock.FileLock(
             folder / f"{safe}.lock",
-            timeout=0,
             mode=0o600,
             thread_local=False,  # an actor leases in one thread and reaps in another
         )
@@ -121,13 +124,13 @@ class Journal:
         """Whether the board is ours."""
         return self._lock.is_locked
 
-    def lock(self) -> bool:
-        """Take the board; False if another process has it."""
+    def lock(self, wait_s: float = 0.0) -> bool:
+        """Take the board; False if another process has it, and still has it after ``wait_s``."""
         if self.locked:
             return True
         private_dir(self.path.parent)
         try:
-            self._lock.acquire()
+            self._lock.acquire(timeout=wait_s)
         except filelock.Timeout:
             return False
         return True

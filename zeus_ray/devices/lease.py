@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import threading
@@ -11,11 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from zeus_ray.devices import guard
 from zeus_ray.devices.custody import Custody
 from zeus_ray.devices.discover import power_control, strictest
 from zeus_ray.devices.gpu import Gpu, LimitRange, VirtualGpu
 from zeus_ray.devices.holder import Holder
-from zeus_ray.devices.journal import Entry, Journal, state_dir
+from zeus_ray.devices.journal import Entry, Journal
+from zeus_ray.devices.journal import state_dir as default_state_dir
 from zeus_ray.devices.meter import Edge, Meter
 from zeus_ray.devices.tenants import Tenants
 from zeus_ray.devices.timeline import Timeline
@@ -76,6 +79,7 @@ class Keeper:
         control: this node's say, ``auto`` or ``off``; default: ``ZEUS_RAY_POWER_CONTROL``.
         sample_every_s: step of the power timeline of a real board; None: only when ``sample`` is called.
         pause: waits on the board's clock, for boards whose clock does not run by itself.
+        guarded: start the guard (:mod:`zeus_ray.devices.guard`) before the first limit is set.
 
     Every method may raise DeviceLost.
     """
@@ -88,6 +92,7 @@ class Keeper:
         control: str | None = None,
         sample_every_s: float | None = SAMPLE_EVERY_S,
         pause: Callable[[float], None] = time.sleep,
+        guarded: bool = True,
     ) -> None:
         self._gpu = gpu
         self._control = power_control(os.environ) if control is None else strictest(control)
@@ -96,7 +101,8 @@ class Keeper:
         self._timeline = Timeline()
         self._ended: OrderedDict[str, Reading] = OrderedDict()
         self._why_not = ""
-        self._custody = Custody(gpu, self._open_journal(state_dir))
+        journal = None if isinstance(gpu, VirtualGpu) else Journal(state_dir or default_state_dir(), gpu.uuid)
+        self._custody = Custody(gpu, journal, stand_by=_guard_of(journal) if guarded else _nobody)
         self._tenants = Tenants(self._custody.adopt() if self._control == "auto" else ())
         for entry in self._tenants:
             self._meter.resume(entry.mark_j, entry.mark_s)
@@ -257,10 +263,6 @@ class Keeper:
             raise NotSupported(f"{self._gpu.uuid} is real: time passes on it by itself")
         return self._gpu
 
-    def _open_journal(self, folder: Path | None) -> Journal | None:
-        """A virtual board dies with its process: there is nothing to give back to."""
-        return None if isinstance(self._gpu, VirtualGpu) else Journal(folder or state_dir(), self._gpu.uuid)
-
     def _learn(self) -> None:
         """Watch the counter's rhythm, the lock free for those who read meanwhile."""
         seen = self._meter.watch()
@@ -369,3 +371,12 @@ class Keeper:
         while not self.idle:
             self.sample()
             time.sleep(every_s)
+
+
+def _guard_of(journal: Journal | None) -> Callable[[], None]:
+    """A virtual board has no journal and needs no guard: it dies with its process."""
+    return _nobody if journal is None else functools.partial(guard.ensure, journal.path.parent)
+
+
+def _nobody() -> None:
+    """Nobody stands by."""

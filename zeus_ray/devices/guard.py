@@ -1,0 +1,136 @@
+"""A process outside Ray that gives limits back when everything that should have is dead.
+
+Started before the first limit is set on a node, gone after the last lease; one per state folder. It
+talks to nobody and listens to nobody: it reads the journals, looks whether their processes live, and
+opens a board only to give its limit back. ``python -m zeus_ray.devices.guard FOLDER`` runs it in the
+foreground, for a systemd unit.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import filelock
+
+from zeus_ray.devices.holder import Holder
+from zeus_ray.devices.journal import Journal
+from zeus_ray.devices.restore import restore_one
+
+LOOK_EVERY_S = 0.5
+LINGER_S = 15.0
+"""How long a guard without anything to guard waits before it leaves: the next trial is near."""
+GIVE_UP_AFTER = 240
+"""Looks (two minutes) after which a board that cannot be set is left to its journal."""
+START_WITHIN_S = 5.0
+SUBREAPER = "RAY_kill_child_processes_on_worker_exit_with_raylet_subreaper"
+
+# Two steps, so that the guard is no child of anything of Ray's: the first process ends at once and
+# leaves the second to init, in a session of its own, with no stream that a dead parent could break.
+LAUNCH = """
+import subprocess, sys
+subprocess.Popen(sys.argv[1:], start_new_session=True, cwd="/", stdin=subprocess.DEVNULL,
+                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+"""
+
+log = logging.getLogger("zeus_ray")
+
+
+def ensure(folder: Path) -> None:
+    """Start the guard of ``folder`` unless it runs. Call it after the journal is written."""
+    if running(folder) is not None:
+        return
+    if os.environ.get(SUBREAPER, "").lower() in ("1", "true"):
+        log.warning(
+            "zeus-ray: %s kills the guard with the raylet: run it as a service (SECURITY.md)", SUBREAPER
+        )
+    package_root = str(Path(__file__).parents[2])
+    env = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(filter(None, (package_root, os.environ.get("PYTHONPATH")))),
+    }
+    env.pop("CUDA_VISIBLE_DEVICES", None)
+    command = [sys.executable, "-m", "zeus_ray.devices.guard", str(folder)]
+    try:
+        subprocess.run([sys.executable, "-c", LAUNCH, *command], env=env, check=True, timeout=START_WITHIN_S)  # noqa: S603 — our own
+    except (OSError, subprocess.SubprocessError) as error:
+        log.warning(
+            "zeus-ray: no guard could be started (%s): limits are given back by this process alone", error
+        )
+        return
+    _wait_for(folder)
+
+
+def running(folder: Path) -> Holder | None:
+    """The guard of ``folder``, if it runs."""
+    try:
+        holder = Holder(**json.loads((folder / "guard.pid").read_text()))
+    except (OSError, ValueError, TypeError):  # none, or only half written yet
+        return None
+    return holder if holder.alive() else None
+
+
+def watch(folder: Path) -> None:
+    """Guard ``folder`` until nothing is left to guard. Returns at once if another guard does."""
+    lock = filelock.FileLock(folder / "guard.lock", mode=0o600)
+    try:
+        lock.acquire(timeout=START_WITHIN_S)  # one that is just leaving may still hold it
+    except filelock.Timeout:
+        return
+    pid_file = folder / "guard.pid"
+    try:
+        while True:
+            pid_file.write_text(json.dumps(dataclasses.asdict(Holder.current("guard"))))
+            Guard(folder).run()
+            pid_file.unlink(missing_ok=True)
+            if not any(folder.glob("*.json")):  # whoever journals now sees no guard, and starts one
+                return
+    finally:
+        lock.release()
+
+
+class Guard:
+    """Looks at every journal, twice a second."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._failed: dict[str, int] = {}
+
+    def run(self) -> None:
+        """Until there has been nothing to guard for a while."""
+        idle_since_s = time.monotonic()
+        while time.monotonic() - idle_since_s < LINGER_S:
+            if self.look():
+                idle_since_s = time.monotonic()
+            time.sleep(LOOK_EVERY_S)
+
+    def look(self) -> bool:
+        """Give back what the dead left. Returns whether there is anything to guard."""
+        waiting = False
+        for path in self._folder.glob("*.json"):
+            if self._failed.get(path.stem, 0) > GIVE_UP_AFTER:
+                continue
+            became = restore_one(Journal(self._folder, path.stem))
+            if became is not None and not became.done:
+                waiting = True
+                self._failed[path.stem] = self._failed.get(path.stem, 0) + became.failed
+        return waiting
+
+
+def _wait_for(folder: Path) -> None:
+    """Until the guard is there: a limit set before it is would be unguarded."""
+    until_s = time.monotonic() + START_WITHIN_S
+    while running(folder) is None and time.monotonic() < until_s:
+        time.sleep(0.01)
+    if running(folder) is None:
+        log.warning("zeus-ray: the guard did not start within %g s", START_WITHIN_S)
+
+
+if __name__ == "__main__":
+    watch(Path(sys.argv[1]))

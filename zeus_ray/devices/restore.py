@@ -1,0 +1,104 @@
+"""Give back what the dead left, by the journals alone: by the guard, or by hand (``zeus-ray restore``)."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from zeus_ray.devices.custody import restore
+from zeus_ray.devices.discover import open_board, power_control
+from zeus_ray.devices.gpu import Gpu
+from zeus_ray.devices.journal import Journal, Record, state_dir
+from zeus_ray.errors import DeviceError
+
+log = logging.getLogger("zeus_ray")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Restored:
+    """What became of one journal. ``done``: nothing is owed to this board any more.
+
+    ``failed``: it was tried, and the board or the disk refused.
+    """
+
+    uuid: str
+    found_limit_w: float
+    done: bool
+    said: str
+    failed: bool = False
+
+
+def restore_all(
+    folder: Path | None = None, *, force: bool = False, open_gpu: Callable[[str], Gpu] | None = None
+) -> list[Restored]:
+    """Give back every limit that was left behind on this node.
+
+    Args:
+        folder: where the journals are (default: see :func:`journal.state_dir`).
+        force: also take boards from trials that still run; they go on without their limit.
+        open_gpu: opens a board by UUID (default: NVML).
+    """
+    folder = folder or state_dir()
+    journals = [Journal(folder, path.stem) for path in sorted(folder.glob("*.json"))]
+    if power_control() == "off":
+        return [_left(record, "power control is off") for j in journals if (record := j.read())]
+    found = [restore_one(journal, force=force, open_gpu=open_gpu) for journal in journals]
+    return [one for one in found if one is not None]
+
+
+def restore_one(
+    journal: Journal, *, force: bool = False, open_gpu: Callable[[str], Gpu] | None = None
+) -> Restored | None:
+    """Give back what one journal says, unless somebody still holds the board. None: it says nothing."""
+    record = journal.read()
+    if record is None:
+        return None
+    held = _held(record)
+    if held and not force:
+        return _left(record, held)
+    try:
+        if not journal.lock() and not force:
+            return _left(record, "another process is at it just now")
+    except OSError as error:
+        return _left(record, f"its lock cannot be taken: {error}")
+    try:
+        return _give_back(journal, force, open_gpu)
+    finally:
+        if journal.locked:
+            journal.unlock()
+
+
+def _give_back(journal: Journal, force: bool, open_gpu: Callable[[str], Gpu] | None) -> Restored | None:
+    record = journal.read()  # again: it may have changed before the lock was ours
+    if record is None:
+        return None
+    held = _held(record)
+    if held and not force:
+        return _left(record, held)
+    try:
+        gpu = open_gpu(record.uuid) if open_gpu else open_board("nvml", record.uuid)
+        try:
+            wrote = restore(gpu, record.found_limit_w, record.ours)
+        finally:
+            gpu.close()
+        journal.clear()
+    except (DeviceError, OSError) as error:
+        return _left(record, str(error), failed=True)
+    said = f"back at {record.found_limit_w:g} W" if wrote else "nothing to give back"
+    log.warning("zeus-ray: %s: %s", record.uuid, said)
+    return Restored(uuid=record.uuid, found_limit_w=record.found_limit_w, done=True, said=said)
+
+
+def _held(record: Record) -> str:
+    """Who still sees to this board, "" if nobody does."""
+    if record.keeper_alive() and record.keeper.pid != os.getpid():
+        return f"process {record.keeper.pid} keeps it"
+    live = record.live()
+    return f"held by trial {live[0].holder.trial_id} (process {live[0].holder.pid})" if live else ""
+
+
+def _left(record: Record, why: str, *, failed: bool = False) -> Restored:
+    return Restored(uuid=record.uuid, found_limit_w=record.found_limit_w, done=False, said=why, failed=failed)

@@ -10,6 +10,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 from fake_nvml.boards import Library
 
 
+def pytest_addoption(parser):
+    parser.addoption("--traces", metavar="DIR", help="folder of recorded traces (summary_power_{gpu}.csv)")
+
+
 @pytest.fixture(autouse=True)
 def state_dir(tmp_path, monkeypatch):
     """Journals of a test stay with the test."""

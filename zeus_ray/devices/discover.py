@@ -46,7 +46,11 @@ def is_virtual(source: str) -> bool:
 def virtual_uuid(source: str, index: int) -> str:
     """UUID of a simulated or replayed board."""
     kind, name = _parse(source)
-    return f"SIM-{name}-{index}" if kind == "simulated" else f"REPLAY-{index}"
+    if kind == "simulated":
+        return f"SIM-{name}-{index}"
+    from zeus_ray.devices.replay import parse_replay  # noqa: PLC0415 — only what is asked for
+
+    return f"REPLAY-{parse_replay(name).gpu}-{index}"
 
 
 def open_boards(source: str = "nvml") -> list[Gpu]:

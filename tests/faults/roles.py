@@ -1,0 +1,69 @@
+"""The processes that die in the fault campaign: python roles.py ROLE UUID …"""
+
+import resource
+import signal
+import sys
+import time
+
+from zeus_ray.devices.lease import Holder, Keeper
+from zeus_ray.devices.nvml import NvmlGpu
+from zeus_ray.errors import DeviceError
+
+
+def say(*words):
+    print(*words, flush=True)  # noqa: T201 — how a process of the campaign talks to it
+
+
+def train(uuid, *limits_w):
+    """A driver outside Ray: keeps its own board, until its input ends. Several limits: sets them in turn."""
+    keeper = Keeper(NvmlGpu(uuid))
+    lease = keeper.acquire(Holder.current("trial"))
+    try:
+        if lease.may_set:
+            keeper.set_limit(lease.lease_id, float(limits_w[0]))
+        say("ready", lease.may_set, lease.why_not)
+        turn = 0
+        while len(limits_w) > 1:
+            turn += 1
+            keeper.set_limit(lease.lease_id, float(limits_w[turn % len(limits_w)]))
+        sys.stdin.read()
+    finally:
+        keeper.release(lease.lease_id)
+    say("released")
+
+
+def full(uuid, limit_w):
+    """The disk takes not one byte more."""
+    keeper = Keeper(NvmlGpu(uuid))
+    lease = keeper.acquire(Holder.current("trial"))
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    try:
+        keeper.set_limit(lease.lease_id, float(limit_w))
+    except DeviceError as error:
+        say("refused", type(error).__name__)
+    keeper.release(lease.lease_id)
+
+
+def keep(uuid, limit_w, trial, pid, started_s):
+    """An actor: keeps the board for another process, and watches that."""
+    keeper = Keeper(NvmlGpu(uuid))
+    held = [entry.lease_id for entry in keeper._tenants]
+    holder = Holder(trial_id=trial, pid=int(pid), started_s=float(started_s))
+    lease_id = held[0] if held else keeper.acquire(holder, float(limit_w)).lease_id
+    say("ready", lease_id, keeper.read(lease_id).energy_j)
+    while True:
+        keeper.reap()
+        if not keeper.idle:
+            say("energy", keeper.read(lease_id).energy_j)
+        time.sleep(0.1)
+
+
+def live(*_):
+    """A trial: it is there, until its input ends."""
+    say("ready", Holder.current("trial").started_s)
+    sys.stdin.read()
+
+
+if __name__ == "__main__":
+    {"train": train, "full": full, "keep": keep, "live": live}[sys.argv[1]](*sys.argv[2:])

@@ -1,0 +1,32 @@
+"""Whatever dies, the limit that was found is back within ten seconds."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import deaths
+
+pytestmark = pytest.mark.ray  # no Ray, but real processes: seconds each
+
+
+@pytest.mark.parametrize("kind", deaths.KINDS, ids=lambda kind: kind.__name__)
+def test_the_limit_found_is_back(fake_nvml, tmp_path, kind):
+    scene = deaths.Scene(fake_nvml, tmp_path)
+    try:
+        assert kind(scene) < deaths.WITHIN_S
+        assert scene.board.limit_w == deaths.FOUND_W
+    finally:
+        scene.close()
+
+
+def test_the_guard_leaves_when_nothing_is_left(tmp_path, monkeypatch):
+    from zeus_ray.devices import guard
+
+    monkeypatch.setattr(guard, "LINGER_S", 0.2)
+    monkeypatch.setattr(guard, "LOOK_EVERY_S", 0.05)
+    guard.watch(tmp_path)
+    assert guard.running(tmp_path) is None
+    assert not (tmp_path / "guard.pid").exists()

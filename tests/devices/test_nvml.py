@@ -3,7 +3,7 @@
 import pytest
 
 from zeus_ray.devices import discover
-from zeus_ray.devices.nvml import NvmlGpu, driver_version, list_boards
+from zeus_ray.devices.nvml import NvmlGpu, driver_version
 from zeus_ray.errors import BadInput, DeviceError, DeviceLost, NoDevice, NoPermission, NotSupported
 from zeus_ray.records import MeasuredBy
 
@@ -56,7 +56,7 @@ def test_a_lost_board_says_lost_and_is_left_out_of_the_list(make_node):
     for ask in (board.power_w, board.energy_j, board.power_limit_w, board.enforced_limit_w):
         with pytest.raises(DeviceLost):
             ask()
-    assert [other.uuid for other in list_boards()] == node.uuids[1:]
+    assert [other.uuid for other in discover.open_boards()] == node.uuids[1:]
 
 
 def test_a_read_that_times_out_passes(make_node):

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from zeus_ray.devices import cuda
 from zeus_ray.devices.gpu import Gpu
-from zeus_ray.errors import BadInput, NoDevice
+from zeus_ray.errors import BadInput, DeviceLost, NoDevice
 
 GPU_VARIABLE = "ZEUS_RAY_GPU"
 CONTROL_VARIABLE = "ZEUS_RAY_POWER_CONTROL"
@@ -65,11 +65,12 @@ def open_boards(source: str = "nvml") -> list[Gpu]:
     from zeus_ray.devices import nvml  # noqa: PLC0415 — needs the driver's binding, simulation does not
 
     try:
-        boards: list[Gpu] = list(nvml.list_boards())
+        uuids = nvml.uuids()
     except NoDevice as error:
         raise NoDevice(_nothing_here(str(error))) from error
+    boards = [board for uuid in uuids if (board := _unless_lost(uuid)) is not None]
     if not boards:
-        raise NoDevice(_nothing_here("NVML answers, but knows no GPU"))
+        raise NoDevice(_nothing_here(f"NVML answers, but of {len(uuids)} GPUs none does"))
     return boards
 
 
@@ -80,9 +81,7 @@ def open_board(source: str, uuid: str) -> Gpu:
         if not index.isdecimal() or virtual_uuid(source, int(index)) != uuid:
             raise NoDevice(f"{source} has no board {uuid!r}; its boards are {virtual_uuid(source, 0)}, …")
         return _open_virtual(source, int(index))
-    from zeus_ray.devices import nvml  # noqa: PLC0415 — see open_boards
-
-    return nvml.NvmlGpu(uuid)
+    return _open_nvml(uuid)
 
 
 def visible(env: Mapping[str, str], boards: Sequence[Gpu]) -> list[Gpu]:
@@ -146,6 +145,26 @@ def _board_of_slice(mig_uuid: str) -> str:
 
 def _physical(boards: Sequence[Gpu]) -> bool:
     return any(board.uuid.startswith("GPU-") for board in boards)
+
+
+def _open_nvml(uuid: str) -> Gpu:
+    """A board that NVML sets, or zeusd where one is named: see :class:`zeusd.ZeusdGpu`."""
+    if os.environ.get("ZEUSD_SOCK_PATH"):
+        from zeus_ray.devices.zeusd import Zeusd, ZeusdGpu  # noqa: PLC0415 — httpx only where it is used
+
+        daemon = Zeusd.from_env()
+        if daemon is not None:
+            return ZeusdGpu(uuid, daemon)
+    from zeus_ray.devices.nvml import NvmlGpu  # noqa: PLC0415 — see open_boards
+
+    return NvmlGpu(uuid)
+
+
+def _unless_lost(uuid: str) -> Gpu | None:
+    try:
+        return _open_nvml(uuid)
+    except DeviceLost:
+        return None
 
 
 def _open_virtual(source: str, index: int) -> Gpu:

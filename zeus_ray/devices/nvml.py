@@ -54,6 +54,7 @@ class NvmlGpu:
             pynvml.nvmlInit()
             self._handle = pynvml.nvmlDeviceGetHandleByUUID(uuid)
             self.name = _text(pynvml.nvmlDeviceGetName(self._handle))
+            self.index = int(pynvml.nvmlDeviceGetIndex(self._handle))
         self.mig = self._has_mig()
         self.range = self._limit_range()
         self.measured_by = self._energy_source()
@@ -134,17 +135,6 @@ def uuids() -> list[str]:
             return [_text(pynvml.nvmlDeviceGetUUID(handle)) for handle in handles]
         finally:
             pynvml.nvmlShutdown()
-
-
-def list_boards() -> list[NvmlGpu]:
-    """All boards here, in NVML's order; a board that is lost is left out."""
-    found: list[NvmlGpu] = []
-    for uuid in uuids():
-        try:
-            found.append(NvmlGpu(uuid))
-        except DeviceLost:
-            continue
-    return found
 
 
 def board_of_slice(mig_uuid: str) -> str:

@@ -90,6 +90,12 @@ class Knobs:
     probe_limits_w: tuple[float, ...] | None = ()
     cost_cap: float = math.inf
 
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> Self:
+        """Inverse of ``dataclasses.asdict``, through JSON."""
+        probes = raw["probe_limits_w"]
+        return cls(**{**raw, "probe_limits_w": None if probes is None else tuple(probes)})
+
 
 @dataclass(frozen=True, kw_only=True)
 class PowerProfile:
@@ -148,6 +154,13 @@ class Outcome:
     shared: bool = False
     """Another job was on the board: the energy is not this run's own, so it credits no arm."""
 
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> Self:
+        """Inverse of ``dataclasses.asdict``, through JSON."""
+        knobs, used = Knobs.from_dict(raw["knobs"]), Measurement(**raw["measurement"])
+        stop = StopReason(raw["stop"]) if raw["stop"] else None
+        return cls(**{**raw, "knobs": knobs, "measurement": used, "stop": stop})
+
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
@@ -191,15 +204,12 @@ class Plan:
     @classmethod
     def from_config(cls, raw: Mapping[str, Any]) -> Self:
         """Inverse of :meth:`to_config`."""
-        knobs = dict(raw["knobs"])
-        if knobs["probe_limits_w"] is not None:
-            knobs["probe_limits_w"] = tuple(knobs["probe_limits_w"])
         target = raw.get("target")
         profiles = tuple(PowerProfile.from_json(json.dumps(p)) for p in raw.get("profiles", ()))
         return cls(
             **{
                 **raw,
-                "knobs": Knobs(**knobs),
+                "knobs": Knobs.from_dict(raw["knobs"]),
                 "target": Target(**target) if target else None,
                 "profiles": profiles,
             }

@@ -1,0 +1,224 @@
+"""A run on a simulated board: real Keeper, real profiler, time that passes only by training."""
+
+import json
+import math
+import os
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from zeus_ray.decide import power
+from zeus_ray.devices.lease import Holder, Keeper
+from zeus_ray.devices.simulated import SimulatedGpu
+from zeus_ray.errors import BadInput
+from zeus_ray.records import Knobs, Plan, PowerProfile, Report, StopReason, Target
+from zeus_ray.run.boards import Board, Boards
+from zeus_ray.run.ledger import Ledger, LocalFolder
+from zeus_ray.run.run import Run
+
+LIMITS_W = (250.0, 200.0, 150.0, 100.0)
+
+
+@pytest.fixture
+def gpu():
+    return SimulatedGpu.open("V100", 0)
+
+
+@pytest.fixture
+def boards(gpu, tmp_path):
+    keeper = Keeper(gpu, state_dir=tmp_path / "state")
+    boards = Boards([Board.local(keeper, Holder.current("trial"), "auto")])
+    yield boards
+    boards.release()
+    keeper.close()
+
+
+def plan(batch_size=100, *, target=None, **knobs):
+    return Plan(knobs=Knobs(run_id="1", batch_size=batch_size, **knobs), target=target)
+
+
+def epochs(run, count, samples=10_000, batch_size=100):
+    for _ in range(count):
+        for _batch in run.steps(Loader(samples, batch_size)):
+            pass
+
+
+class Loader:
+    """A sized loader over a sized dataset, as torch's is."""
+
+    def __init__(self, samples, batch_size):
+        self.dataset = range(samples)
+        self.batch_size = batch_size
+
+    def __len__(self):
+        return math.ceil(len(self.dataset) / self.batch_size)
+
+    def __iter__(self):
+        for start in range(0, len(self.dataset), self.batch_size):
+            yield self.dataset[start : start + self.batch_size]
+
+
+def test_a_given_limit_is_set_and_what_was_found_is_given_back(gpu, boards):
+    found_w = gpu.power_limit_w()
+    Run(plan(power_limit_w=150.0), boards)
+    assert gpu.power_limit_w() == 150.0
+    boards.release()
+    assert gpu.power_limit_w() == found_w
+
+
+def test_no_limit_and_nothing_to_probe_leaves_the_board_as_it_is(gpu, boards):
+    found_w = gpu.power_limit_w()
+    run = Run(plan(), boards)
+    epochs(run, 2)
+    assert gpu.power_limit_w() == found_w
+    assert Report.from_result(run.report({})).profile == ""
+
+
+def test_limits_are_profiled_high_to_low_and_the_best_is_kept(gpu, boards):
+    run = Run(plan(probe_limits_w=LIMITS_W), boards, window_s=2.0, settle_s=0.5)
+    epochs(run, 20)
+    profile = PowerProfile.from_json(run.report({})["zeus/profile"])
+    assert [p[0] for p in profile.points] == list(LIMITS_W)
+    best_w = power.optimal_limit_w(profile, eta=0.5, max_power_w=profile.max_power_w, gpus=1)
+    assert gpu.power_limit_w() == best_w
+
+
+def test_a_profile_agrees_with_the_board(gpu, boards):
+    run = Run(plan(probe_limits_w=LIMITS_W), boards, window_s=5.0, settle_s=1.0)
+    epochs(run, 30, samples=10_000)
+    profile = PowerProfile.from_json(run.report({})["zeus/profile"])
+    for limit_w, _power_w, epoch_s in profile.points:
+        gpu.set_power_limit_w(limit_w)
+        assert epoch_s == pytest.approx(10_000 * gpu.time_per_sample_s(100), rel=0.05)
+
+
+def test_a_window_goes_on_across_the_end_of_a_short_epoch(boards):
+    run = Run(plan(probe_limits_w=LIMITS_W), boards, window_s=3.0, settle_s=0.0)
+    epochs(run, 1, samples=300)
+    assert run.report({})["zeus/profile"] == ""  # far less than a window so far
+    epochs(run, 300, samples=300)
+    profile = PowerProfile.from_json(run.report({})["zeus/profile"])
+    assert len(profile.points) == len(LIMITS_W)
+
+
+def test_a_known_profile_of_this_kind_of_gpu_is_not_measured_again(gpu, boards):
+    points = ((250.0, 240.0, 10.0), (100.0, 95.0, 10.5))
+    known = PowerProfile(batch_size=100, gpu=gpu.name, max_power_w=250.0, points=points)
+    other = PowerProfile(batch_size=100, gpu="another card", max_power_w=250.0, points=points[:1])
+    Run(Plan(knobs=Knobs(run_id="1", batch_size=100), profiles=(other, known)), boards)
+    assert gpu.power_limit_w() == 100.0
+
+
+def test_a_limit_the_board_does_not_accept_names_the_range(boards):
+    with pytest.raises(BadInput, match=r"100 to 250|100 to 300|range"):
+        Run(plan(probe_limits_w=(1.0,)), boards)
+
+
+def test_the_cost_cap_ends_the_steps_between_two_epochs_and_within_one(boards):
+    free = Run(plan(), boards)
+    epochs(free, 1, samples=100_000)
+    cap = Report.from_result(free.report({})).cost * 3.4
+    run = Run(plan(cost_cap=cap), boards)
+    epochs(run, 10, samples=100_000)
+    report = Report.from_result(run.report({}))
+    assert run.stop == StopReason.COST_CAP
+    assert report.stop_reason == "cost cap"
+    assert report.cost == pytest.approx(cap, rel=0.2)
+
+
+def test_a_run_that_is_only_a_profile_stops_after_it(boards):
+    run = Run(plan(probe_limits_w=LIMITS_W, cost_cap=0.0), boards, window_s=1.0, settle_s=0.0)
+    epochs(run, 100)
+    report = Report.from_result(run.report({}))
+    assert run.stop == StopReason.PROFILED
+    assert len(PowerProfile.from_json(report.profile).points) == len(LIMITS_W)
+
+
+@pytest.mark.parametrize(
+    ("mode", "values", "stop"),
+    [
+        ("max", [0.1, 0.9], StopReason.TARGET_REACHED),
+        ("max", [0.1, 0.89], None),
+        ("max", [math.nan, math.nan], None),
+        ("min", [0.95, 0.9], StopReason.TARGET_REACHED),
+        ("min", [math.inf, math.nan], None),
+    ],
+)
+def test_reaching_the_target_stops(boards, mode, values, stop):
+    run = Run(plan(target=Target("metric", 0.9, mode)), boards)
+    for value in values:
+        epochs(run, 1)
+        result = run.report({"metric": value})
+    assert run.stop == stop
+    assert math.isnan(result["zeus/cost_to_target"]) == (stop is None)
+
+
+def test_every_key_is_there_from_the_first_report_on_and_the_metrics_stay(boards):
+    result = Run(plan(), boards).report({"metric": 1.0, "zeus": "mine"})
+    assert set(Report().to_result()) < set(result)
+    assert result["metric"] == 1.0
+    assert result["zeus"] == "mine"
+    assert result["zeus/measured_by"] == "simulated"
+
+
+def test_without_a_board_time_passes_and_the_rest_is_nan():
+    run = Run(plan(probe_limits_w=None), Boards([], why_none="no NVIDIA driver"))
+    epochs(run, 2)
+    report = Report.from_result(run.report({}))
+    assert run.note == "no NVIDIA driver"
+    assert report.measured_by == "none"
+    assert math.isnan(report.energy_j)
+    assert math.isnan(report.power_limit_w)
+    assert report.time_s > 0
+    assert report.epochs == 2
+
+
+def test_a_function_that_never_says_when_it_steps_is_probed_one_limit_per_report(gpu, boards):
+    run = Run(plan(probe_limits_w=LIMITS_W), boards, settle_s=0.0)
+    limits = [run.report({}) and gpu.power_limit_w() for _ in range(len(LIMITS_W))]
+    assert limits == list(LIMITS_W)
+    last = run.report({})
+    assert last["zeus/epochs"] == len(LIMITS_W) + 1
+    assert len(PowerProfile.from_json(last["zeus/profile"]).points) == len(LIMITS_W)
+
+
+def test_a_second_attempt_goes_on_counting(boards, tmp_path):
+    folder = LocalFolder(tmp_path / "trial")
+    first = Run(plan(), boards, ledger=Ledger.open(folder))
+    epochs(first, 3)
+    before = Report.from_result(first.report({}))
+    second = Run(plan(), boards, ledger=Ledger.open(folder))
+    after = Report.from_result(second.report({}))
+    assert after.attempt == 2
+    # The lease went on, so the second attempt reads the first one's joules again on top of the ledger's.
+    assert after.energy_j == pytest.approx(2 * before.energy_j, rel=1e-3)
+    assert json.loads(folder.read("zeus-attempt-1.json"))["energy_j"] == before.energy_j
+
+
+def test_the_pid_of_the_holder_is_this_process():
+    assert Holder.current("trial").pid == os.getpid()
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    samples=st.integers(1, 2_000),
+    batch_size=st.integers(1, 300),
+    count=st.integers(1, 4),
+)
+def test_epochs_are_passes_over_the_loader_whatever_the_batches(samples, batch_size, count):
+    run = Run(plan(batch_size), Boards([]))
+    epochs(run, count, samples=samples, batch_size=batch_size)
+    assert Report.from_result(run.report({})).epochs == pytest.approx(count)
+
+
+@pytest.mark.parametrize(("rule", "lr"), [("linear", 0.4), ("sqrt", 0.2), ("none", 0.1)])
+def test_learning_rates_scale_by_rule(rule, lr):
+    run = Run(Plan(knobs=Knobs(run_id="", batch_size=256), default_batch_size=64), Boards([]))
+    assert run.scale_lr(0.1, rule) == pytest.approx(lr)
+
+
+def test_an_unknown_rule_names_the_rules():
+    run = Run(plan(), Boards([]))
+    with pytest.raises(BadInput, match="linear"):
+        run.scale_lr(0.1, "cubic")

@@ -1,0 +1,148 @@
+"""The GPUs of one run as one: leased together, at the same limit, energy summed, time the maximum.
+
+A board is reached in-process (outside Ray) or through its actor; ``Board.call`` hides which.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from zeus_ray.devices.gpu import LimitRange
+from zeus_ray.devices.lease import Holder, Keeper, Lease, Reading
+from zeus_ray.records import NAN, MeasuredBy
+
+Call = Callable[..., Any]
+"""``call(method, *arguments)`` on the board's Keeper, here or in its actor."""
+
+
+@dataclass(frozen=True)
+class Board:
+    """One leased board."""
+
+    call: Call
+    lease: Lease
+
+    def ask(self, method: str, *arguments: object) -> Any:  # noqa: ANN401 — as many types as Keeper has methods
+        """Call a Keeper method on this lease."""
+        return self.call(method, self.lease.lease_id, *arguments)
+
+    @classmethod
+    def local(cls, keeper: Keeper, holder: Holder, control: str) -> Self:
+        """Lease a board in this process, for a run outside Ray."""
+
+        def call(method: str, *arguments: object, **options: object) -> Any:  # noqa: ANN401 — see ask
+            return getattr(keeper, method)(*arguments, **options)
+
+        return cls(call, keeper.acquire(holder, control=control))
+
+
+class Boards:
+    """All boards of a run. Without any, time is wall time and everything else is NaN.
+
+    Readings: ``energy_j`` summed over boards since the lease began, ``time_s`` the longest,
+    ``power_limit_w`` the lowest limit in force.
+    """
+
+    def __init__(self, boards: Sequence[Board], *, why_none: str = "") -> None:
+        self._boards = tuple(boards)
+        self._began_s = time.perf_counter()
+        self.why_none = why_none
+
+    def __len__(self) -> int:
+        return len(self._boards)
+
+    @property
+    def gpu(self) -> str:
+        """The kind of card ("" without one); two kinds in one run are joined by " + "."""
+        return " + ".join(dict.fromkeys(board.lease.gpu for board in self._boards))
+
+    @property
+    def measured_by(self) -> MeasuredBy:
+        """How energy is measured; the least exact of the boards where they differ."""
+        kinds = {board.lease.measured_by for board in self._boards}
+        if not kinds:
+            return MeasuredBy.NONE
+        return kinds.pop() if len(kinds) == 1 else MeasuredBy.POWER_INTEGRAL
+
+    @property
+    def range(self) -> LimitRange | None:
+        """The limits that every board accepts; None where there is none."""
+        ranges = [board.lease.range for board in self._boards]
+        known = [r for r in ranges if r is not None]
+        if not known or len(known) < len(ranges):
+            return None
+        low, high = max(r.min_w for r in known), min(r.max_w for r in known)
+        return (
+            LimitRange(min_w=low, max_w=high, default_w=min(r.default_w for r in known))
+            if low <= high
+            else None
+        )
+
+    @property
+    def may_set(self) -> bool:
+        """Whether every board lets us set its limit."""
+        return bool(self._boards) and all(board.lease.may_set for board in self._boards)
+
+    @property
+    def why_not(self) -> str:
+        """Why limits cannot be set, in words; "" where they can."""
+        return next((board.lease.why_not for board in self._boards if not board.lease.may_set), self.why_none)
+
+    @property
+    def virtual(self) -> bool:
+        """Whether time passes on the boards only by ``train`` and ``load``."""
+        return any(board.lease.virtual for board in self._boards)
+
+    def read(self) -> Reading:
+        """Energy, time and limit now."""
+        return self._each("read")
+
+    def set_limit(self, limit_w: float) -> Reading:
+        """Set one limit on all boards. Raises as Keeper.set_limit."""
+        return self._each("set_limit", limit_w)
+
+    def train(self, samples: int, batch_size: int) -> Reading:
+        """Advance virtual boards by ``samples``, split over them."""
+        return self._each("train", -(-samples // len(self)), max(1, batch_size // len(self)))
+
+    def load(self, wall_s: float) -> Reading:
+        """Advance virtual boards by ``wall_s`` of full load."""
+        return self._each("load", wall_s)
+
+    def time_per_sample_s(self, batch_size: int) -> float:
+        """Seconds per sample of virtual boards at the limit in force."""
+        share = max(1, batch_size // len(self))
+        return max(float(board.call("time_per_sample_s", share)) for board in self._boards) / len(self)
+
+    def timeline(self) -> list[tuple[float, float, float]]:
+        """The first board's power over time: (time_s, power_w, power_limit_w)."""
+        return list(self._boards[0].ask("timeline")) if self._boards else []
+
+    def release(self) -> None:
+        """Give every limit back, also when one board refuses to answer; raises the first error then."""
+        errors: list[Exception] = []
+        for board in self._boards:
+            try:
+                board.ask("release")
+            except Exception as error:  # noqa: BLE001 — the other boards must be given back first
+                errors.append(error)
+        self._boards = ()
+        if errors:
+            raise errors[0]
+
+    def _each(self, method: str, *arguments: object) -> Reading:
+        readings = [board.ask(method, *arguments) for board in self._boards]
+        if not readings:
+            return Reading(
+                energy_j=NAN, time_s=time.perf_counter() - self._began_s, power_limit_w=NAN, shared=False
+            )
+        return Reading(
+            energy_j=math.fsum(r.energy_j for r in readings),
+            time_s=max(r.time_s for r in readings),
+            power_limit_w=min(r.power_limit_w for r in readings),
+            shared=any(r.shared for r in readings),
+        )

@@ -1,0 +1,118 @@
+"""The power limit of one run: the one that is known to be best, or the one a profile finds."""
+
+from __future__ import annotations
+
+from zeus_ray.decide import power
+from zeus_ray.records import NAN, Plan, PowerProfile
+from zeus_ray.run.account import Account
+from zeus_ray.run.boards import Boards
+from zeus_ray.run.pace import Pace
+from zeus_ray.run.profiler import Profiler
+
+
+class Limit:
+    """Sets the planned limit, solves it from a known profile, or profiles just in time.
+
+    ``resume``, ``step``, ``pause`` and ``interval`` are the profiler's, and do nothing once the
+    limit is settled. ``note`` says in one line what was lost ("" if nothing).
+    """
+
+    def __init__(
+        self, plan: Plan, boards: Boards, pace: Pace, account: Account, *, window_s: float, settle_s: float
+    ) -> None:
+        self.profile: PowerProfile | None = None
+        self.note = "" if boards.may_set else boards.why_not
+        self._plan = plan
+        self._boards = boards
+        self._pace = pace
+        self._account = account
+        self._profiler: Profiler | None = None
+        if boards.may_set and not self._set_known():
+            limits_w = self._limits_to_probe()
+            if limits_w:
+                self._profiler = Profiler(boards, pace, limits_w, window_s=window_s, settle_s=settle_s)
+
+    @property
+    def settled(self) -> bool:
+        """Whether the run goes on at this limit."""
+        return self._profiler is None
+
+    def resume(self) -> None:
+        """Training (re)starts."""
+        self.finish()
+        if self._profiler is not None:
+            self._profiler.resume()
+
+    def step(self) -> None:
+        """A full step was trained."""
+        if self._profiler is not None:
+            self._profiler.step()
+            self.finish()
+
+    def pause(self) -> None:
+        """Training stops for a while."""
+        if self._profiler is not None:
+            self._profiler.pause()
+
+    def interval(self) -> None:
+        """A report interval of a function that does not say when it steps: one window each."""
+        if self._profiler is not None:
+            self._profiler.interval()
+            self.finish()
+
+    def finish(self, *, partial: bool = False) -> None:
+        """Once the windows are there, make the profile and run on at its best limit.
+
+        ``partial``: the run ends now; what was measured so far is the profile.
+        """
+        profiler, per_epoch = self._profiler, self._account.samples_per_epoch
+        if profiler is None or not per_epoch or not (profiler.done or partial):
+            return
+        self._profiler = None
+        self.note = self.note or profiler.trouble
+        points = tuple(
+            (w.power_limit_w, w.energy_j / w.time_s / len(self._boards), w.time_s / w.samples * per_epoch)
+            for w in profiler.windows
+            if w.samples and w.time_s > 0
+        )
+        if not points:
+            return
+        self.profile = PowerProfile(
+            batch_size=self._plan.knobs.batch_size,
+            gpu=self._boards.gpu,
+            max_power_w=self._account.max_power_w or NAN,
+            points=points,
+        )
+        self._set(self._best_w(self.profile))
+
+    def _set_known(self) -> bool:
+        """Set the planned limit, or the best of a profile from an earlier run on this kind of GPU."""
+        knobs = self._plan.knobs
+        if knobs.power_limit_w is not None:
+            self._set(knobs.power_limit_w)
+            return True
+        for profile in self._plan.profiles:
+            if profile.batch_size == knobs.batch_size and profile.gpu == self._boards.gpu:
+                self._set(self._best_w(profile))
+                return True
+        return False
+
+    def _limits_to_probe(self) -> tuple[float, ...]:
+        wanted, allowed = self._plan.knobs.probe_limits_w, self._boards.range
+        if allowed is None or wanted == ():
+            return ()
+        if wanted is None:
+            return allowed.steps()
+        return tuple(allowed.check(limit_w) for limit_w in wanted)
+
+    def _set(self, limit_w: float) -> None:
+        self._boards.set_limit(limit_w)
+        self._pace.limit_changed()
+
+    def _best_w(self, profile: PowerProfile) -> float:
+        return power.optimal_limit_w(
+            profile,
+            eta=self._plan.eta,
+            max_power_w=self._account.max_power_w,
+            gpus=max(1, len(self._boards)),
+        )

@@ -1,1 +1,52 @@
-"""zeus-ray."""
+"""Zeus and Chase on Ray: train to your accuracy for the least energy, on the GPUs you have.
+
+>>> import zeus_ray as zeus
+>>> searcher = zeus.ZeusSearcher(target=zeus.Target("accuracy", 0.95), default_batch_size=128)
+
+Nothing heavy is imported before it is used: neither Ray nor torch nor pynvml.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module, metadata
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zeus_ray.decide.search import Search as Search
+    from zeus_ray.errors import BadInput as BadInput
+    from zeus_ray.errors import ZeusError as ZeusError
+    from zeus_ray.records import Target as Target
+    from zeus_ray.reporting.html import show as show
+    from zeus_ray.tune.metered import metered as metered
+    from zeus_ray.tune.resources import resources as resources
+    from zeus_ray.tune.scheduler import EnergyScheduler as EnergyScheduler
+    from zeus_ray.tune.searcher import ZeusSearcher as ZeusSearcher
+    from zeus_ray.tune.session import session as session
+
+__version__ = metadata.version("zeus-ray")
+
+_HOMES = {
+    "Search": "zeus_ray.decide.search",
+    "Target": "zeus_ray.records",
+    "BadInput": "zeus_ray.errors",
+    "ZeusError": "zeus_ray.errors",
+    "ZeusSearcher": "zeus_ray.tune.searcher",
+    "EnergyScheduler": "zeus_ray.tune.scheduler",
+    "session": "zeus_ray.tune.session",
+    "metered": "zeus_ray.tune.metered",
+    "resources": "zeus_ray.tune.resources",
+    "show": "zeus_ray.reporting.html",
+}
+__all__ = ["__version__", *_HOMES]  # noqa: PLE0604 — the keys are strings
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 — as many types as names
+    """Import a public name when it is first used."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'zeus_ray' has no attribute {name!r}; it has {', '.join(__all__)}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """The public names, for completion."""
+    return list(__all__)

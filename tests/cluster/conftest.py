@@ -1,0 +1,43 @@
+"""A Ray cluster of real processes: two nodes with two pretended boards each, one more that may not set."""
+
+import os
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def boards(fake_nvml, tmp_path_factory):
+    """The pretended hardware of nodes a, b and c: every board is fully loaded."""
+    folder = tmp_path_factory.mktemp("boards")
+    nodes = {
+        "a": fake_nvml.node(folder, "a", cards="V100,V100"),
+        "b": fake_nvml.node(folder, "b", cards="V100,V100"),
+        "c": fake_nvml.node(folder, "c", cards="V100"),
+    }
+    for node in nodes.values():
+        for index in range(len(node.boards)):
+            node.load(1.0, index)
+    return nodes
+
+
+@pytest.fixture(scope="module")
+def cluster(boards, tmp_path_factory):
+    import ray
+    from ray.cluster_utils import Cluster
+
+    home = tmp_path_factory.mktemp("cluster-home")
+    os.environ.pop("ZEUS_RAY_GPU", None)
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    for name, node in boards.items():
+        settings = {
+            **node.env,
+            "ZEUS_RAY_STATE_DIR": str(home / name),
+            "ZEUS_RAY_POWER_CONTROL": "off" if name == "c" else "auto",
+        }
+        cluster.add_node(
+            num_cpus=2, num_gpus=len(node.boards), resources={f"node_{name}": 8}, env_vars=settings
+        )
+    ray.init(cluster.address, logging_level="ERROR", log_to_driver=False)
+    yield cluster
+    ray.shutdown()
+    cluster.shutdown()

@@ -1,0 +1,176 @@
+"""Real Ray, real actors, the real NVML binding: only the C library under them is ours."""
+
+import os
+import signal
+import time
+
+import pytest
+
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("cluster")]
+tune = pytest.importorskip("ray.tune")
+
+import ray  # noqa: E402 — after the marker: importing it takes seconds
+
+import zeus_ray as zeus  # noqa: E402
+from zeus_ray.records import Report, Target  # noqa: E402
+
+LIMITS_W = [120.0, 160.0, 200.0, 240.0]
+
+
+def until(condition, seconds=10.0):
+    """Wait for what another process does; the deadline is the promise under test."""
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return condition()
+
+
+@ray.remote(num_cpus=0)
+class Gate:
+    """Lets nobody through before ``size`` have come."""
+
+    def __init__(self, size):
+        self.size, self.there = size, set()
+
+    def arrive(self, who):
+        self.there.add(who)
+        return len(self.there) >= self.size
+
+
+def at_one_limit(config):
+    import time
+
+    with zeus.session(config, power_limit_w=config["power_limit_w"]) as run:
+        gate = ray.get_actor("gate", namespace=config["namespace"])
+        while not ray.get(gate.arrive.remote(config["power_limit_w"])):
+            time.sleep(0.02)
+        before = run.measure({})
+        began = time.monotonic()
+        while time.monotonic() - began < 1.0:
+            pass
+        after = run.measure({})
+        run.report(
+            {
+                "accuracy": 1.0,
+                "power_w": (after["zeus/energy_j"] - before["zeus/energy_j"])
+                / (after["zeus/time_s"] - before["zeus/time_s"]),
+                "gpu_id": ray.get_runtime_context().get_accelerator_ids()["GPU"][0],
+                "node": ray.get_runtime_context().get_node_id(),
+            }
+        )
+
+
+def learns(config):
+    with zeus.session(config, window_s=0.05, settle_s=0.0) as run:
+        for epoch in range(1, 6):
+            for _batch in run.steps([None] * 2000):
+                sum(range(1000))
+            run.report({"accuracy": epoch / 5})
+
+
+def test_four_gpus_at_once_each_with_its_own_limit_and_energy(boards, tmp_path):
+    namespace = ray.get_runtime_context().namespace
+    gate = Gate.options(name="gate").remote(len(LIMITS_W))
+    ray.get(gate.__ray_ready__.remote())
+    result = tune.run(
+        at_one_limit,
+        config={
+            "batch_size": 32,
+            "power_limit_w": tune.grid_search(LIMITS_W),
+            "namespace": namespace,
+        },
+        resources_per_trial={"cpu": 1, "gpu": 1},
+        storage_path=str(tmp_path),
+        verbose=0,
+    )
+    rows = [trial.last_result for trial in result.trials]
+    assert len({(row["node"], row["gpu_id"]) for row in rows}) == 4
+    for row in rows:
+        limit_w = row["config"]["power_limit_w"]
+        assert row["zeus/power_limit_w"] == limit_w
+        assert row["zeus/measured_by"] == "counter"
+        assert row["power_w"] == pytest.approx(limit_w, rel=0.1)
+    assert until(lambda: set(boards["a"].limits_w + boards["b"].limits_w) == {250.0})
+
+
+def test_a_search_over_two_nodes_profiles_and_gives_every_limit_back(boards, tmp_path):
+    searcher = zeus.ZeusSearcher(
+        target=Target("accuracy", 1.0), default_batch_size=32, power_limits_w=[250, 150, 100]
+    )
+    result = tune.run(
+        learns,
+        config={"batch_size": tune.choice([16, 32, 64])},
+        metric="accuracy",
+        mode="max",
+        search_alg=searcher,
+        scheduler=zeus.EnergyScheduler(searcher),
+        num_samples=6,
+        resources_per_trial=zeus.resources(),
+        storage_path=str(tmp_path),
+        verbose=0,
+    )
+    reports = [Report.from_result(trial.last_result) for trial in result.trials]
+    assert any(report.profile for report in reports)
+    assert until(lambda: set(boards["a"].limits_w + boards["b"].limits_w) == {250.0})
+
+
+@pytest.mark.parametrize("who", ["driver", "trial", "node"])
+def test_off_set_anywhere_means_that_nothing_is_written(boards, tmp_path, monkeypatch, who):
+    def train(config):
+        if config["who"] == "trial":
+            os.environ["ZEUS_RAY_POWER_CONTROL"] = "off"
+        learns(config)
+
+    if who == "driver":
+        monkeypatch.setenv("ZEUS_RAY_POWER_CONTROL", "off")
+    before = {name: node.attempts for name, node in boards.items()}
+    searcher = zeus.ZeusSearcher(target=Target("accuracy", 1.0), default_batch_size=32)
+    node = "c" if who == "node" else "a"
+    result = tune.run(
+        train,
+        config={"batch_size": tune.choice([16, 32]), "who": who},
+        metric="accuracy",
+        mode="max",
+        search_alg=searcher,
+        scheduler=zeus.EnergyScheduler(searcher),
+        num_samples=2,
+        resources_per_trial={"cpu": 1, "gpu": 1, "custom_resources": {f"node_{node}": 1}},
+        storage_path=str(tmp_path),
+        verbose=0,
+    )
+    reports = [Report.from_result(trial.last_result) for trial in result.trials]
+    assert all(report.energy_j > 0 and report.power_limit_w == 250.0 for report in reports)
+    assert {name: node.attempts for name, node in boards.items()} == before
+
+
+def test_a_trial_killed_with_9_gives_its_limit_back(boards):
+    @ray.remote(num_gpus=1, resources={"node_a": 1})
+    def hold():
+        from zeus_ray.cluster.placement import lease_boards
+        from zeus_ray.devices.lease import Holder
+
+        given = ray.get_runtime_context().get_accelerator_ids()["GPU"]
+        holder = Holder.current("killed")
+        leased = lease_boards(holder, source="nvml", control="auto", given=given)
+        leased.set_limit(130.0)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    with pytest.raises(ray.exceptions.RayError):
+        ray.get(hold.options(max_retries=0).remote())
+    assert until(lambda: set(boards["a"].limits_w) == {250.0})
+    assert boards["a"].attempts > 0
+
+
+def test_a_trial_that_asks_for_no_gpu_on_a_gpu_cluster_is_told_before_it_runs(tmp_path):
+    searcher = zeus.ZeusSearcher(target=Target("accuracy", 1.0), default_batch_size=32)
+    with pytest.raises(Exception, match="ask for no GPU"):
+        tune.run(
+            learns,
+            config={"batch_size": tune.choice([16, 32])},
+            metric="accuracy",
+            mode="max",
+            search_alg=searcher,
+            scheduler=zeus.EnergyScheduler(searcher),
+            storage_path=str(tmp_path),
+            verbose=0,
+        )

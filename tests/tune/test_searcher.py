@@ -1,0 +1,242 @@
+"""ZeusSearcher as Ray Tune drives it: the real class, called as Tune calls it, without a cluster."""
+
+import json
+import math
+
+import pytest
+
+pytestmark = pytest.mark.ray
+tune = pytest.importorskip("ray.tune")
+
+from ray.tune.search import Searcher  # noqa: E402 — after the marker: importing it takes seconds
+
+import zeus_ray as zeus  # noqa: E402
+from zeus_ray.records import Plan, PowerProfile, Report, StopReason, Target  # noqa: E402
+from zeus_ray.tune.searcher import BASELINE  # noqa: E402
+
+SIZES = [16, 32, 64, 128]
+TARGET = Target("accuracy", 0.9)
+
+
+def make(**options):
+    options = {"target": TARGET, "default_batch_size": 64, **options}
+    searcher = zeus.ZeusSearcher(**options)
+    if "batch_sizes" not in options:
+        searcher.set_search_properties("accuracy", "max", {"batch_size": tune.choice(SIZES)})
+    return searcher
+
+
+def result(plan, *, reached=True, iteration=1, **fields):
+    """What a trial of ``plan`` reports: cheaper per epoch the nearer its batch size is to 32."""
+    size = plan.knobs.batch_size
+    epochs = 10 + 3 * abs(math.log2(size / 32))
+    points = tuple((w, 0.9 * w, 10.0 * (1 + 25 / w)) for w in (250.0, 175.0, 100.0))
+    profile = PowerProfile(batch_size=size, gpu="V100", max_power_w=250.0, points=points)
+    values = {
+        "run_id": plan.knobs.run_id,
+        "batch_size": size,
+        "epochs": epochs,
+        "energy_j": 1000.0 * epochs,
+        "time_s": 10.0 * epochs,
+        "gpu": "V100",
+        "measured_by": "counter",
+        "target_reached": reached,
+        "stop_reason": "target reached" if reached else "",
+        "profile": profile.to_json(),
+        **fields,
+    }
+    metric = 0.91 if reached else 0.5
+    return {"accuracy": metric, "training_iteration": iteration, **Report(**values).to_result()}
+
+
+def drive(searcher, runs=40):
+    """Ask and tell until the search ends; the batch sizes it asked for."""
+    sizes = []
+    for number in range(runs):
+        trial = f"trial-{number}"
+        config = searcher.suggest(trial)
+        if config == Searcher.FINISHED:
+            return sizes
+        plan = Plan.from_config(config["zeus"])
+        sizes.append(config["batch_size"])
+        searcher.on_trial_result(trial, result(plan))
+        searcher.on_trial_complete(trial_id=trial, result=result(plan), error=False)
+    raise AssertionError(f"the search did not end in {runs} runs: {sizes}")
+
+
+def test_a_suggestion_carries_the_plan_and_every_other_parameter():
+    searcher = zeus.ZeusSearcher(target=TARGET, default_batch_size=64)
+    space = {
+        "batch_size": tune.choice(SIZES),
+        "lr": tune.loguniform(1e-4, 1e-1),
+        "model": {"depth": tune.randint(2, 5), "name": "resnet"},
+        "epochs": 7,
+    }
+    assert searcher.set_search_properties(None, None, space)
+    config = searcher.suggest("a")
+    assert config["batch_size"] == 64  # the default comes first
+    assert 1e-4 <= config["lr"] <= 1e-1
+    assert config["model"]["depth"] in (2, 3, 4)
+    assert (config["model"]["name"], config["epochs"]) == ("resnet", 7)
+    assert Plan.from_config(config["zeus"]).target == TARGET
+    json.dumps(config)  # nothing but plain values
+
+
+def test_the_search_ends_by_itself_and_knows_the_best():
+    searcher = make()
+    assert drive(searcher)
+    best = searcher.best()
+    assert best.batch_size == 32
+    assert best.cost.low <= best.cost.mean <= best.cost.high
+
+
+def test_the_same_seed_samples_the_same_other_parameters():
+    space = {"batch_size": tune.choice(SIZES), "lr": tune.uniform(0, 1)}
+
+    def first(seed):
+        searcher = zeus.ZeusSearcher(target=TARGET, default_batch_size=64, seed=seed)
+        searcher.set_search_properties("accuracy", "max", space)
+        return searcher.suggest("a")["lr"]
+
+    assert first(1) == first(1) != first(2)
+
+
+def test_an_end_told_twice_or_of_an_unknown_trial_changes_nothing():
+    searcher = make()
+    plan = Plan.from_config(searcher.suggest("a")["zeus"])
+    searcher.on_trial_complete(trial_id="a", result=result(plan), error=False)
+    state = json.dumps(searcher.search.state())
+    searcher.on_trial_complete(trial_id="a", result=result(plan), error=False)
+    searcher.on_trial_complete(trial_id="nobody", result=None, error=True)
+    assert json.dumps(searcher.search.state()) == state
+
+
+def test_errors_and_missing_metrics_do_not_stop_the_search():
+    searcher = make()
+    for number in range(30):
+        config = searcher.suggest(f"t{number}")
+        if config == Searcher.FINISHED:
+            break
+        if config is None:
+            continue
+        plan = Plan.from_config(config["zeus"])
+        if number % 3 == 0:
+            searcher.on_trial_complete(trial_id=f"t{number}", result=None, error=True)
+        elif number % 3 == 1:
+            broken = result(plan, reached=False)
+            del broken["accuracy"]
+            searcher.on_trial_complete(trial_id=f"t{number}", result=broken, error=False)
+        else:
+            searcher.on_trial_complete(trial_id=f"t{number}", result=result(plan), error=False)
+    assert not searcher.search.pending
+
+
+def test_the_same_result_from_scheduler_and_searcher_counts_once():
+    searcher = make()
+    plan = Plan.from_config(searcher.suggest("a")["zeus"])
+    row = result(plan, reached=False, epochs=1.0)
+    assert searcher.observe("a", row) is searcher.observe("a", row)
+    assert searcher.observe("a", result(plan, iteration=2)) == StopReason.TARGET_REACHED
+
+
+def test_two_kinds_of_measurement_in_one_search_are_an_error():
+    searcher = make()
+    for trial, kind in (("a", "counter"), ("b", "power integral")):
+        plan = Plan.from_config(searcher.suggest(trial)["zeus"])
+        searcher.on_trial_complete(trial_id=trial, result=result(plan, measured_by=kind), error=False)
+    plan = Plan.from_config(searcher.suggest("c")["zeus"])
+    with pytest.raises(zeus.BadInput, match="simulated"):
+        searcher.on_trial_result("c", result(plan, measured_by="simulated"))
+
+
+def test_a_snapshot_and_the_history_continue_the_very_same_search(tmp_path):
+    searcher = make(seed=3)
+    snapshot = tmp_path / "searcher.json"
+    plans = [Plan.from_config(searcher.suggest(t)["zeus"]) for t in ("a", "b")]
+    searcher.on_trial_complete(trial_id="a", result=result(plans[0]), error=False)
+    searcher.save(str(snapshot))
+    searcher.on_trial_complete(trial_id="b", result=result(plans[1]), error=False)  # told after the snapshot
+    late = Plan.from_config(searcher.suggest("c")["zeus"])
+    searcher.on_trial_complete(trial_id="c", result=result(late), error=False)  # asked after it, too
+
+    again = make(seed=3)
+    again.restore(str(snapshot))
+    assert again.search.best() == searcher.search.best()
+    again.on_trial_complete(trial_id="b", result=result(plans[1]), error=False)  # Tune runs it once more
+    assert again.search.best() == searcher.search.best()
+    assert not again.search.pending
+
+
+def test_other_parameters_can_be_left_to_another_searcher():
+    optuna = pytest.importorskip("optuna")
+    from ray.tune.search.optuna import OptunaSearch
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    searcher = zeus.ZeusSearcher(target=TARGET, default_batch_size=64, others=OptunaSearch(seed=0))
+    space = {"batch_size": tune.choice(SIZES), "lr": tune.loguniform(1e-4, 1e-1), "layers": 3}
+    searcher.set_search_properties("accuracy", "max", space)
+    config = searcher.suggest("a")
+    assert (config["batch_size"], config["layers"]) == (64, 3)
+    assert 1e-4 <= config["lr"] <= 1e-1
+    plan = Plan.from_config(config["zeus"])
+    searcher.on_trial_result("a", result(plan))
+    searcher.on_trial_complete(trial_id="a", result=result(plan), error=False)
+
+
+def test_the_baseline_runs_first_as_found_and_the_search_never_hears_of_it():
+    searcher = make(baseline=True)
+    plan = Plan.from_config(searcher.suggest("a")["zeus"])
+    assert (plan.knobs.run_id, plan.knobs.batch_size) == (BASELINE, 64)
+    assert (plan.knobs.power_limit_w, plan.knobs.probe_limits_w) == (None, ())
+    state = json.dumps(searcher.search.state())
+    searcher.on_trial_complete(trial_id="a", result=result(plan, profile=""), error=False)
+    assert json.dumps(searcher.search.state()) == state
+    assert Plan.from_config(searcher.suggest("b")["zeus"]).knobs.run_id != BASELINE
+
+
+@pytest.mark.parametrize(
+    ("options", "space", "words"),
+    [
+        ({}, {}, "no batch sizes"),
+        ({}, {"batch_size": tune.grid_search([1, 2])}, "grid_search at batch_size"),
+        (
+            {},
+            {"batch_size": tune.choice(SIZES), "a": {"lr": tune.grid_search([1, 2])}},
+            "grid_search at a/lr",
+        ),
+        ({}, {"batch_size": tune.uniform(1, 9)}, "tune.choice"),
+        ({}, {"batch_size": tune.choice(SIZES), "zeus": 1}, "reserved"),
+        ({}, {"batch_size": tune.choice([16, 32])}, "64"),
+        ({}, {"batch_size": tune.choice([])}, "batch sizes"),
+        ({}, {"batch_size": tune.choice([64, 64])}, "64"),
+        ({}, {"batch_size": tune.choice([64, -1])}, "-1"),
+        ({}, {"batch_size": tune.choice([64, 0.5])}, "0.5"),
+        ({"eta": 1.5}, {"batch_size": tune.choice(SIZES)}, "eta"),
+        ({"beta": 1.0}, {"batch_size": tune.choice(SIZES)}, "beta"),
+        ({"policy": "magic"}, {"batch_size": tune.choice(SIZES)}, "magic"),
+    ],
+)
+def test_bad_input_is_an_error_before_any_trial(options, space, words):
+    with pytest.raises(zeus.BadInput, match=words):
+        zeus.ZeusSearcher(**{"target": TARGET, "default_batch_size": 64, **options}).set_search_properties(
+            "accuracy", "max", space
+        )
+
+
+@pytest.mark.parametrize(
+    ("target", "metric", "mode", "words"),
+    [
+        (TARGET, "loss", None, "loss"),
+        (TARGET, None, "min", "min"),
+        (None, None, None, "no metric"),
+    ],
+)
+def test_metric_and_mode_must_agree(target, metric, mode, words):
+    searcher = zeus.ZeusSearcher(target=target, default_batch_size=64)
+    with pytest.raises(zeus.BadInput, match=words):
+        searcher.set_search_properties(metric, mode, {"batch_size": tune.choice(SIZES)})
+
+
+def test_an_unknown_mode_names_the_modes():
+    with pytest.raises(zeus.BadInput, match="max"):
+        Target("accuracy", 0.9, mode="maximum")

@@ -1,0 +1,174 @@
+"""Whole searches in real Ray Tune, on simulated boards."""
+
+import math
+
+import pytest
+import trainables
+
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]
+tune = pytest.importorskip("ray.tune")
+
+from ray.tune.schedulers import ASHAScheduler  # noqa: E402 — after the marker: importing it takes seconds
+
+import zeus_ray as zeus  # noqa: E402
+from zeus_ray.records import Report, Target  # noqa: E402
+
+SIZES = [16, 32, 64, 128]
+TARGET = Target("accuracy", 0.9)
+
+
+def run(train, tmp_path, *, searcher=None, scheduler=None, **options):
+    options = {
+        "config": {"batch_size": tune.choice(SIZES)},
+        "metric": "accuracy",
+        "mode": "max",
+        "num_samples": 12,
+        "resources_per_trial": zeus.resources(),
+        "storage_path": str(tmp_path),
+        "reuse_actors": True,
+        "verbose": 0,
+        **options,
+    }
+    return tune.run(train, search_alg=searcher, scheduler=scheduler, **options)
+
+
+def reports(result):
+    return [Report.from_result(trial.last_result) for trial in result.trials]
+
+
+def searcher(**options):
+    return zeus.ZeusSearcher(**{"target": TARGET, "default_batch_size": 64, **options})
+
+
+def test_a_search_measures_profiles_stops_early_and_ends_by_itself(tmp_path):
+    alg = searcher()
+    result = run(
+        trainables.with_session, tmp_path, searcher=alg, scheduler=zeus.EnergyScheduler(alg), num_samples=40
+    )
+    found = reports(result)
+    assert len(found) < 40  # it ended before it had to
+    assert {r.measured_by for r in found} == {"simulated"}
+    assert all(r.energy_j > 0 and r.time_s > 0 for r in found)
+    assert any(r.profile for r in found)
+    assert any(r.stop_reason == "target reached" for r in found)
+    best = alg.best()
+    assert best.batch_size in SIZES
+    assert 100 <= best.power_limit_w <= 300
+
+
+def test_the_searcher_alone_stops_at_the_target_and_at_the_cap(tmp_path):
+    result = run(trainables.with_session, tmp_path, searcher=searcher(), num_samples=8)
+    for trial in result.trials:
+        report = Report.from_result(trial.last_result)
+        assert report.stop_reason in ("target reached", "cost cap")
+        assert trial.last_result["training_iteration"] < 30
+
+
+def test_tuner_takes_the_same_two_objects(tmp_path):
+    def train(config):  # a function of its own: with_resources writes on the one it is given
+        trainables.with_session(config)
+
+    alg = searcher(metric="accuracy", mode="max")
+    tuner = tune.Tuner(
+        tune.with_resources(train, zeus.resources()),
+        param_space={"batch_size": tune.choice(SIZES), "lr": tune.loguniform(1e-4, 1e-1)},
+        tune_config=tune.TuneConfig(
+            search_alg=alg, scheduler=zeus.EnergyScheduler(alg), num_samples=3, reuse_actors=True
+        ),
+        run_config=tune.RunConfig(storage_path=str(tmp_path), verbose=0),
+    )
+    grid = tuner.fit()
+    assert not grid.errors
+    assert all(1e-4 <= r.config["lr"] <= 1e-1 for r in grid)
+    assert "zeus/energy_j" in grid.get_dataframe()
+
+
+def test_no_target_makes_the_defaults_metric_the_target(tmp_path):
+    alg = searcher(target=None, max_epochs=30)
+    run(trainables.with_session, tmp_path, searcher=alg, scheduler=zeus.EnergyScheduler(alg), num_samples=3)
+    reached = trainables.curve(30, 64)
+    assert alg.search.target.value == pytest.approx(reached, rel=0.05)
+
+
+@pytest.mark.parametrize("train", [trainables.unmodified, trainables.returns_a_dict])
+def test_an_unmodified_function_is_metered(tmp_path, train):
+    alg = searcher()
+    result = run(
+        zeus.metered(train), tmp_path, searcher=alg, scheduler=zeus.EnergyScheduler(alg), num_samples=3
+    )
+    assert {r.measured_by for r in reports(result)} == {"simulated"}
+    assert all(r.batch_size in SIZES for r in reports(result))
+
+
+def test_a_class_trainable_is_metered(tmp_path):
+    class Model(tune.Trainable):
+        def setup(self, config):
+            self.size = config["batch_size"]
+
+        def step(self):
+            return {"accuracy": trainables.curve(self.iteration + 1, self.size)}
+
+    alg = searcher()
+    result = run(
+        zeus.metered(Model),
+        tmp_path,
+        searcher=alg,
+        scheduler=zeus.EnergyScheduler(alg),
+        num_samples=2,
+        reuse_actors=False,
+    )
+    assert all(r.stop_reason for r in reports(result))
+
+
+def test_a_foreign_searcher_gets_early_stops_too(tmp_path):
+    result = run(
+        trainables.with_session, tmp_path, scheduler=zeus.EnergyScheduler(target=TARGET), num_samples=4
+    )
+    assert all(r.stop_reason in ("target reached", "cost cap") for r in reports(result))
+
+
+def test_asha_can_spend_joules(tmp_path):
+    alg = searcher()
+    asha = ASHAScheduler(time_attr="zeus/energy_j", grace_period=1_000, max_t=10_000_000)
+    result = run(
+        trainables.with_session,
+        tmp_path,
+        searcher=alg,
+        scheduler=zeus.EnergyScheduler(alg, base=asha),
+        num_samples=4,
+    )
+    assert all(trial.status == "TERMINATED" for trial in result.trials)
+
+
+@pytest.mark.parametrize(
+    "train", [trainables.sometimes_raises, trainables.metric_is_sometimes_nan, trainables.runs_out_of_memory]
+)
+def test_a_batch_size_that_fails_is_not_the_best_and_does_not_end_the_search(tmp_path, train):
+    alg = searcher()
+    base = ASHAScheduler(time_attr="training_iteration", max_t=30)
+    result = run(
+        train,
+        tmp_path,
+        searcher=alg,
+        scheduler=zeus.EnergyScheduler(alg, base=base),
+        raise_on_failed_trial=False,
+        num_samples=10,
+    )
+    best = alg.best()
+    failing = (128,) if train is trainables.runs_out_of_memory else (16,)
+    assert best.batch_size not in failing
+    for trial in result.trials:
+        if trial.last_result and trial.config["batch_size"] in failing:
+            assert math.isnan(trial.last_result.get("zeus/cost_to_target", math.nan))
+    if train is trainables.runs_out_of_memory:
+        assert all(trial.status == "TERMINATED" for trial in result.trials)
+
+
+def test_simulated_boards_are_free_again_at_the_end(ray_local, tmp_path):
+    from zeus_ray.cluster.placement import gpu_actor
+    from zeus_ray.devices.lease import Holder
+
+    run(trainables.with_session, tmp_path, searcher=searcher(), num_samples=2)
+    actor = gpu_actor("simulated:V100", "SIM-V100-0", ray_local.nodes()[0]["NodeID"])
+    lease = ray_local.get(actor.call.remote("acquire", Holder.current("next"), exclusive=True))
+    ray_local.get(actor.call.remote("release", lease.lease_id))

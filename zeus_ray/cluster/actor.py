@@ -1,0 +1,54 @@
+"""One Ray actor per GPU: it alone sets the limit, measures, and gives back what it found.
+
+It lives on the board's node, outlives the trial that asked for it first, and leaves when idle. The
+trial's lease ends with the trial however that ends: the actor watches the trial's process.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import ray
+
+from zeus_ray.devices import discover
+from zeus_ray.devices.lease import Keeper
+
+SAMPLE_EVERY_S = 0.25
+LEAVE_AFTER_IDLE_S = 60.0
+
+
+class GpuActor:
+    """A board's :class:`Keeper` behind Ray. All its methods are reached through ``call``."""
+
+    def __init__(self, source: str, uuid: str) -> None:
+        self._keeper = Keeper(discover.open_board(source, uuid))
+        self._busy_at_s = time.monotonic()
+        self._ended = threading.Event()
+        threading.Thread(target=self._watch, name="zeus-ray-watch", daemon=True).start()
+
+    def call(self, method: str, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 — Keeper's own types
+        """Call a method of the Keeper; its errors come back as they are."""
+        self._busy_at_s = time.monotonic()
+        return getattr(self._keeper, method)(*arguments, **options)
+
+    def leave_if_idle(self) -> None:
+        """End this actor for good, unless somebody has come meanwhile. It can be created again."""
+        if self._idle():
+            self._ended.set()
+            self._keeper.close()
+            ray.actor.exit_actor()
+
+    def _idle(self) -> bool:
+        return self._keeper.idle and time.monotonic() - self._busy_at_s > LEAVE_AFTER_IDLE_S
+
+    def _watch(self) -> None:
+        """Sample the power timeline, and end leases whose process is gone."""
+        myself = ray.get_runtime_context().current_actor
+        while not self._ended.wait(SAMPLE_EVERY_S):
+            self._keeper.reap()
+            self._keeper.sample()
+            if self._idle():
+                # From here, not from this thread: exit_actor works only inside an actor's task.
+                myself.leave_if_idle.remote()

@@ -1,0 +1,100 @@
+"""Which boards a trial has, and the actors that keep them: found or created on the trial's own node."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from zeus_ray import __version__
+from zeus_ray.cluster.actor import GpuActor
+from zeus_ray.devices import discover
+from zeus_ray.devices.lease import Holder
+from zeus_ray.errors import BadInput, LeaseRefused, NoDevice
+from zeus_ray.run.boards import Board, Boards
+
+NAMESPACE = "zeus-ray"
+MAX_SIMULATED_PER_NODE = 1024
+
+
+def lease_boards(
+    holder: Holder, *, source: str, control: str, given: Sequence[str], limit: int | None = None
+) -> Boards:
+    """Lease the boards Ray gave this trial.
+
+    Args:
+        holder: the trial, and the process whose end ends the lease.
+        source: ``nvml``, ``simulated:NAME`` or ``replay:DIR``.
+        control: ``auto`` or ``off``, the strictest of driver and trial; the node's own counts too.
+        given: Ray's accelerator ids of this trial, indices or UUIDs.
+        limit: how many simulated boards to take where Ray gave no GPU (default 1).
+    """
+    if discover.is_virtual(source):
+        return Boards(_free_slots(holder, source, control, given, limit or 1))
+    try:
+        boards = discover.open_boards(source)
+    except NoDevice as error:
+        return Boards((), why_none=str(error))
+    names = [board.uuid for board in boards]
+    try:
+        mine = discover.resolve(given, boards)
+    finally:
+        for board in boards:
+            board.close()
+    if not mine:
+        raise BadInput(
+            f"this trial was given no GPU, but its node has {len(names)}: pass "
+            "resources_per_trial=zeus_ray.resources(), or {'cpu': 1, 'gpu': 1}"
+        )
+    return Boards([_lease(uuid, holder, source, control) for uuid in mine])
+
+
+def gpu_actor(source: str, uuid: str, node_id: str) -> Any:  # noqa: ANN401 — a Ray handle
+    """The actor that keeps board ``uuid`` of node ``node_id``; created if it is not there."""
+    options = {
+        "name": f"gpu-{__version__}-{uuid}@{node_id[:12]}",
+        "namespace": NAMESPACE,
+        "lifetime": "detached",
+        "get_if_exists": True,
+        "num_cpus": 0,
+        "num_gpus": 0,
+        "max_restarts": -1,
+        "max_task_retries": 2,
+        "scheduling_strategy": NodeAffinitySchedulingStrategy(node_id=node_id, soft=False),
+    }
+    return ray.remote(GpuActor).options(**options).remote(source, uuid)
+
+
+def _lease(uuid: str, holder: Holder, source: str, control: str, **options: bool) -> Board:
+    """Lease one board through its actor."""
+    try:
+        return _acquire(uuid, holder, source, control, **options)
+    except ray.exceptions.ActorDiedError:  # it was just leaving: the next call creates it again
+        return _acquire(uuid, holder, source, control, **options)
+
+
+def _acquire(uuid: str, holder: Holder, source: str, control: str, **options: bool) -> Board:
+    actor = gpu_actor(source, uuid, ray.get_runtime_context().get_node_id())
+
+    def call(method: str, *arguments: object, **keywords: object) -> Any:  # noqa: ANN401 — see Board
+        return ray.get(actor.call.remote(method, *arguments, **keywords))
+
+    return Board(call, call("acquire", holder, control=control, **options))
+
+
+def _free_slots(holder: Holder, source: str, control: str, given: Sequence[str], count: int) -> list[Board]:
+    """Simulated boards belong to one trial: those Ray numbered, or the first that are free."""
+    if given:
+        return [_lease(discover.virtual_uuid(source, int(i)), holder, source, control) for i in given]
+    found: list[Board] = []
+    for index in range(MAX_SIMULATED_PER_NODE):
+        try:
+            uuid = discover.virtual_uuid(source, index)
+            found.append(_lease(uuid, holder, source, control, exclusive=True))
+        except LeaseRefused:
+            continue
+        if len(found) == count:
+            return found
+    raise NoDevice(f"all {MAX_SIMULATED_PER_NODE} simulated boards of this node are taken")

@@ -1,0 +1,109 @@
+"""``zeus.metered(fn)``: limit, metering and early stop for a training function nobody wants to touch.
+
+Ray Tune builds a class around a function trainable and puts the function's ``__mixins__`` in front
+of it. Our mixin therefore sees every result, however it was reported: ``tune.report``,
+``from ray.tune import report``, or a returned dict. Class trainables take it as a base.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from zeus_ray.errors import BadInput
+from zeus_ray.records import NAN, RESERVED, StopReason, key
+from zeus_ray.run.run import Run
+from zeus_ray.tune.context import TrialContext
+from zeus_ray.tune.plans import carried_settings, planned
+from zeus_ray.tune.session import is_out_of_memory, open_session
+
+if TYPE_CHECKING:  # the mixin stands in front of a Trainable, which it does not import
+    from ray.tune import Trainable as Base
+else:
+    Base = object
+
+
+class Meter(Base):  # type: ignore[misc]  # Ray is not typed
+    """Opens a session with the trial, adds its keys to every result, closes it at the end.
+
+    Power limits are probed one per result. With ``reuse_actors`` one process serves many trials:
+    each gets a session of its own.
+    """
+
+    _zeus_carried: Mapping[str, str] = {}
+    _zeus_run: Run
+    _zeus_open: ExitStack
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """A trial begins."""
+        super().setup(config)
+        self._zeus_begin(config)
+
+    def step(self) -> dict[str, Any]:
+        """One result: the trial's own, and ours."""
+        result = dict(super().step())
+        if "__duplicate__" in result:  # Tune's own sign that the function has returned
+            return result
+        if result.get(key("stop_reason")) == StopReason.OUT_OF_MEMORY:
+            self._zeus_run.stop = StopReason.OUT_OF_MEMORY
+        measured = self._zeus_run.measure(result)
+        return {**measured, "done": True} if self._zeus_run.stop else measured
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """The process is given to another trial."""
+        self._zeus_open.close()
+        done = bool(super().reset_config(new_config))
+        if done:
+            self._zeus_begin(new_config)
+        return done
+
+    def cleanup(self) -> None:
+        """The trial ends, by itself or because it was stopped."""
+        try:
+            super().cleanup()
+        finally:
+            self._zeus_open.close()
+
+    def _zeus_begin(self, config: dict[str, Any]) -> None:
+        config = {"batch_size": 1, RESERVED: self._zeus_carried, **config}
+        context = TrialContext.of(self.trial_id, self._storage)
+        self._zeus_open = ExitStack()
+        self._zeus_run = self._zeus_open.enter_context(open_session(planned(config), context))
+
+
+def metered(trainable: Callable[..., Any]) -> Callable[..., Any]:
+    """``trainable`` with its power limit set, its energy metered and its cost capped.
+
+    Args:
+        trainable: a function of a config that reports to Ray Tune, or a ``Trainable`` class.
+
+    Raises:
+        BadInput: a generator function, which Tune would not run under the wrapper.
+    """
+    carried = {"_zeus_carried": carried_settings()}
+    if inspect.isclass(trainable):
+        return type(trainable.__name__, (Meter, trainable), carried)
+    if inspect.isgeneratorfunction(trainable):
+        raise BadInput("a training function that yields cannot be metered; call tune.report instead of yield")
+
+    @functools.wraps(trainable)
+    def wrapped(config: dict[str, Any], **keywords: Any) -> Any:  # noqa: ANN401 — the user's
+        try:
+            return trainable(config, **keywords)
+        except Exception as error:
+            metric = _metric(config)
+            if metric is None or not is_out_of_memory(error):
+                raise
+            return {metric: NAN, key("stop_reason"): StopReason.OUT_OF_MEMORY.value}
+
+    wrapped.__mixins__ = (type("Meter", (Meter,), carried),)  # type: ignore[attr-defined]
+    return wrapped
+
+
+def _metric(config: Mapping[str, Any]) -> str | None:
+    """The metric every result must hold, where the search's plan says it."""
+    target = config.get(RESERVED, {}).get("target")
+    return str(target["metric"]) if target else None

@@ -1,0 +1,102 @@
+"""From Tune's result dictionaries to the records a search is told."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from zeus_ray.records import (
+    NAN,
+    Knobs,
+    Measurement,
+    Outcome,
+    PowerProfile,
+    Progress,
+    Report,
+    StopReason,
+    Target,
+)
+
+
+@dataclass
+class Trial:
+    """What is known of one trial so far: its knobs, its last report, its best metric."""
+
+    knobs: Knobs
+    iteration: int = 0
+    epochs: float = 0.0
+    metric: float = NAN
+    report: Report = field(default_factory=Report)
+    verdict: StopReason | None = None
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> Self:
+        """Inverse of ``dataclasses.asdict``, through JSON."""
+        verdict = StopReason(raw["verdict"]) if raw["verdict"] else None
+        return cls(
+            **{
+                **raw,
+                "knobs": Knobs.from_dict(raw["knobs"]),
+                "report": Report(**raw["report"]),
+                "verdict": verdict,
+            }
+        )
+
+    def observe(self, result: Mapping[str, Any], target: Target) -> bool:
+        """Take a result in. False where it is not ours, or was seen before (scheduler, then searcher)."""
+        report = Report.from_result(result)
+        iteration = int(result.get("training_iteration", self.iteration + 1))
+        if report is None or iteration <= self.iteration:
+            return False
+        self.iteration, self.report = iteration, report
+        # An epoch's length may not be known yet; then each result counts as one, as Tune counts.
+        self.epochs = float(iteration) if math.isnan(report.epochs) else report.epochs
+        self.metric = target.better(self.metric, _number(result.get(target.metric)))
+        return True
+
+    @property
+    def measurement(self) -> Measurement:
+        """Energy and time so far, over all attempts."""
+        return Measurement(energy_j=self.report.energy_j, time_s=self.report.time_s)
+
+    @property
+    def profile(self) -> PowerProfile | None:
+        """The power profile this trial measured, once it has."""
+        return PowerProfile.from_json(self.report.profile) if self.report.profile else None
+
+    def progress(self) -> Progress:
+        """As the search wants it while the trial runs."""
+        return Progress(
+            knobs=self.knobs,
+            epoch=self.epochs,
+            metric=self.metric,
+            measurement=self.measurement,
+            gpu=self.report.gpu,
+        )
+
+    def outcome(self, target: Target, *, error: bool) -> Outcome:
+        """As the search wants it at the end."""
+        stop = StopReason.ERROR if error else self.verdict
+        if stop is None and self.report.stop_reason:
+            stop = StopReason(self.report.stop_reason)
+        return Outcome(
+            knobs=self.knobs,
+            reached=not error and (self.report.target_reached or target.reached(self.metric)),
+            epochs=self.epochs,
+            metric=self.metric,
+            measurement=self.measurement,
+            stop=stop,
+            gpu=self.report.gpu,
+            shared=self.report.shared,
+        )
+
+
+def _number(value: object) -> float:
+    """A metric as a float: NaN where it is missing, not a number, or infinite."""
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return NAN
+    return number if math.isfinite(number) else NAN

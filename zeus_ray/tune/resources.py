@@ -1,0 +1,32 @@
+"""What a trial should ask Ray for."""
+
+from __future__ import annotations
+
+import ray
+
+from zeus_ray.devices import discover
+from zeus_ray.errors import NoDevice
+
+
+def resources(gpus: int = 1, cpus: int = 1) -> dict[str, float]:
+    """``resources_per_trial`` for a trial on ``gpus`` GPUs; no GPU where there is none.
+
+    Asking Ray for a GPU on a machine without one waits for ever. On simulated or replayed boards a
+    trial needs none.
+    """
+    return {"cpu": float(cpus), "gpu": float(gpus if _has_gpus() else 0)}
+
+
+def _has_gpus() -> bool:
+    source = discover.gpu_source()
+    if discover.is_virtual(source):
+        return False
+    if ray.is_initialized():
+        return bool(ray.cluster_resources().get("GPU", 0))
+    try:
+        boards = discover.open_boards(source)
+    except NoDevice:
+        return False
+    for board in boards:
+        board.close()
+    return bool(boards)

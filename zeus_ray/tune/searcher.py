@@ -1,0 +1,312 @@
+"""``ZeusSearcher``: Ray Tune's search algorithm over (batch size, power limit). It decides nothing itself.
+
+``suggest`` asks :class:`zeus_ray.decide.Search` and writes its answer into ``config["zeus"]``;
+results and ends of trials are translated and told.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from ray.tune.search import Searcher
+
+from zeus_ray.decide import Search
+from zeus_ray.errors import BadInput
+from zeus_ray.records import (
+    RESERVED,
+    Best,
+    Knobs,
+    MeasuredBy,
+    Outcome,
+    Plan,
+    PowerProfile,
+    StopReason,
+    Target,
+)
+from zeus_ray.tune import history
+from zeus_ray.tune.outcomes import Trial
+from zeus_ray.tune.plans import carried_settings
+from zeus_ray.tune.space import Space
+
+BASELINE = "baseline"
+"""Run id of the extra run of what the user had; the search never hears of it."""
+
+
+class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
+    """Finds the batch size and GPU power limit that reach the target for the least cost.
+
+    Cost is eta · energy (J) + (1 − eta) · maximum power (W) · time (s) to the target metric (Zeus,
+    NSDI'23, Eq. 2). Pass it to ``tune.run`` or ``tune.Tuner`` as ``search_alg``, with ``num_samples``
+    as the most trials it may run; it ends by itself when nothing is worth trying any more.
+
+    Args:
+        target: the metric and value that count as trained. None: what the default batch size
+            reaches, so that no accuracy is lost against what you had.
+        default_batch_size: the one you would use today.
+        batch_sizes: what to search; else ``tune.choice([...])`` in the space.
+        eta: 1 saves energy alone, 0 time alone.
+        power_limits_w: limits to consider (W per GPU); None: each board's own range.
+        max_power_w: maximum limit of the board (W per GPU); None: as the board says.
+        gpus: GPUs of one trial.
+        beta: a run is ended before it costs more than beta times the cheapest (Zeus, section 4.3).
+        max_epochs: a run that has not reached the target by then has failed.
+        policy: "zeus-ray", or "nsdi23" for the published one.
+        future_runs: how often the answer will be used: what knowing it better is worth.
+        others: a Ray Tune searcher for all other hyperparameters; None: they are sampled.
+        baseline: first run the default batch size at the limit found on the board, for comparison.
+        metric, mode: as in Ray Tune; with a target, its own.
+        batch_size_key: the entry of the config that is the batch size.
+        space: the search space, where it is not given to Tune.
+        seed: the same seed and the same outcomes ask the same.
+        history_file: remembers every outcome at once, for a restore after a crash; None: one
+            of its own under ``~/.local/state/zeus-ray``.
+
+    Raises:
+        BadInput: any of these is impossible; at construction, or when Tune hands over its space.
+    """
+
+    def __init__(
+        self,
+        target: Target | None = None,
+        *,
+        default_batch_size: int,
+        batch_sizes: Sequence[int] | None = None,
+        eta: float = 0.5,
+        power_limits_w: Sequence[float] | None = None,
+        max_power_w: float | None = None,
+        gpus: int = 1,
+        beta: float = 2.0,
+        max_epochs: float = 100,
+        policy: Literal["zeus-ray", "nsdi23"] = "zeus-ray",
+        future_runs: int = 50,
+        others: Searcher | None = None,
+        baseline: bool = False,
+        metric: str | None = None,
+        mode: str | None = None,
+        batch_size_key: str = "batch_size",
+        space: Mapping[str, Any] | None = None,
+        seed: int = 0,
+        history_file: str | os.PathLike[str] | None = None,
+    ) -> None:
+        super().__init__(metric=metric or (target.metric if target else None), mode=mode)
+        self._metric: str | None
+        self._mode: str | None
+        self._target = target
+        self._options: dict[str, Any] = {
+            "default_batch_size": default_batch_size,
+            "eta": eta,
+            "power_limits_w": power_limits_w,
+            "max_power_w": max_power_w,
+            "gpus": gpus,
+            "beta": beta,
+            "max_epochs": max_epochs,
+            "policy": policy,
+            "future_runs": future_runs,
+            "seed": seed,
+        }
+        # A search of the default alone: whatever is wrong with the options, it says so now.
+        Search(batch_sizes=[default_batch_size], **self._options)
+        self._others = others
+        self._batch_sizes = batch_sizes
+        self._batch_size_key = batch_size_key
+        self._baseline = baseline
+        self._space: Space | None = None
+        self._search: Search | None = None
+        self._trials: dict[str, Trial] = {}
+        self._held: Knobs | None = None
+        self._measured_by = ""
+        self._history = history.History(
+            Path(history_file or history.default_folder() / f"{uuid.uuid4().hex}.jsonl")
+        )
+        if batch_sizes is not None or space is not None:
+            self._begin(space or {})
+
+    @property
+    def search(self) -> Search:
+        """The search itself, for whoever wants to look: best knobs, profiles, what is pending."""
+        if self._search is None:
+            raise BadInput("the search has no space yet: pass batch_sizes=, space=, or config to Tune")
+        return self._search
+
+    def best(self, eta: float | None = None) -> Best:
+        """The best knobs so far with expected cost, energy and time; another ``eta`` costs no run."""
+        return self.search.best(eta=eta)
+
+    # --- what Ray Tune calls -------------------------------------------------------------------
+
+    def set_search_properties(
+        self, metric: str | None, mode: str | None, config: dict[str, Any], **_spec: object
+    ) -> bool:
+        """Take metric, mode and space from Tune; a contradiction with ours is an error."""
+        self._metric = _agreed("metric", self._metric, metric)
+        self._mode = _agreed("mode", self._mode, mode)
+        if self._search is None or config:
+            self._begin(config)
+        return True
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """The next trial's config; None: not now; ``Searcher.FINISHED``: nothing is worth trying."""
+        knobs = self._held or self._next_knobs()
+        self._held = None
+        if knobs is None:
+            return Searcher.FINISHED if self.search.finished else None
+        others = self._other_parameters(trial_id)
+        if not isinstance(others, dict):
+            self._held = knobs
+            return others
+        self._trials[trial_id] = Trial(knobs)
+        return {**others, self._batch_size_key: knobs.batch_size, RESERVED: self._plan(knobs).to_config()}
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Learn the profile and the progress of a running trial."""
+        self.observe(trial_id, result)
+        if self._others is not None:
+            self._others.on_trial_result(trial_id, result)
+
+    def observe(self, trial_id: str, result: Mapping[str, Any]) -> StopReason | None:
+        """Take a result in, and say whether its trial should end now. The same result twice counts once."""
+        trial = self._trials.get(trial_id)
+        if trial is None:
+            return None
+        if trial.observe(result, self._goal):
+            self._one_kind_of_measurement(trial.report.measured_by)
+            self._learn_profile(trial)
+            if trial.knobs.run_id != BASELINE:
+                trial.verdict = self.search.should_stop(trial.progress())
+        return trial.verdict
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Tell the search how a trial ended. Twice, or for an unknown trial, changes nothing."""
+        if self._others is not None:
+            self._others.on_trial_complete(trial_id, result=result, error=error)
+        trial = self._trials.get(trial_id)
+        if trial is None or trial.knobs.run_id == BASELINE:
+            return
+        if result is not None:
+            self.observe(trial_id, result)
+        outcome = trial.outcome(self._goal, error=error or result is None)
+        if outcome.knobs.run_id in self.search.pending:
+            self._history.append({"outcome": dataclasses.asdict(outcome)})
+            self.search.tell(outcome)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Write the whole state as JSON."""
+        state = {
+            "version": 1,
+            "search": self.search.state(),
+            "trials": {name: dataclasses.asdict(trial) for name, trial in self._trials.items()},
+            "baseline": self._baseline,
+            "measured_by": self._measured_by,
+            "history": [str(self._history.path), self._history.length],
+        }
+        Path(checkpoint_path).write_text(json.dumps(state))
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Continue the very same search: the snapshot, then whatever was told after it was taken."""
+        state = json.loads(Path(checkpoint_path).read_text())
+        self._search = Search.from_state(state["search"])
+        self._trials = {name: Trial.from_dict(raw) for name, raw in state["trials"].items()}
+        self._baseline, self._measured_by = state["baseline"], state["measured_by"]
+        path, length = state["history"]
+        self._history = history.History(Path(path))
+        for event in self._history.since(length):
+            self._replay(event)
+
+    # --- translation ---------------------------------------------------------------------------
+
+    @property
+    def _goal(self) -> Target:
+        """Metric and mode, and the value once it is known."""
+        return self.search.target
+
+    def _begin(self, space: Mapping[str, Any]) -> None:
+        """Everything is known: start the search."""
+        self._space = Space(space, self._batch_size_key, self._batch_sizes)
+        self._target = _resolved(self._target, self._metric, self._mode)
+        self._metric, self._mode = self._target.metric, self._target.mode
+        self._search = Search(
+            batch_sizes=self._space.batch_sizes, target=self._target, recurring=False, **self._options
+        )
+        if self._others is not None:
+            self._others.set_search_properties(self._metric, self._mode, self._space.others)
+
+    def _next_knobs(self) -> Knobs | None:
+        if self._baseline:
+            self._baseline = False
+            return Knobs(run_id=BASELINE, batch_size=self.search.default_batch_size)
+        return self.search.ask()
+
+    def _other_parameters(self, trial_id: str) -> dict[str, Any] | str | None:
+        """Delegated to the other searcher, which may ask to wait; or sampled."""
+        assert self._space is not None  # noqa: S101 — for the type checker: there is a search
+        if self._others is not None and self._space.has_others:
+            answer: dict[str, Any] | str | None = self._others.suggest(trial_id)
+            return {**self._space.others, **answer} if isinstance(answer, dict) else answer
+        return self._space.sample((self._options["seed"], len(self._trials)))
+
+    def _plan(self, knobs: Knobs) -> Plan:
+        search = self.search
+        return Plan(
+            knobs=knobs,
+            eta=search.eta,
+            beta=search.beta,
+            max_power_w=search.max_power_w,
+            max_epochs=search.max_epochs,
+            target=search.target,
+            default_batch_size=search.default_batch_size,
+            profiles=tuple(p for p in search.profiles if p.batch_size == knobs.batch_size),
+            **carried_settings(),
+        )
+
+    def _learn_profile(self, trial: Trial) -> None:
+        profile = trial.profile
+        if profile is not None and profile not in self.search.profiles:
+            self._history.append({"profile": profile.to_json()})
+            self.search.observe_profile(profile)
+
+    def _replay(self, event: history.Event) -> None:
+        if "profile" in event:
+            self.search.observe_profile(PowerProfile.from_json(event["profile"]))
+            return
+        outcome = Outcome.from_dict(event["outcome"])
+        self.search.adopt(outcome.knobs)
+        self.search.tell(outcome)
+
+    def _one_kind_of_measurement(self, measured_by: str) -> None:
+        """Simulated and real joules in one search would be nonsense."""
+        kind = "real" if measured_by in (MeasuredBy.COUNTER, MeasuredBy.POWER_INTEGRAL) else measured_by
+        if self._measured_by and kind != self._measured_by:
+            raise BadInput(
+                f"one trial's energy is {kind}, another's {self._measured_by}: a search needs one kind; "
+                "see ZEUS_RAY_GPU on the cluster's nodes"
+            )
+        self._measured_by = kind
+
+
+def _agreed(name: str, ours: str | None, tunes: str | None) -> str | None:
+    if ours and tunes and ours != tunes:
+        raise BadInput(
+            f"{name} is {ours!r} in ZeusSearcher and {tunes!r} in Ray Tune; give it once, or equal"
+        )
+    return ours or tunes
+
+
+def _resolved(target: Target | None, metric: str | None, mode: str | None) -> Target:
+    """The target, with metric and mode from Tune where it has none of its own."""
+    if target is None:
+        if not metric:
+            raise BadInput("no metric: pass target=Target(metric, value), or metric= to Tune or ZeusSearcher")
+        return Target(metric, None, mode or "max")
+    if metric and metric != target.metric:
+        raise BadInput(f"the target is on {target.metric!r}, but Ray Tune's metric is {metric!r}")
+    if mode and mode != target.mode:
+        raise BadInput(f"the target's mode is {target.mode!r}, but Ray Tune's is {mode!r}")
+    return target

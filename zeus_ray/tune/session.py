@@ -1,0 +1,132 @@
+"""``zeus.session``: the context manager a training function adds, under Ray Tune or anywhere else."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+from zeus_ray.devices import discover
+from zeus_ray.devices.lease import Holder, Keeper
+from zeus_ray.errors import NoDevice
+from zeus_ray.records import NAN, Plan, StopReason, Target
+from zeus_ray.run.boards import Board, Boards
+from zeus_ray.run.ledger import Ledger
+from zeus_ray.run.run import Run
+from zeus_ray.tune.context import TrialContext
+from zeus_ray.tune.plans import planned
+
+log = logging.getLogger("zeus_ray")
+
+
+def session(
+    config: Mapping[str, Any] | None = None,
+    *,
+    batch_size: int | None = None,
+    power_limit_w: float | None = None,
+    power_limits_w: Sequence[float] | None = None,
+    eta: float | None = None,
+    target: Target | None = None,
+    gpus: int = 1,
+    window_s: float = 5.0,
+    settle_s: float = 1.0,
+) -> AbstractContextManager[Run]:
+    """Lease this run's GPUs, set or find the power limit, meter; give everything back at the end.
+
+    Under :class:`ZeusSearcher` the config says it all; the arguments are for everything else:
+    another searcher, a script, a notebook cell.
+
+    Args:
+        config: the trial's config; ``config["zeus"]`` is the search's plan, ``config["batch_size"]``
+            the batch size without one.
+        batch_size: samples per step over all GPUs, where the config does not say.
+        power_limit_w: run at this limit (W per GPU).
+        power_limits_w: profile these limits (W per GPU) and run on at the best one; () leaves the
+            limit as it is. Neither of the two, and no plan: the board's own range is profiled.
+        eta: weight of energy against time, 0 to 1 (Zeus, Eq. 2; default 0.5).
+        target: when the run has reached its goal; sets ``run.stop``.
+        gpus: boards to lease where neither Ray nor CUDA_VISIBLE_DEVICES says.
+        window_s: seconds measured per probed limit.
+        settle_s: seconds discarded after each change of limit.
+
+    Raises:
+        BadInput: no batch size, a limit outside the board's range, a GPU machine but no GPU asked for.
+        LeaseRefused: another trial holds the board at another limit.
+    """
+    plan = planned(
+        config or {},
+        batch_size=batch_size,
+        power_limit_w=power_limit_w,
+        power_limits_w=power_limits_w,
+        eta=eta,
+        target=target,
+    )
+    return open_session(plan, TrialContext.current(), gpus=gpus, window_s=window_s, settle_s=settle_s)
+
+
+@contextmanager
+def open_session(
+    plan: Plan, context: TrialContext | None, *, gpus: int = 1, window_s: float = 5.0, settle_s: float = 1.0
+) -> Iterator[Run]:
+    """:func:`session` with its plan and its trial already known."""
+    boards = _boards(plan, context, gpus)
+    try:
+        kind = Run if context is None else TuneRun
+        ledger = Ledger.open(context.folder if context else None)
+        run = kind(plan, boards, ledger=ledger, window_s=window_s, settle_s=settle_s)
+        if run.note:
+            log.warning("zeus-ray: %s", run.note)
+        try:
+            yield run
+        except Exception as error:
+            if plan.target is None or not is_out_of_memory(error):
+                raise
+            # A batch size that does not fit is an answer, not a failed experiment.
+            log.warning("zeus-ray: batch size %d does not fit: %s", run.batch_size, error)
+            run.stop = StopReason.OUT_OF_MEMORY
+            run.report({plan.target.metric: NAN})
+    finally:
+        boards.release()
+
+
+class TuneRun(Run):
+    """A run that reports to Ray Tune, and ends its trial there when it should stop."""
+
+    def send(self, result: dict[str, Any], **options: Any) -> None:  # noqa: ANN401 — Tune's own
+        """Hand the result to ``tune.report``; does not return when the trial ends there."""
+        from ray import tune  # noqa: PLC0415 — already loaded: we are inside a trial
+
+        tune.report({**result, "done": True} if self.stop else result, **options)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether the GPU's memory was too small: torch's error, or one that wraps it."""
+    torch = sys.modules.get("torch")
+    kinds = (torch.OutOfMemoryError,) if torch is not None else ()
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, kinds):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
+
+
+def _boards(plan: Plan, context: TrialContext | None, gpus: int) -> Boards:
+    """Through actors under Ray, in this process elsewhere."""
+    source = os.environ.get(discover.GPU_VARIABLE) or plan.gpu_source or "nvml"
+    control = discover.strictest(discover.power_control(os.environ), plan.power_control)
+    if context is not None:
+        from zeus_ray.cluster.placement import lease_boards  # noqa: PLC0415 — needs Ray
+
+        holder = Holder.current(context.trial_id)
+        return lease_boards(holder, source=source, control=control, given=context.gpu_ids)
+    try:
+        opened = discover.open_boards(source)
+    except NoDevice as error:
+        return Boards((), why_none=str(error))
+    chosen = discover.visible(os.environ, opened)[:gpus]
+    holder = Holder.current(f"pid-{os.getpid()}")
+    return Boards([Board.local(Keeper(board), holder, control) for board in chosen])

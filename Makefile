@@ -1,0 +1,31 @@
+# Two commands: `make demo` and `make test`. Both make the environment first, in .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: demo test check install clean
+
+demo: $(INSTALLED)  ## a real Ray Tune search that saves energy, in a few minutes
+	$(BIN)/zeus-ray demo
+
+test: $(INSTALLED)  ## everything this machine can run
+	$(BIN)/pytest
+	$(BIN)/pytest -m "ray or notebook or frameworks"
+
+check: $(INSTALLED)  ## format, lint, types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+install: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "zeus-ray needs Python 3.11 or newer; try: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) zeus-ray-demo .pytest_cache .mypy_cache .ruff_cache

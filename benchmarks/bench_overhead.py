@@ -1,0 +1,239 @@
+"""What zeus-ray itself costs: a whole search, one suggestion, one lease, one training step.
+
+    python benchmarks/bench_overhead.py [--quick]
+
+The search is timed in pairs, with and without zeus-ray in turn, on the same trials: same batch
+sizes, same number of epochs, same work per step. Times of single calls are medians.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+SIZES = [8 * i for i in range(1, 21)]
+TARGET_ACCURACY = 0.95
+WORK = np.random.default_rng(0).random((160, 160))
+
+
+def work_one_step() -> None:
+    """About a third of a millisecond of arithmetic, standing in for a training step."""
+    WORK @ WORK
+
+
+def accuracy(epoch: int, batch_size: int) -> float:
+    return 1 - float(np.exp(-epoch / (2 + batch_size / 80)))
+
+
+def train_with(config: dict[str, Any]) -> None:
+    import zeus_ray as zeus
+
+    with zeus.session(config) as run:
+        for epoch in range(1, 31):
+            for _batch in run.steps([None] * config["steps"]):
+                work_one_step()
+            run.report({"accuracy": accuracy(epoch, config["batch_size"])})
+
+
+def train_without(config: dict[str, Any]) -> None:
+    from ray import tune
+
+    for epoch in range(1, config["epochs"] + 1):
+        for _batch in [None] * config["steps"]:
+            work_one_step()
+        tune.report({"accuracy": accuracy(epoch, config["batch_size"])})
+
+
+def search_with(trials: int, steps: int, folder: str) -> tuple[float, list[tuple[int, int]]]:
+    """Seconds, and (batch size, epochs) of every trial."""
+    from ray import tune
+
+    import zeus_ray as zeus
+
+    searcher = zeus.ZeusSearcher(
+        target=zeus.Target("accuracy", TARGET_ACCURACY), default_batch_size=SIZES[len(SIZES) // 2]
+    )
+    began_s = time.perf_counter()
+    result = tune.run(
+        train_with,
+        config={"batch_size": tune.choice(SIZES), "steps": steps},
+        metric="accuracy",
+        mode="max",
+        search_alg=searcher,
+        scheduler=zeus.EnergyScheduler(searcher),
+        num_samples=trials,
+        resources_per_trial={"cpu": 1},
+        storage_path=folder,
+        verbose=0,
+    )
+    took_s = time.perf_counter() - began_s
+    return took_s, [(t.config["batch_size"], t.last_result["training_iteration"]) for t in result.trials]
+
+
+def search_without(trials: list[tuple[int, int]], steps: int, folder: str) -> float:
+    """Seconds for the same trials, suggested from a list."""
+    from ray import tune
+    from ray.tune.search import Searcher
+
+    class FromList(Searcher):
+        def __init__(self) -> None:
+            super().__init__(metric="accuracy", mode="max")
+            self.left = [{"batch_size": b, "epochs": e, "steps": steps} for b, e in trials]
+
+        def suggest(self, trial_id: str) -> Any:  # noqa: ARG002 — Tune calls it so
+            return self.left.pop(0) if self.left else Searcher.FINISHED
+
+        def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
+            pass
+
+    began_s = time.perf_counter()
+    tune.run(
+        train_without,
+        search_alg=FromList(),
+        num_samples=len(trials),
+        resources_per_trial={"cpu": 1},
+        storage_path=folder,
+        verbose=0,
+    )
+    return time.perf_counter() - began_s
+
+
+def median_s(call: Callable[[], object], times: int) -> float:
+    """Median seconds of one call."""
+    taken = []
+    for _ in range(times):
+        began_s = time.perf_counter()
+        call()
+        taken.append(time.perf_counter() - began_s)
+    return statistics.median(taken)
+
+
+def measure_search(pairs: int, trials: int, steps: int) -> None:
+    ratios = []
+    with tempfile.TemporaryDirectory() as folder:
+        search_with(2, steps, folder)  # the actors' first start is apart
+        for pair in range(pairs):
+            with_s, ran = search_with(trials, steps, folder)
+            without_s = search_without(ran, steps, folder)
+            ratios.append(with_s / without_s)
+            print(f"  pair {pair + 1}: {len(ran)} trials, with {with_s:.2f} s, without {without_s:.2f} s")
+    print(f"search, wall time with / without: {statistics.median(ratios):.3f} (aim: 1.05)")
+
+
+def measure_suggest(told: int) -> None:
+    from zeus_ray.decide import Search
+    from zeus_ray.records import Measurement, Outcome, PowerProfile, Target
+
+    search = Search(
+        batch_sizes=SIZES,
+        default_batch_size=80,
+        target=Target("accuracy", 0.9),
+        recurring=True,
+        max_epochs=100,
+    )
+    rng = np.random.default_rng(1)
+    taken = []
+    for _ in range(told):
+        began_s = time.perf_counter()
+        knobs = search.ask()
+        taken.append(time.perf_counter() - began_s)
+        if knobs is None:
+            raise SystemExit("the search asks for nothing: it should, with nothing in flight")
+        points = tuple((w, 0.9 * w, 10.0 * (1 + 30 / w)) for w in (250.0, 200.0, 150.0, 100.0))
+        search.observe_profile(
+            PowerProfile(batch_size=knobs.batch_size, gpu="V100", max_power_w=250.0, points=points)
+        )
+        epochs = float(10 + abs(knobs.batch_size - 40) / 10 + rng.normal())
+        search.tell(
+            Outcome(
+                knobs=knobs,
+                reached=True,
+                epochs=epochs,
+                metric=0.9,
+                measurement=Measurement(energy_j=1000 * epochs, time_s=10 * epochs),
+                gpu="V100",
+            )
+        )
+    last = statistics.median(taken[-100:]) * 1e3
+    print(f"suggest with {told:,} told outcomes: {last:.3f} ms (aim: 2 ms)")
+
+
+def measure_lease() -> None:
+    import ray
+
+    from zeus_ray.cluster.placement import gpu_actor
+    from zeus_ray.devices.lease import Holder
+
+    node = ray.nodes()[0]["NodeID"]
+    actor = gpu_actor("simulated:V100", "SIM-V100-0", node)
+    holder = Holder.current("bench")
+
+    def lease_and_release() -> None:
+        lease = ray.get(actor.call.remote("acquire", holder))
+        ray.get(actor.call.remote("release", lease.lease_id))
+
+    lease_and_release()
+    print(f"lease + release: {median_s(lease_and_release, 200) * 1e3:.2f} ms")
+
+
+def measure_step(steps: int) -> None:
+    from zeus_ray.devices.lease import Holder, Keeper
+    from zeus_ray.devices.simulated import SimulatedGpu
+    from zeus_ray.records import Knobs, Plan
+    from zeus_ray.run.boards import Board, Boards
+    from zeus_ray.run.run import Run
+
+    keeper = Keeper(SimulatedGpu.open("V100", 0))
+    for name, boards in (
+        ("a simulated board", Boards([Board.local(keeper, Holder.current("bench"), "auto")])),
+        ("no board", Boards([])),
+    ):
+        run = Run(Plan(knobs=Knobs(run_id="", batch_size=8)), boards)
+        loader = [None] * steps
+
+        def bare(loader: list[None] = loader) -> None:
+            for _ in loader:
+                pass
+
+        def metered(run: Run = run, loader: list[None] = loader) -> None:
+            for _ in run.steps(loader):
+                pass
+
+        per_step_us = (median_s(metered, 15) - median_s(bare, 15)) / steps * 1e6
+        print(f"steps(), per training step on {name}: {per_step_us:.2f} µs (aim: 20 µs)")
+        boards.release()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="one pair of short searches: does it run?")
+    options = parser.parse_args()
+    os.environ["ZEUS_RAY_GPU"] = "simulated:V100"
+    os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
+    with tempfile.TemporaryDirectory() as home:
+        os.environ["XDG_STATE_HOME"] = home
+        os.environ["ZEUS_RAY_STATE_DIR"] = str(Path(home) / "state")
+        measure_step(2_000 if options.quick else 20_000)
+        measure_suggest(100 if options.quick else 1_000)
+        import ray
+
+        ray.init("local", num_cpus=2, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
+        try:
+            measure_lease()
+            measure_search(*((1, 3, 5) if options.quick else (5, 20, 60)))
+        finally:
+            ray.shutdown()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""``zeus-ray``: the command line. A command imports what it needs when it runs: ``--help`` is quick."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from zeus_ray import __version__
+from zeus_ray.errors import ZeusError
+
+DESCRIPTION = """\
+Train to your accuracy for the least energy, with Ray.
+
+In your code:      import zeus_ray; see the README for the fifteen lines.
+To see it work:    zeus-ray demo
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; the exit code is 0 if it worked, 2 for bad input."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except ZeusError as error:
+        print(f"zeus-ray: {error}", file=sys.stderr)  # noqa: T201 — this is the command line
+        return 2
+    except KeyboardInterrupt:
+        print("zeus-ray: stopped; every limit has been given back", file=sys.stderr)  # noqa: T201 — likewise
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="zeus-ray", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--version", action="version", version=f"zeus-ray {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_demo(commands)
+    return parser
+
+
+def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    demo = commands.add_parser(
+        "demo",
+        help="a real search on real data, in a few minutes",
+        description="Ray Tune trains a network on scikit-learn's handwritten digits over eight batch sizes, "
+        "on NVML if there is a GPU and else on a simulated one (and says so). Ends with the table of trials, "
+        "the saving against the default batch size, what the search cost, and a Pareto plot.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    demo.add_argument("--eta", type=float, default=0.5, help="1 saves energy alone, 0 time alone")
+    demo.add_argument("--seed", type=int, default=0, help="another seed, another run: the figures change")
+    demo.add_argument("--trials", type=int, default=24, help="run at most this many trainings")
+    demo.add_argument(
+        "--out", type=Path, default=Path("zeus-ray-demo"), help="folder for results and picture"
+    )
+    demo.set_defaults(run=_demo)
+
+
+def _demo(options: argparse.Namespace) -> None:
+    from zeus_ray import demo  # noqa: PLC0415 — see the module's docstring
+
+    demo.main(demo.DemoOptions(eta=options.eta, seed=options.seed, trials=options.trials, out=options.out))

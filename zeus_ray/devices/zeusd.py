@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Self
 
 import httpx
@@ -41,6 +42,8 @@ class Zeusd:
             BadInput: the daemon finds the request wrong.
             DeviceError: anything else it says, or it does not answer in time.
         """
+        if not Path(self.socket).is_socket():
+            raise NoPermission(f"{SOCKET_VARIABLE} names {self.socket}, and no zeusd listens there")
         query = {"gpu_ids": str(index), "power_limit_mw": str(round(limit_w * 1000)), "block": "true"}
         try:
             with self._connect() as client:

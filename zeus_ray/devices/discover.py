@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from zeus_ray.devices import cuda
 from zeus_ray.devices.gpu import Gpu
-from zeus_ray.errors import BadInput, DeviceLost, NoDevice
+from zeus_ray.errors import BadInput, NoDevice
 
 GPU_VARIABLE = "ZEUS_RAY_GPU"
 CONTROL_VARIABLE = "ZEUS_RAY_POWER_CONTROL"
@@ -65,12 +65,11 @@ def open_boards(source: str = "nvml") -> list[Gpu]:
     from zeus_ray.devices import nvml  # noqa: PLC0415 — needs the driver's binding, simulation does not
 
     try:
-        uuids = nvml.uuids()
+        boards = [_open_nvml(uuid) for uuid in nvml.uuids()]
     except NoDevice as error:
         raise NoDevice(_nothing_here(str(error))) from error
-    boards = [board for uuid in uuids if (board := _unless_lost(uuid)) is not None]
     if not boards:
-        raise NoDevice(_nothing_here(f"NVML answers, but of {len(uuids)} GPUs none does"))
+        raise NoDevice(_nothing_here(f"NVML answers, but of {nvml.count()} GPUs none does"))
     return boards
 
 
@@ -158,13 +157,6 @@ def _open_nvml(uuid: str) -> Gpu:
     from zeus_ray.devices.nvml import NvmlGpu  # noqa: PLC0415 — see open_boards
 
     return NvmlGpu(uuid)
-
-
-def _unless_lost(uuid: str) -> Gpu | None:
-    try:
-        return _open_nvml(uuid)
-    except DeviceLost:
-        return None
 
 
 def _open_virtual(source: str, index: int) -> Gpu:

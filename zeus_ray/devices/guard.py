@@ -46,7 +46,7 @@ def ensure(folder: Path) -> None:
     """Start the guard of ``folder`` unless it runs. Call it after the journal is written."""
     if running(folder) is not None:
         return
-    if os.environ.get(SUBREAPER, "").lower() in ("1", "true"):
+    if subreaper_on():
         log.warning(
             "zeus-ray: %s kills the guard with the raylet: run it as a service (SECURITY.md)", SUBREAPER
         )
@@ -74,6 +74,11 @@ def running(folder: Path) -> Holder | None:
     except (OSError, ValueError, TypeError):  # none, or only half written yet
         return None
     return holder if holder.alive() else None
+
+
+def subreaper_on() -> bool:
+    """Whether Ray kills even the guard with the raylet: then an operator must run it as a service."""
+    return os.environ.get(SUBREAPER, "").lower() in ("1", "true")
 
 
 def watch(folder: Path) -> None:

@@ -126,15 +126,27 @@ class NvmlGpu:
         return MeasuredBy.COUNTER
 
 
-def uuids() -> list[str]:
-    """UUIDs of all boards here, in NVML's order. Raises NoDevice where NVML does not answer."""
+def count() -> int:
+    """How many boards the driver knows, lost ones among them. Raises NoDevice where NVML does not answer."""
     with _asking("looking for GPUs"):
         pynvml.nvmlInit()
         try:
-            handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
-            return [_text(pynvml.nvmlDeviceGetUUID(handle)) for handle in handles]
+            return int(pynvml.nvmlDeviceGetCount())
         finally:
             pynvml.nvmlShutdown()
+
+
+def uuids() -> list[str]:
+    """UUIDs of the boards that answer, in NVML's order. Raises NoDevice where NVML does not."""
+    found: list[str] = []
+    for index in range(count()):
+        try:
+            board = NvmlGpu.open(index)
+        except DeviceLost:
+            continue
+        found.append(board.uuid)
+        board.close()
+    return found
 
 
 def board_of_slice(mig_uuid: str) -> str:

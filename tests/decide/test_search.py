@@ -1,0 +1,306 @@
+"""The facade: what it accepts, remembers, and never does."""
+
+import json
+import math
+
+import pytest
+from driving import LIMITS_W, SIZES, TARGET, Work, outcome, profile_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from zeus_ray.decide import Search
+from zeus_ray.errors import BadInput, TargetNotReached
+from zeus_ray.records import Measurement, PowerProfile, Progress, StopReason, Target
+
+POLICIES = ("zeus-ray", "nsdi23")
+
+
+def make(**options):
+    defaults = {
+        "batch_sizes": SIZES,
+        "default_batch_size": 64,
+        "power_limits_w": LIMITS_W,
+        "target": TARGET,
+    }
+    return Search(**{**defaults, **options})
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"batch_sizes": []}, "no batch sizes"),
+        ({"batch_sizes": [64, 0]}, "0"),
+        ({"batch_sizes": [64, -1]}, "-1"),
+        ({"batch_sizes": [64, 0.5]}, "0.5"),
+        ({"batch_sizes": [64, True]}, "True"),
+        ({"batch_sizes": [64, "a"]}, "'a'"),
+        ({"batch_sizes": [64, 64]}, "more than once"),
+        ({"default_batch_size": 65}, "65 is not among"),
+        ({"eta": -0.1}, "eta"),
+        ({"eta": 1.1}, "eta"),
+        ({"eta": math.nan}, "eta"),
+        ({"beta": 1.0}, "beta"),
+        ({"beta": math.nan}, "beta"),
+        ({"max_epochs": 0}, "max_epochs"),
+        ({"max_power_w": 0.0}, "max_power_w"),
+        ({"max_power_w": math.inf}, "max_power_w"),
+        ({"power_limits_w": []}, "empty"),
+        ({"power_limits_w": [100.0, -5.0]}, "-5 W"),
+        ({"power_limits_w": [100.0, math.nan]}, "nan W"),
+        ({"power_limits_w": [100.0, 100.0]}, "more than once"),
+        ({"power_limits_w": [300.0], "max_power_w": 250.0}, "250 W"),
+        ({"gpus": 0}, "gpus"),
+        ({"future_runs": 0}, "future_runs"),
+        ({"future_runs": 1.5}, "future_runs"),
+        ({"seed": -1}, "seed"),
+        ({"tolerance": 1.0}, "tolerance"),
+        ({"window": 0}, "window"),
+        ({"target": 0.9}, "target"),
+        ({"policy": "magic"}, "'zeus-ray' or 'nsdi23'"),
+    ],
+)
+def test_bad_input_names_what_was_given(options, words):
+    with pytest.raises(BadInput, match=words):
+        make(**options)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("recurring", [True, False])
+def test_a_space_of_one_is_sensible(policy, recurring):
+    search = make(batch_sizes=[64], policy=policy, recurring=recurring)
+    work = Work()
+    for _ in range(60):
+        knobs = search.ask()
+        if knobs is None:
+            break
+        assert knobs.batch_size == 64
+        work.run(search, knobs)
+    assert search.finished is not recurring
+    assert search.best().batch_size == 64
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_without_limits_the_first_run_profiles_the_boards_own_range(policy):
+    knobs = make(power_limits_w=None, policy=policy).ask()
+    assert (knobs.power_limit_w, knobs.probe_limits_w) == (None, None)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_where_nothing_can_be_profiled_it_is_not_asked_for_ever(policy):
+    search = make(policy=policy)
+    work = Work(profiles=False)
+    asked = {}
+    for _ in range(40):
+        knobs = search.ask()
+        asked.setdefault(knobs.batch_size, []).append(knobs.probe_limits_w)
+        work.run(search, knobs)
+    assert all(probes[1:] == [()] * (len(probes) - 1) for probes in asked.values())
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_without_energy_the_search_goes_on_by_time(policy):
+    search = make(policy=policy, recurring=False, eta=1.0)
+    times = dict(zip(SIZES, (50.0, 40.0, 30.0, 20.0, 30.0), strict=True))
+    for _ in range(80):
+        knobs = search.ask()
+        if knobs is None:
+            break
+        search.tell(outcome(knobs, energy_j=math.nan, time_s=times[knobs.batch_size]))
+    assert search.finished
+    assert search.best().batch_size == 128
+
+
+def test_tell_goes_by_run_id():
+    search = make()
+    knobs = search.ask()
+    search.tell(outcome(knobs))
+    before = json.dumps(search.state())
+    search.tell(outcome(knobs, energy_j=1.0))
+    search.adopt(knobs)
+    assert json.dumps(search.state()) == before
+    assert search.pending == ()
+
+
+def test_a_run_that_the_search_forgot_can_be_adopted():
+    search = make()
+    state = search.state()
+    knobs = search.ask()
+    again = Search.from_state(state)
+    again.adopt(knobs)
+    assert again.pending == search.pending
+    assert again.ask().run_id != knobs.run_id
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_out_of_memory_is_never_tried_again_nor_anything_larger(policy):
+    search = make(policy=policy)
+    work = Work()
+    for _ in range(60):
+        knobs = search.ask()
+        if knobs.batch_size >= 128:
+            search.tell(outcome(knobs, reached=False, stop=StopReason.OUT_OF_MEMORY))
+            break
+        work.run(search, knobs)
+    later = set()
+    for _ in range(60):
+        knobs = search.ask()
+        later.add(knobs.batch_size)
+        work.run(search, knobs)
+    assert max(later) < 256
+    assert search.best().batch_size < 256
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_one_crash_blames_nobody_and_two_in_a_row_do(policy):
+    search = make(policy=policy)
+    first = search.ask()
+    search.tell(outcome(first, reached=False, stop=StopReason.ERROR))
+    second = search.ask()
+    assert second.batch_size == first.batch_size == 64
+    search.tell(outcome(second, reached=False, stop=StopReason.ERROR))
+    assert search.ask().batch_size != 64
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("stop", [StopReason.ERROR, StopReason.OUT_OF_MEMORY, StopReason.COST_CAP, None])
+def test_a_search_where_nothing_works_ends(policy, stop):
+    search = make(policy=policy, recurring=False)
+    for _ in range(300):
+        knobs = search.ask()
+        if knobs is None:
+            break
+        search.tell(outcome(knobs, reached=False, energy_j=math.nan, time_s=math.nan, stop=stop))
+    assert search.finished
+    assert search.best().batch_size == 64
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_shared_board_credits_no_arm(policy):
+    search = make(policy=policy)
+    search.tell(outcome(search.ask(), energy_j=1.0, time_s=0.1, shared=True))
+    assert search.ask().batch_size == 64
+    assert math.isnan(search.best().cost.mean)
+
+
+def progress(knobs, epoch, metric):
+    used = Measurement(energy_j=100.0 * epoch, time_s=epoch)
+    return Progress(knobs=knobs, epoch=epoch, metric=metric, measurement=used)
+
+
+def test_what_the_default_reaches_becomes_the_target_and_counts_up_to_there():
+    search = make(target=None, tolerance=0.01)
+    knobs = search.ask()
+    assert (knobs.batch_size, knobs.cost_cap) == (64, math.inf)
+    assert search.ask() is None
+    for epoch, metric in enumerate([0.1, 0.5, 0.895, 0.9, 0.9], 1):
+        assert search.should_stop(progress(knobs, epoch, metric)) is None
+    search.tell(outcome(knobs, reached=False, epochs=5, energy_j=500.0, time_s=5.0))
+    assert search.target.value == pytest.approx(0.891)
+    assert search.best().energy_j.mean == 300.0
+    assert search.ask() is not None
+
+
+def test_a_lower_is_better_target_gives_way_upwards():
+    search = make(target=Target("loss", mode="min"), tolerance=0.1)
+    search.tell(outcome(search.ask()))
+    assert search.target.value == pytest.approx(0.99)
+
+
+def test_a_default_that_fails_twice_is_an_error():
+    search = make(target=None)
+    for _ in range(2):
+        search.tell(outcome(search.ask(), reached=False, stop=StopReason.ERROR))
+    with pytest.raises(TargetNotReached, match="2 times"):
+        search.ask()
+
+
+@pytest.mark.parametrize(
+    ("epoch", "metric", "stop"),
+    [
+        (3, 0.9, StopReason.TARGET_REACHED),
+        (3, 0.89, None),
+        (3, math.nan, None),
+        (3, -math.inf, None),
+        (7, 0.1, StopReason.MAX_EPOCHS),
+        (7, 0.95, StopReason.TARGET_REACHED),
+    ],
+)
+def test_a_run_stops_at_the_target_or_the_last_epoch(epoch, metric, stop):
+    search = make(max_epochs=7)
+    assert search.should_stop(progress(search.ask(), epoch, metric)) == stop
+
+
+def test_another_kind_of_gpu_has_its_own_limit():
+    search = make()
+    search.observe_profile(profile_of(64, gpu="V100"))
+    search.observe_profile(profile_of(64, limits=(150.0,), gpu="P100"))
+    assert search.power_limit_w(64, gpu="P100") == 150.0
+    assert search.power_limit_w(64, gpu="A40") is None
+    assert search.ask(gpu="P100").power_limit_w == 150.0
+    assert search.ask().power_limit_w is None  # nobody knows which board: the run looks it up
+
+
+def test_a_profile_of_nothing_changes_nothing():
+    search = make()
+    search.observe_profile(PowerProfile(batch_size=64, gpu="V100", max_power_w=math.nan, points=()))
+    assert search.profiles == ()
+
+
+def test_another_eta_is_answered_without_another_run():
+    search = make()
+    work = Work(noise=0.0)
+    for _ in range(12):
+        work.run(search, search.ask())
+    fast, frugal = search.best(eta=0.0), search.best(eta=1.0)
+    assert fast.time_s.mean < frugal.time_s.mean
+    assert frugal.energy_j.mean < fast.energy_j.mean
+    assert fast.cost.low < fast.cost.mean < fast.cost.high
+    with pytest.raises(BadInput, match="eta"):
+        search.best(eta=2.0)
+
+
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["ask", "tell", "fail", "error", "profile", "stop"]), st.integers(0, 9))
+)
+
+
+def play(search, steps):
+    """Any interleaving of calls; what was asked."""
+    asked = []
+    flights = []
+    for step, number in steps:
+        if step == "ask":
+            flights.append(search.ask())
+            asked.append(flights[-1])
+            continue
+        if not flights:
+            continue
+        knobs = flights[number % len(flights)]
+        if step == "profile":
+            search.observe_profile(profile_of(knobs.batch_size))
+        elif step == "stop":
+            search.should_stop(progress(knobs, number, 0.1 * number))
+        elif step == "tell":
+            search.tell(outcome(knobs, energy_j=100.0 + 10 * number))
+        else:
+            stop = StopReason.ERROR if step == "error" else StopReason.COST_CAP
+            search.tell(outcome(knobs, reached=False, stop=stop))
+    return asked
+
+
+@given(steps=STEPS, more=STEPS, policy=st.sampled_from(POLICIES))
+@settings(max_examples=60, deadline=None)
+def test_a_restored_search_asks_what_the_first_would_have_asked(steps, more, policy):
+    search = make(policy=policy, seed=3)
+    play(search, steps)
+    state = json.loads(json.dumps(search.state()))
+    twins = [Search.from_state(state), Search.from_state(state)]
+    follow = [("ask", 0), *more, ("ask", 0), ("ask", 0)]
+    expected = play(search, follow)
+    assert [play(twin, follow) for twin in twins] == [expected, expected]
+    assert json.dumps(twins[0].state()) == json.dumps(search.state())
+
+
+def test_a_state_of_another_version_is_refused():
+    with pytest.raises(BadInput, match="version"):
+        Search.from_state({**make().state(), "version": 0})

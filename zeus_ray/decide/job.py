@@ -1,0 +1,171 @@
+"""The job as told so far: what every policy decides from."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
+
+import numpy as np
+
+from zeus_ray.decide import power
+from zeus_ray.decide.cost import cost, max_power_or_fallback_w
+from zeus_ray.decide.curves import Curve
+from zeus_ray.decide.inflight import InFlight
+from zeus_ray.decide.profiles import Profiles
+from zeus_ray.decide.settings import Settings
+from zeus_ray.records import NAN, Knobs, Measurement, PowerProfile, Progress, StopReason, Target
+
+CURVES_KEPT = 64
+"""Learning curves of older runs are forgotten: the state stays small."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One told run that credits its batch size; not ``reached``: stopped, failed, or crashed twice."""
+
+    batch_size: int
+    reached: bool
+    epochs: float = NAN
+    energy_j: float = NAN
+    time_s: float = NAN
+    gpu: str = ""
+    stop: StopReason | None = None
+    curve: Curve = ()
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> Self:
+        """Inverse of ``dataclasses.asdict``, through JSON."""
+        stop = StopReason(raw["stop"]) if raw["stop"] else None
+        return cls(**{**raw, "stop": stop, "curve": tuple((e, m) for e, m in raw["curve"])})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """What a policy wants to run. ``probe_limits_w`` counts where the batch size has no profile yet."""
+
+    batch_size: int
+    cost_cap: float = math.inf
+    probe_limits_w: tuple[float, ...] | None = None
+    as_found: bool = False
+    """At the limit found on the board."""
+
+
+class Policy(Protocol):
+    """A way to decide. It reads the job it was made with, and is told of every run that counts."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is worth trying any more (asked where the search is to end)."""
+
+    def choose(self, gpu: str) -> Choice:
+        """The next run."""
+
+    def should_stop(self, progress: Progress, curve: Curve) -> StopReason | None:
+        """Whether a run that has not reached the target should end now."""
+
+    def learn(self, run: Run) -> None:
+        """A run has ended; it is already in the job's runs."""
+
+    def state(self) -> dict[str, Any]:
+        """What it has decided and cannot be read from the job, as plain JSON."""
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Inverse of :meth:`state`."""
+
+
+class Job:
+    """Settings, profiles, runs told, runs in flight, random numbers."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.target = settings.target or Target("", None)
+        self.max_power_w = settings.max_power_w
+        self.profiles = Profiles()
+        self.runs: list[Run] = []
+        self.flights = InFlight()
+        self.told = 0
+        self.too_large = math.inf
+        """The smallest batch size that ran out of memory: it and larger ones are never tried again."""
+        self.rng = np.random.default_rng(settings.seed)
+        self.unprofiled: set[int] = set()
+        """Batch sizes that ran and brought no profile: nobody can measure there, so it is not asked again."""
+
+    @property
+    def pending(self) -> Mapping[str, Knobs]:
+        """Runs asked for and not told yet, by run id."""
+        return self.flights.pending
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The batch sizes that fit in memory, as far as known."""
+        return tuple(size for size in self.settings.batch_sizes if size < self.too_large)
+
+    def learn_max_power(self, max_power_w: float | None) -> None:
+        """Fix MAXPOWER by the first board seen: the yardstick of a search never changes after that."""
+        if self.max_power_w is None:
+            self.max_power_w = max_power_or_fallback_w(max_power_w)
+
+    def cost(self, measurement: Measurement | Run) -> float:
+        """Cost (J) of what was measured; NaN where nothing was."""
+        return cost(
+            measurement.energy_j,
+            measurement.time_s,
+            eta=self.settings.eta,
+            max_power_w=self.max_power_w,
+            gpus=self.settings.gpus,
+        )
+
+    def limit_w(self, profile: PowerProfile) -> float:
+        """The best power limit of a profile (W)."""
+        settings = self.settings
+        return power.optimal_limit_w(
+            profile, eta=settings.eta, max_power_w=self.max_power_w, gpus=settings.gpus
+        )
+
+    def epoch_cost(self, batch_size: int, gpu: str = "") -> float:
+        """Cost (J) of an epoch at the best limit; NaN where there is no profile."""
+        profile = self.profiles.get(batch_size, gpu)
+        if profile is None:
+            return NAN
+        settings, limit_w = self.settings, self.limit_w(profile)
+        return power.epoch_cost(profile, limit_w, settings.eta, settings.gpus, self.max_power_w)
+
+    def add(self, run: Run) -> None:
+        """Take a run in; an old run's learning curve is forgotten."""
+        self.runs.append(run)
+        if len(self.runs) > CURVES_KEPT:
+            old = self.runs[-CURVES_KEPT - 1]
+            self.runs[-CURVES_KEPT - 1] = dataclasses.replace(old, curve=())
+
+    def state(self) -> dict[str, Any]:
+        """Everything but the settings, as plain JSON."""
+        return {
+            "target": dataclasses.asdict(self.target),
+            "max_power_w": self.max_power_w,
+            "profiles": [dataclasses.asdict(profile) for profile in self.profiles.all()],
+            "last_gpu": self.profiles.last_gpu,
+            "runs": [dataclasses.asdict(run) for run in self.runs],
+            "flights": self.flights.state(),
+            "unprofiled": sorted(self.unprofiled),
+            "told": self.told,
+            "too_large": self.too_large,
+            "random": self.rng.bit_generator.state,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Inverse of :meth:`state`."""
+        self.target = Target(**state["target"])
+        self.max_power_w = state["max_power_w"]
+        raw_profiles = state["profiles"]
+        self.profiles = Profiles(
+            PowerProfile(**{**raw, "points": tuple(tuple(p) for p in raw["points"])}) for raw in raw_profiles
+        )
+        self.profiles.last_gpu = state["last_gpu"]
+        self.runs = [Run.from_dict(raw) for raw in state["runs"]]
+        self.flights.restore(state["flights"])
+        self.unprofiled = set(state["unprofiled"])
+        self.told, self.too_large = state["told"], state["too_large"]
+        self.rng.bit_generator.state = state["random"]

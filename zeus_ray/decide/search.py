@@ -1,0 +1,296 @@
+"""``Search``: asks for runs, is told how they went, and knows the best batch size and power limit.
+
+Anyone can drive it: Ray Tune's searcher, a simulation, another framework. It keeps the books; what
+to run and when to stop is the policy's to say.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, Self
+
+from zeus_ray.decide import best as answers
+from zeus_ray.decide.baseline import Baseline
+from zeus_ray.decide.curves import Curve
+from zeus_ray.decide.job import Choice, Job, Policy, Run
+from zeus_ray.decide.nsdi23 import Nsdi23
+from zeus_ray.decide.settings import Settings
+from zeus_ray.errors import BadInput
+from zeus_ray.records import (
+    NAN,
+    Best,
+    Knobs,
+    Measurement,
+    Outcome,
+    PowerProfile,
+    Progress,
+    StopReason,
+    Target,
+)
+
+POLICIES: dict[str, Callable[[Job], Policy]] = {"nsdi23": Nsdi23, "zeus-ray": Nsdi23}
+STATE_VERSION = 1
+
+
+class Search:
+    """The search over batch size and power limit for one training job.
+
+    Args:
+        batch_sizes: what to choose from (samples per step, over all GPUs of a run).
+        default_batch_size: the one in use today.
+        target: metric value that counts as trained; None, or without a value: what the default reaches.
+        power_limits_w: limits to consider (W per GPU); None: the board's own, told by profiles.
+        max_power_w: MAXPOWER of Eq. 2 (W per GPU); None: told by the first profile.
+        eta: 1 saves energy alone, 0 time alone.
+        beta: a run is stopped before it costs beta times the cheapest.
+        max_epochs: a run that has not reached the target by then has failed.
+        gpus: GPUs of one run.
+        seed: the same seed and the same answers ask the same.
+        policy: "zeus-ray", or "nsdi23" for the published one.
+        recurring: False for a search that ends.
+        future_runs: how often the answer will be used: what knowing it better is worth.
+        tolerance: where the default sets the target, the share of its metric that may be given up.
+        window: only the newest this many runs of a batch size count (nsdi23; None: all).
+
+    Raises:
+        BadInput: an argument that cannot be, naming what is allowed.
+    """
+
+    def __init__(
+        self,
+        *,
+        batch_sizes: Sequence[int],
+        default_batch_size: int,
+        target: Target | None = None,
+        power_limits_w: Sequence[float] | None = None,
+        max_power_w: float | None = None,
+        eta: float = 0.5,
+        beta: float = 2.0,
+        max_epochs: float = 100,
+        gpus: int = 1,
+        seed: int = 0,
+        policy: Literal["zeus-ray", "nsdi23"] = "zeus-ray",
+        recurring: bool = True,
+        future_runs: int = 50,
+        tolerance: float = 0.005,
+        window: int | None = None,
+    ) -> None:
+        given = {name: value for name, value in locals().items() if name != "self"}
+        self._settings = Settings.checked(**given)
+        self._job = Job(self._settings)
+        self._baseline = Baseline(self._job.target, tolerance)
+        self._policy: Policy = POLICIES[policy](self._job)
+
+    # --- what it was told ------------------------------------------------------------------------
+
+    @property
+    def target(self) -> Target:
+        """Metric, mode, and the value once it is known."""
+        return self._job.target
+
+    @property
+    def profiles(self) -> tuple[PowerProfile, ...]:
+        """Power profiles so far, one per kind of GPU and batch size."""
+        return self._job.profiles.all()
+
+    @property
+    def pending(self) -> tuple[str, ...]:
+        """Run ids asked for and not told yet."""
+        return tuple(self._job.pending)
+
+    @property
+    def eta(self) -> float:
+        """The knob between energy (1) and time (0)."""
+        return self._settings.eta
+
+    @property
+    def beta(self) -> float:
+        """How many times the cheapest run another may cost."""
+        return self._settings.beta
+
+    @property
+    def max_epochs(self) -> float:
+        """Epochs after which a run has failed."""
+        return self._settings.max_epochs
+
+    @property
+    def max_power_w(self) -> float | None:
+        """MAXPOWER (W per GPU); None until it was given or a profile told it."""
+        return self._job.max_power_w
+
+    @property
+    def default_batch_size(self) -> int:
+        """The batch size in use today."""
+        return self._settings.default_batch_size
+
+    def cost(self, measurement: Measurement) -> float:
+        """Cost (J) of what was measured, Eq. 2; by time alone where energy is NaN."""
+        return self._job.cost(measurement)
+
+    # --- deciding --------------------------------------------------------------------------------
+
+    @property
+    def finished(self) -> bool:
+        """Whether a search that ends (``recurring=False``) has nothing left worth trying."""
+        if self._settings.recurring or self._baseline.wanted:
+            return False
+        return not self._job.sizes or self._policy.finished
+
+    def ask(self, gpu: str = "") -> Knobs | None:
+        """The next run, or None: not now (a result is awaited), or never again (``finished``).
+
+        ``gpu``: the kind of GPU it will run on, where that is known; else as the last one.
+
+        Raises:
+            TargetNotReached: there is no target, and the default batch size has failed twice.
+        """
+        self._baseline.check()
+        if self._baseline.wanted:
+            default, limits = self._settings.default_batch_size, self._settings.power_limits_w
+            first = Choice(batch_size=default, probe_limits_w=limits)
+            return None if self._job.pending else self._issue(first, gpu)
+        return None if self.finished else self._issue(self._policy.choose(gpu), gpu)
+
+    def _issue(self, choice: Choice, gpu: str) -> Knobs:
+        """The policy's choice with its power limit: known by a profile, to be probed, or left as it is."""
+        job, size = self._job, choice.batch_size
+        one_kind = bool(gpu) or len(job.profiles.kinds()) <= 1
+        profile = job.profiles.get(size, gpu) if one_kind else None
+        limit_w, probes = None, choice.probe_limits_w
+        if choice.as_found or size in job.unprofiled:
+            probes = ()
+        if profile is not None and not choice.as_found:
+            limit_w, probes = job.limit_w(profile), ()
+        return job.flights.issue(
+            Knobs(
+                run_id="",
+                batch_size=size,
+                power_limit_w=limit_w,
+                probe_limits_w=probes,
+                cost_cap=choice.cost_cap,
+            )
+        )
+
+    def should_stop(self, progress: Progress) -> StopReason | None:
+        """Whether a run should end now, and why. To be asked after its probes (epoch 0) and each epoch."""
+        run_id = progress.knobs.run_id
+        if self._baseline.wanted and run_id in self._job.pending:
+            self._baseline.watch(progress)
+        curve = self._job.flights.watch(progress, self.target)
+        if self.target.reached(progress.metric):
+            return StopReason.TARGET_REACHED
+        if progress.epoch >= self._settings.max_epochs:
+            return StopReason.MAX_EPOCHS
+        if self._baseline.wanted:
+            return None
+        return self._policy.should_stop(progress, curve)
+
+    # --- learning --------------------------------------------------------------------------------
+
+    def observe_profile(self, profile: PowerProfile) -> None:
+        """Learn what an epoch costs at the limits measured. The same profile twice changes nothing."""
+        if self._job.profiles.add(profile):
+            self._job.learn_max_power(profile.max_power_w)
+
+    def tell(self, outcome: Outcome) -> None:
+        """Learn how a run ended. Goes by its run id: unknown or told before changes nothing."""
+        job = self._job
+        flight = job.flights.take(outcome.knobs.run_id)
+        if flight is None:
+            return
+        knobs, curve = flight
+        job.told += 1
+        job.learn_max_power(None)
+        if self._baseline.wanted:
+            outcome = self._baseline.end(outcome)
+            job.target = self._baseline.target
+            if self._baseline.wanted:
+                return
+        if self._counts(knobs.batch_size, outcome):
+            run = _run(knobs, outcome, curve)
+            job.add(run)
+            self._policy.learn(run)
+
+    def _counts(self, size: int, outcome: Outcome) -> bool:
+        """Whether an outcome says something of its batch size: not the first crash, nor a shared board."""
+        job = self._job
+        if outcome.stop == StopReason.OUT_OF_MEMORY:
+            job.too_large = min(job.too_large, size)
+            return True
+        if outcome.stop == StopReason.ERROR and not outcome.reached:
+            return job.flights.crashed(size)
+        job.flights.ended(size)
+        if job.profiles.get(size, outcome.gpu) is None:
+            job.unprofiled.add(size)
+        return not outcome.shared
+
+    def adopt(self, knobs: Knobs) -> None:
+        """Take a run as asked for that a restored search has forgotten; one that is known changes nothing."""
+        self._job.flights.adopt(knobs)
+
+    # --- answering -------------------------------------------------------------------------------
+
+    def power_limit_w(self, batch_size: int, gpu: str = "") -> float | None:
+        """The best limit (W) of a batch size on ``gpu`` ("": the last kind); None: it has no profile."""
+        profile = self._job.profiles.get(batch_size, gpu)
+        return None if profile is None else self._job.limit_w(profile)
+
+    def best(self, eta: float | None = None) -> Best:
+        """The best knobs so far with expected cost, energy and time. Another ``eta`` costs no new run.
+
+        Raises:
+            BadInput: eta outside 0 to 1.
+        """
+        if eta is not None and not 0 <= eta <= 1:
+            raise BadInput(f"eta is {eta!r}; allowed: 0 (time alone) to 1 (energy alone)")
+        return answers.best(self._job, self.eta if eta is None else eta)
+
+    # --- the state -------------------------------------------------------------------------------
+
+    def state(self) -> dict[str, Any]:
+        """Everything, as plain JSON; :meth:`from_state` continues the very same search."""
+        return {
+            "version": STATE_VERSION,
+            "settings": self._settings.to_dict(),
+            "job": self._job.state(),
+            "baseline": self._baseline.state(),
+            "policy": self._policy.state(),
+        }
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> Self:
+        """The search that :meth:`state` described.
+
+        Raises:
+            BadInput: a state of another version.
+        """
+        if state.get("version") != STATE_VERSION:
+            raise BadInput(f"the state has version {state.get('version')!r}; this code reads {STATE_VERSION}")
+        search = cls(**Settings.from_dict(state["settings"]).arguments())
+        search._restore(state)
+        return search
+
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        self._job.restore(state["job"])
+        self._baseline.restore(state["baseline"], self._job.target)
+        self._policy.restore(state["policy"])
+
+
+def _run(knobs: Knobs, outcome: Outcome, curve: Curve) -> Run:
+    """What counts of an outcome; a number that is not finite was not measured."""
+    used = outcome.measurement
+    return Run(
+        batch_size=knobs.batch_size,
+        reached=outcome.reached,
+        epochs=_finite(outcome.epochs),
+        energy_j=_finite(used.energy_j),
+        time_s=_finite(used.time_s),
+        gpu=outcome.gpu,
+        stop=outcome.stop,
+        curve=curve,
+    )
+
+
+def _finite(number: float) -> float:
+    return number if math.isfinite(number) and number >= 0 else NAN

@@ -34,9 +34,8 @@ def cluster(boards, tmp_path_factory):
             "ZEUS_RAY_STATE_DIR": str(home / name),
             "ZEUS_RAY_POWER_CONTROL": "off" if name == "c" else "auto",
         }
-        cluster.add_node(
-            num_cpus=2, num_gpus=len(node.boards), resources={f"node_{name}": 8}, env_vars=settings
-        )
+        marks = {f"node_{name}": 8} if name == "c" else {f"node_{name}": 8, "may_set": 8}
+        cluster.add_node(num_cpus=2, num_gpus=len(node.boards), resources=marks, env_vars=settings)
     ray.init(cluster.address, logging_level="ERROR", log_to_driver=False)
     yield cluster
     ray.shutdown()

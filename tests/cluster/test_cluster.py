@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 
 import pytest
@@ -14,6 +15,7 @@ import ray  # noqa: E402 — after the marker: importing it takes seconds
 import zeus_ray as zeus  # noqa: E402
 from zeus_ray.records import Report, Target  # noqa: E402
 
+ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import the tests
 LIMITS_W = [120.0, 160.0, 200.0, 240.0]
 
 
@@ -79,7 +81,7 @@ def test_four_gpus_at_once_each_with_its_own_limit_and_energy(boards, tmp_path):
             "power_limit_w": tune.grid_search(LIMITS_W),
             "namespace": namespace,
         },
-        resources_per_trial={"cpu": 1, "gpu": 1},
+        resources_per_trial={"cpu": 1, "gpu": 1, "custom_resources": {"may_set": 1}},
         storage_path=str(tmp_path),
         verbose=0,
     )
@@ -90,7 +92,7 @@ def test_four_gpus_at_once_each_with_its_own_limit_and_energy(boards, tmp_path):
         assert row["zeus/power_limit_w"] == limit_w
         assert row["zeus/measured_by"] == "counter"
         assert row["power_w"] == pytest.approx(limit_w, rel=0.1)
-    assert until(lambda: set(boards["a"].limits_w + boards["b"].limits_w) == {250.0})
+    assert until(lambda: set(boards["a"].limits_w + boards["b"].limits_w) == {300.0})
 
 
 def test_a_search_over_two_nodes_profiles_and_gives_every_limit_back(boards, tmp_path):
@@ -111,7 +113,7 @@ def test_a_search_over_two_nodes_profiles_and_gives_every_limit_back(boards, tmp
     )
     reports = [Report.from_result(trial.last_result) for trial in result.trials]
     assert any(report.profile for report in reports)
-    assert until(lambda: set(boards["a"].limits_w + boards["b"].limits_w) == {250.0})
+    assert until(lambda: set(boards["a"].limits_w + boards["b"].limits_w) == {300.0})
 
 
 @pytest.mark.parametrize("who", ["driver", "trial", "node"])
@@ -139,7 +141,7 @@ def test_off_set_anywhere_means_that_nothing_is_written(boards, tmp_path, monkey
         verbose=0,
     )
     reports = [Report.from_result(trial.last_result) for trial in result.trials]
-    assert all(report.energy_j > 0 and report.power_limit_w == 250.0 for report in reports)
+    assert all(report.energy_j > 0 and report.power_limit_w == 300.0 for report in reports)
     assert {name: node.attempts for name, node in boards.items()} == before
 
 
@@ -157,7 +159,7 @@ def test_a_trial_killed_with_9_gives_its_limit_back(boards):
 
     with pytest.raises(ray.exceptions.RayError):
         ray.get(hold.options(max_retries=0).remote())
-    assert until(lambda: set(boards["a"].limits_w) == {250.0})
+    assert until(lambda: set(boards["a"].limits_w) == {300.0})
     assert boards["a"].attempts > 0
 
 

@@ -1,0 +1,122 @@
+"""What was saved, what the search took, and when it has paid for itself."""
+
+import dataclasses
+import math
+
+import pytest
+
+from zeus_ray.reporting.savings import how_measured, savings
+
+
+def test_the_best_against_the_baseline(search):
+    saved = savings(search)
+    assert (saved.best.batch_size, saved.baseline.batch_size) == (64, 32)
+    assert saved.energy_saved_j == 10_000
+    assert saved.energy_share == pytest.approx(0.25)
+    assert saved.time_share == pytest.approx(0.2)
+    assert saved.search_energy_j == 75_000  # all but the baseline, the stopped one too
+    assert saved.search_time_s == 1_230
+    assert saved.trainings_to_pay == 8  # 7.5, rounded up
+
+
+def test_in_plain_words(search):
+    assert savings(search).sentences() == [
+        "Best: batch size 64 at a power limit of 125 W, which reached the target with 30.0 kJ in 8.00 min.",
+        "It takes 25.0 % less energy than the baseline (batch size 32 at 250 W), which took 40.0 kJ.",
+        "It takes 20.0 % less time than the baseline, which took 10.0 min.",
+        "The search itself took 75.0 kJ (20.8 Wh) in 3 trials.",
+        "It has paid for itself, in energy, after 8 trainings with the best knobs.",
+        how_measured(["simulated"], ["simulated V100"]),
+    ]
+
+
+PAYBACK = [
+    # energy of the baseline, of the best, trainings
+    (40_000, 30_000, 3),
+    (40_000, 20_000, 1),
+    (40_000, 39_000, 39),
+    (40_000, 40_000, None),
+    (40_000, 50_000, None),
+    (math.nan, 30_000, None),
+    (40_000, math.nan, None),
+]
+
+
+@pytest.mark.parametrize(("baseline_j", "best_j", "trainings"), PAYBACK)
+def test_after_how_many_trainings(trial, baseline_j, best_j, trainings):
+    saved = savings([trial(32, baseline_j, 10, is_baseline=True), trial(64, best_j, 10, cost=1.0)])
+    assert saved.trainings_to_pay == trainings
+
+
+def test_a_best_that_takes_more_says_so_and_never_pays(trial):
+    text = " ".join(savings([trial(32, 100, 10, is_baseline=True), trial(64, 150, 5)]).sentences())
+    assert "50.0 % more energy" in text
+    assert "50.0 % less time" in text
+    assert "does not pay for itself" in text
+
+
+def changed(search, index, **fields):
+    return [dataclasses.replace(t, **fields) if i == index else t for i, t in enumerate(search)]
+
+
+def test_no_saving_is_claimed_without_a_fair_comparison(search):
+    cases = {
+        "no baseline": [t for t in search if not t.is_baseline],
+        "did not reach": changed(search, 1, target_reached=False),
+        "shared its GPU": changed(search, 1, shared=True),
+        "nothing to recommend": [t for t in search if t.is_baseline or not t.target_reached],
+    }
+    for words, trials in cases.items():
+        saved = savings(trials)
+        text = " ".join(saved.sentences())
+        assert words in text
+        assert "less energy" not in text
+        assert "paid" not in text
+        assert math.isnan(saved.energy_saved_j)
+        assert math.isnan(saved.energy_share)
+        assert math.isnan(saved.time_share)
+
+
+def test_a_shared_trial_is_never_the_best(search):
+    assert savings(changed(search, 2, shared=True)).best.batch_size == 128
+
+
+def test_trials_without_a_figure_are_named(search):
+    saved = savings(changed(search, 3, energy_j=math.nan))
+    assert saved.unmeasured == 1
+    assert "at least 39.0 kJ (10.8 Wh) in 3 trials; 1 of them left no measurement." in saved.sentences()[3]
+
+
+def test_without_a_gpu_time_is_compared_and_energy_is_unknown(trial):
+    nothing = {"cost": math.nan, "measured_by": "none", "gpu": "", "limit_w": math.nan}
+    trials = [
+        trial(32, math.nan, 100, is_baseline=True, **nothing),
+        trial(64, math.nan, 50, **nothing),
+    ]
+    text = " ".join(savings(trials).sentences())
+    assert "at an unknown power limit" in text
+    assert "unknown: it was not measured" in text
+    assert "50.0 % less time" in text
+    assert "an unknown amount of energy" in text
+    assert "NO GPU WAS MEASURED" in text
+    assert "nan" not in text
+
+
+def test_an_empty_search():
+    assert "nothing to recommend" in savings([]).sentences()[0]
+
+
+@pytest.mark.parametrize(
+    ("kinds", "words"),
+    [
+        (("simulated",), "SIMULATED"),
+        (("counter", "simulated"), "SIMULATED"),
+        (("replay",), "REPLAYED"),
+        (("counter",), "own counters"),
+        (("counter", "power integral"), "power readings"),
+        (("none",), "NO GPU WAS MEASURED"),
+        ((), "NO GPU WAS MEASURED"),
+    ],
+)
+def test_how_it_was_measured(kinds, words):
+    assert words in how_measured(kinds, ())

@@ -1,0 +1,158 @@
+"""What the search saved against the baseline, what it took, and when it has paid for itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from zeus_ray.records import NAN, MeasuredBy
+from zeus_ray.reporting.summary import TrialSummary
+from zeus_ray.reporting.units import energy, percent, power, seconds, watt_hours
+
+
+@dataclass(frozen=True, kw_only=True)
+class Savings:
+    """The best trial against the baseline, both run to the target in the same experiment.
+
+    ``search_energy_j``: all trials but the baseline, the best one among them, with what their
+    profiling took; ``unmeasured`` of them ended without a figure and are not in it.
+    """
+
+    baseline: TrialSummary | None
+    best: TrialSummary | None
+    search_energy_j: float
+    search_time_s: float
+    trials: int
+    unmeasured: int
+    measured_by: tuple[str, ...]
+    gpus: tuple[str, ...]
+
+    @property
+    def comparable(self) -> bool:
+        """Whether both reached the target, each alone on its board."""
+        pair = (self.baseline, self.best)
+        return all(trial is not None and trial.target_reached and not trial.shared for trial in pair)
+
+    @property
+    def energy_saved_j(self) -> float:
+        """Joules saved per training; negative if the best takes more; NaN where unknown."""
+        if not self.comparable or self.baseline is None or self.best is None:
+            return NAN
+        return self.baseline.energy_j - self.best.energy_j
+
+    @property
+    def energy_share(self) -> float:
+        """Energy saved as a share of the baseline's."""
+        return self.energy_saved_j / self.baseline.energy_j if self.baseline else NAN
+
+    @property
+    def time_share(self) -> float:
+        """Time saved as a share of the baseline's."""
+        if not self.comparable or self.baseline is None or self.best is None:
+            return NAN
+        return (self.baseline.time_s - self.best.time_s) / self.baseline.time_s
+
+    @property
+    def trainings_to_pay(self) -> int | None:
+        """After how many trainings with the best knobs the search has paid for itself in energy.
+
+        None: never, or unknown.
+        """
+        if not self.energy_saved_j > 0 or math.isnan(self.search_energy_j):
+            return None
+        return math.ceil(self.search_energy_j / self.energy_saved_j)
+
+    def sentences(self) -> list[str]:
+        """All of it in plain words, one sentence each."""
+        return [
+            self._best_in_words(),
+            *self._saving_in_words(),
+            self._search_in_words(),
+            *self._payback_in_words(),
+            how_measured(self.measured_by, self.gpus),
+        ]
+
+    def _best_in_words(self) -> str:
+        if self.best is None:
+            return "No trial of the search reached the target: there is nothing to recommend."
+        limit = power(self.best.power_limit_w)
+        at = "an unknown power limit" if math.isnan(self.best.power_limit_w) else f"a power limit of {limit}"
+        return (
+            f"Best: batch size {self.best.batch_size} at {at}, which reached the target with "
+            f"{energy(self.best.energy_j)} in {seconds(self.best.time_s)}."
+        )
+
+    def _saving_in_words(self) -> list[str]:
+        if self.baseline is None:
+            return ["There was no baseline in this experiment, so no saving is claimed."]
+        if not self.baseline.target_reached:
+            return ["The baseline did not reach the target, so no saving is claimed."]
+        if self.best is None:
+            return []
+        if not self.comparable:
+            return ["One of the two shared its GPU with another job, so no saving is claimed."]
+        limit = power(self.baseline.power_limit_w)
+        against = f"the baseline (batch size {self.baseline.batch_size} at {limit})"
+        took, lasted = energy(self.baseline.energy_j), seconds(self.baseline.time_s)
+        if math.isnan(self.energy_share):
+            first = f"Whether it takes less energy than {against} is unknown: it was not measured."
+        else:
+            first = f"It takes {_less(self.energy_share)} energy than {against}, which took {took}."
+        return [first, f"It takes {_less(self.time_share)} time than the baseline, which took {lasted}."]
+
+    def _search_in_words(self) -> str:
+        took = f"{energy(self.search_energy_j)} ({watt_hours(self.search_energy_j)})"
+        if math.isnan(self.search_energy_j):
+            took = "an unknown amount of energy"
+        least = "at least " if self.unmeasured and not math.isnan(self.search_energy_j) else ""
+        unmeasured = f"; {self.unmeasured} of them left no measurement" if self.unmeasured else ""
+        return f"The search itself took {least}{took} in {self.trials} trials{unmeasured}."
+
+    def _payback_in_words(self) -> list[str]:
+        if math.isnan(self.energy_saved_j):
+            return []
+        count = self.trainings_to_pay
+        if count is None:
+            return ["It does not pay for itself in energy: the best knobs take no less than the baseline."]
+        trainings = "one training" if count == 1 else f"{count:,} trainings"
+        return [f"It has paid for itself, in energy, after {trainings} with the best knobs."]
+
+
+def savings(trials: Sequence[TrialSummary]) -> Savings:
+    """Compare the best trial with the baseline; without a baseline, no saving is claimed."""
+    baseline = min((t for t in trials if t.is_baseline), key=lambda t: t.rank, default=None)
+    searched = [t for t in trials if not t.is_baseline]
+    reached = [t for t in searched if t.target_reached and not t.shared]
+    joules = [t.energy_j for t in searched if math.isfinite(t.energy_j)]
+    times_s = [t.time_s for t in searched if math.isfinite(t.time_s)]
+    return Savings(
+        baseline=baseline,
+        best=min(reached, key=lambda t: t.rank, default=None),
+        search_energy_j=math.fsum(joules) if joules else NAN,
+        search_time_s=math.fsum(times_s) if times_s else NAN,
+        trials=len(searched),
+        unmeasured=len(searched) - len(joules),
+        measured_by=tuple(sorted({t.measured_by for t in trials if t.gpu or t.measured_by != "none"})),
+        gpus=tuple(sorted({t.gpu for t in trials if t.gpu})),
+    )
+
+
+def how_measured(measured_by: Sequence[str], gpus: Sequence[str]) -> str:
+    """Where the joules come from, in words nobody can misread."""
+    cards = " and ".join(gpus) or "GPU"
+    if MeasuredBy.SIMULATED in measured_by:
+        return (
+            f"The GPU is SIMULATED ({cards}): watts, joules and seconds come from a model, not from a card."
+        )
+    if MeasuredBy.REPLAY in measured_by:
+        return f"Watts, joules and seconds are REPLAYED from recorded traces ({cards}), not measured here."
+    if MeasuredBy.POWER_INTEGRAL in measured_by:
+        return f"Energy is that of the GPUs ({cards}), integrated from power readings: no CPU, no cooling."
+    if MeasuredBy.COUNTER in measured_by:
+        return f"Energy is that of the GPUs ({cards}), by their own counters: no CPU, no cooling."
+    return "NO GPU WAS MEASURED: energy and power are unknown; time is wall time."
+
+
+def _less(share: float) -> str:
+    return f"{percent(share)} {'less' if share >= 0 else 'more'}"

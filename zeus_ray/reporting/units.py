@@ -1,0 +1,82 @@
+"""Numbers with units, as one reads them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+UNKNOWN = "–"
+JOULES_PER_WH = 3600.0
+TIMES = ((86_400.0, "days"), (3_600.0, "h"), (60.0, "min"), (1.0, "s"))
+JOULES = ((1e9, "GJ"), (1e6, "MJ"), (1e3, "kJ"), (1.0, "J"))
+
+
+@dataclass(frozen=True)
+class Scale:
+    """One unit for a whole column or axis: divide by ``size``, name it ``unit``."""
+
+    size: float
+    unit: str
+
+    def text(self, value: float) -> str:
+        """The value in this unit, three digits, no unit; "–" where unknown."""
+        return three_digits(value / self.size)
+
+
+def energy_scale(joules: Iterable[float]) -> Scale:
+    """The unit in which the larger of these read well."""
+    return _scale(joules, JOULES, 1.0)
+
+
+def time_scale(times_s: Iterable[float]) -> Scale:
+    """The unit in which the larger of these read well."""
+    return _scale(times_s, TIMES, 2.0)
+
+
+def energy(joules: float) -> str:
+    """Joules as J, kJ, MJ or GJ, three digits; "–" where unknown."""
+    return _with_unit(joules, energy_scale([joules]))
+
+
+def watt_hours(joules: float) -> str:
+    """Joules as Wh, kWh or MWh, three digits; "–" where unknown."""
+    sizes = ((1e6, "MWh"), (1e3, "kWh"), (1.0, "Wh"))
+    scale = _scale([joules / JOULES_PER_WH], sizes, 1.0)
+    return _with_unit(joules / JOULES_PER_WH, scale)
+
+
+def power(watts: float) -> str:
+    """Watts without decimals; "–" where unknown."""
+    return UNKNOWN if math.isnan(watts) else f"{watts:.0f} W"
+
+
+def seconds(time_s: float) -> str:
+    """Seconds as s, min, h or days; "–" where unknown."""
+    return _with_unit(time_s, time_scale([time_s]))
+
+
+def percent(share: float) -> str:
+    """A share as a percentage, without sign; "unknown" where it is."""
+    return "unknown" if math.isnan(share) else f"{abs(share) * 100:.1f} %"
+
+
+def three_digits(value: float) -> str:
+    """A number with three significant digits and no exponent; "–" where unknown."""
+    if not math.isfinite(value):
+        return UNKNOWN if math.isnan(value) else str(value)
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+
+
+def _with_unit(value: float, scale: Scale) -> str:
+    return UNKNOWN if math.isnan(value) else f"{scale.text(value)} {scale.unit}"
+
+
+def _scale(values: Iterable[float], sizes: tuple[tuple[float, str], ...], from_: float) -> Scale:
+    largest = max((abs(value) for value in values if math.isfinite(value)), default=0.0)
+    for size, unit in sizes:
+        if largest >= from_ * size:
+            return Scale(size, unit)
+    return Scale(*sizes[-1])

@@ -99,27 +99,26 @@ def test_needs_neither_ray_nor_pictures_to_be_imported():
     assert answer.stdout.strip() == "[]"
 
 
-def _train(config):
-    from ray import tune
-
-    if config["batch_size"] == 16:
-        raise ValueError("does not train")
-    tune.report(result(cost=float(config["batch_size"]), batch_size=config["batch_size"]))
-
-
 @pytest.mark.ray
 def test_what_tune_run_and_tuner_fit_really_return(tmp_path):
     import ray
     from ray import tune
 
+    row = result(batch_size=8)
+
+    def train(config):  # within the test: Ray's workers cannot import this file
+        if config["batch_size"] == 16:
+            raise ValueError("does not train")
+        tune.report(row)
+
     ray.init("local", num_cpus=1, include_dashboard=False, logging_level="ERROR")
     try:
         space = {"batch_size": tune.grid_search([8, 16])}
         analysis = tune.run(
-            _train, config=space, storage_path=str(tmp_path), raise_on_failed_trial=False, verbose=0
+            train, config=space, storage_path=str(tmp_path), raise_on_failed_trial=False, verbose=0
         )
         settings = tune.RunConfig(storage_path=str(tmp_path), verbose=0)
-        grid = tune.Tuner(_train, param_space=space, run_config=settings).fit()
+        grid = tune.Tuner(train, param_space=space, run_config=settings).fit()
     finally:
         ray.shutdown()
     for found in (summaries(analysis, "acc"), summaries(grid, "acc")):

@@ -67,7 +67,7 @@ def test_a_larger_batch_draws_more_and_is_quicker_where_no_limit_binds(card, bat
 
 def test_half_speed_at_the_batch_size_that_says_so():
     card = cards.card("V100")
-    assert cards.time_per_sample_s(card, 48, 250) == pytest.approx(2 * card.sample_s)
+    assert cards.time_per_sample_s(card, cards.HALF_SPEED_BATCH, 250) == pytest.approx(2 * card.sample_s)
 
 
 def test_a_training_of_the_demos_length_takes_minutes_to_hours():

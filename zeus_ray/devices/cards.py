@@ -15,15 +15,15 @@ Sources:
   other card with HBM. Below x = 0.4, where nothing is recorded, f falls in a line to 0 at idle power.
 - 0.95: median share of a binding limit that the cards of these traces draw. The few watts by which a
   card overshoots its lowest limit are left out.
-- limits: NVML's constraints of V100-PCIe, A40, A100-SXM and H100-SXM. Idle: measured, V100 32 W, A100
-  62 W, H100 80 to 95 W; A40's is taken to be V100's.
+- limits: NVML's constraints of V100-PCIe, A40, A100-SXM and H100-SXM. Idle: about 32 W (V100),
+  62 W (A100), 80 to 95 W (H100); A40's is taken to be V100's.
 - ``peak_w``: a saturated card draws all its limit allows, but for A40 0.8 of it: with its f(x) that puts
   the cheapest limit where the traces have it (0.58 of the maximum; V100 one half).
 - a: V100 trains 100 samples/s (a ResNet-50 on 448-pixel images in single precision: 49 GFLOP per sample
   at a third of 15.7 TFLOP/s). Others in proportion to memory bandwidth, which bounds such models:
   900, 696, 2039 and 3350 GB/s by the vendor's data sheets.
-- c: half speed at batches of 48: the geometric mean of the V100 traces, about 16 samples
-  (DeepSpeech2) and 200 (ShuffleNetV2).
+- c: half speed at batches of 64, the geometric mean of t(b) fitted to the V100 traces at 250 W: 15
+  samples (DeepSpeech2) and 273 (ShuffleNetV2, two optimizers).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ V100_CURVE: Curve = ((0.4, 0.53), (0.5, 0.67), (0.6, 0.73), (0.7, 0.84), (0.8, 0
 A40_CURVE: Curve = ((0.4, 0.27), (0.5, 0.40), (0.6, 0.58), (0.7, 0.83), (0.8, 0.94), (0.9, 0.97), (1.0, 1.0))
 
 DRAWN_OF_A_BINDING_LIMIT = 0.95
-HALF_SPEED_BATCH = 48
+HALF_SPEED_BATCH = 64
 V100_SAMPLES_PER_S = 100.0
 V100_BANDWIDTH_GB_S = 900.0
 

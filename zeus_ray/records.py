@@ -20,6 +20,9 @@ NAN = math.nan
 RESERVED = "zeus"
 """The one entry of a trial's config that is ours; report keys begin with ``zeus/``."""
 
+BASELINE = "baseline"
+"""Run id of the extra run of what the user had; the search never hears of it."""
+
 
 class StopReason(enum.StrEnum):
     """Why a run ended before its function did."""

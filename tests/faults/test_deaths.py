@@ -8,13 +8,24 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 import deaths
+import ray_deaths
 
-pytestmark = pytest.mark.ray  # no Ray, but real processes: seconds each
+pytestmark = pytest.mark.ray  # real processes, seconds each
 
 
 @pytest.mark.parametrize("kind", deaths.KINDS, ids=lambda kind: kind.__name__)
 def test_the_limit_found_is_back(fake_nvml, tmp_path, kind):
     scene = deaths.Scene(fake_nvml, tmp_path)
+    try:
+        assert kind(scene) < deaths.WITHIN_S
+        assert scene.board.limit_w == deaths.FOUND_W
+    finally:
+        scene.close()
+
+
+@pytest.mark.parametrize("kind", ray_deaths.KINDS, ids=lambda kind: kind.__name__)
+def test_the_limit_found_is_back_under_ray(fake_nvml, tmp_path, kind):
+    scene = ray_deaths.RayScene(fake_nvml, tmp_path)
     try:
         assert kind(scene) < deaths.WITHIN_S
         assert scene.board.limit_w == deaths.FOUND_W

@@ -21,13 +21,34 @@ def test_the_best_against_the_baseline(search):
 
 def test_in_plain_words(search):
     assert savings(search).sentences() == [
-        "Best: batch size 64 at a power limit of 125 W, which reached the target with 30.0 kJ in 8.00 min.",
+        (
+            "Best: batch size 64 at a power limit of 125 W, which reached the target once with 30.0 kJ "
+            "in 8.00 min."
+        ),
         "It takes 25.0 % less energy than the baseline (batch size 32 at 250 W), which took 40.0 kJ.",
         "It takes 20.0 % less time than the baseline, which took 10.0 min.",
         "The search itself took 75.0 kJ (20.8 Wh) in 3 trials.",
         "It has paid for itself, in energy, after 8 trainings with the best knobs.",
         how_measured(["simulated"], ["simulated V100"]),
     ]
+
+
+def test_the_luckiest_of_several_trainings_is_not_the_answer(trial):
+    lucky, unlucky, steady = (
+        trial(64, 20_000, 5, cost=20.0),
+        trial(64, 60_000, 15, cost=60.0),
+        trial(32, 30_000, 7, cost=30.0),
+    )
+    saved = savings([lucky, unlucky, steady])
+    assert (saved.best.batch_size, saved.repeats) == (32, 1)
+    again = savings([lucky, trial(64, 30_000, 7, cost=30.0), steady])
+    assert (again.best.batch_size, again.repeats, again.best.energy_j) == (64, 2, 25_000)
+    assert "2 times, on average" in again.sentences()[0]
+
+
+def test_the_searchs_own_answer_is_the_one_compared(search):
+    assert savings(search, batch_size=128).best.batch_size == 128
+    assert savings(search, batch_size=1024).best.batch_size == 64  # which never reached the target
 
 
 PAYBACK = [

@@ -11,8 +11,14 @@ tune = pytest.importorskip("ray.tune")
 from ray.tune.search import Searcher  # noqa: E402 — after the marker: importing it takes seconds
 
 import zeus_ray as zeus  # noqa: E402
-from zeus_ray.records import Plan, PowerProfile, Report, StopReason, Target  # noqa: E402
-from zeus_ray.tune.searcher import BASELINE  # noqa: E402
+from zeus_ray.records import (  # noqa: E402
+    BASELINE,
+    Plan,
+    PowerProfile,
+    Report,
+    StopReason,
+    Target,
+)
 
 SIZES = [16, 32, 64, 128]
 TARGET = Target("accuracy", 0.9)

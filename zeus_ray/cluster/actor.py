@@ -33,7 +33,7 @@ class GpuActor:
         self._busy_at_s = time.monotonic()
         return getattr(self._keeper, method)(*arguments, **options)
 
-    @ray.method(max_task_retries=0)  # it ends itself: doing that again would create it again
+    @ray.method(max_task_retries=0)  # type: ignore[untyped-decorator]  # it ends itself: doing that again would create it again
     def leave_if_idle(self) -> None:
         """End this actor for good, unless somebody has come meanwhile. It can be created again."""
         if self._idle():

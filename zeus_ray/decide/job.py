@@ -60,8 +60,8 @@ class Policy(Protocol):
     def finished(self) -> bool:
         """Whether nothing is worth trying any more (asked where the search is to end)."""
 
-    def choose(self, gpu: str) -> Choice:
-        """The next run."""
+    def choose(self, gpu: str) -> Choice | None:
+        """The next run; None: nothing now."""
 
     def should_stop(self, progress: Progress, curve: Curve) -> StopReason | None:
         """Whether a run that has not reached the target should end now."""

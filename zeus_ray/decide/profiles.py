@@ -15,6 +15,8 @@ class Profiles:
     def __init__(self, known: Iterable[PowerProfile] = ()) -> None:
         self._known: dict[tuple[str, int], PowerProfile] = {}
         self.last_gpu = ""
+        self.version = 0
+        """Counts what was added, for whoever keeps something made of it."""
         for profile in known:
             self.add(profile)
 
@@ -29,6 +31,7 @@ class Profiles:
         by_limit = tuple(sorted(merged.values(), reverse=True))
         self._known[key] = dataclasses.replace(new, points=by_limit)
         self.last_gpu = new.gpu
+        self.version += 1
         return True
 
     def all(self) -> tuple[PowerProfile, ...]:

@@ -13,6 +13,7 @@ from typing import Any, Literal, Self
 from zeus_ray.decide import best as answers
 from zeus_ray.decide.baseline import Baseline
 from zeus_ray.decide.curves import Curve
+from zeus_ray.decide.frugal import Frugal
 from zeus_ray.decide.job import Choice, Job, Policy, Run
 from zeus_ray.decide.nsdi23 import Nsdi23
 from zeus_ray.decide.settings import Settings
@@ -29,7 +30,7 @@ from zeus_ray.records import (
     Target,
 )
 
-POLICIES: dict[str, Callable[[Job], Policy]] = {"nsdi23": Nsdi23, "zeus-ray": Nsdi23}
+POLICIES: dict[str, Callable[[Job], Policy]] = {"nsdi23": Nsdi23, "zeus-ray": Frugal}
 STATE_VERSION = 1
 
 
@@ -150,7 +151,8 @@ class Search:
             default, limits = self._settings.default_batch_size, self._settings.power_limits_w
             first = Choice(batch_size=default, probe_limits_w=limits)
             return None if self._job.pending else self._issue(first, gpu)
-        return None if self.finished else self._issue(self._policy.choose(gpu), gpu)
+        choice = None if self.finished else self._policy.choose(gpu)
+        return None if choice is None else self._issue(choice, gpu)
 
     def _issue(self, choice: Choice, gpu: str) -> Knobs:
         """The policy's choice with its power limit: known by a profile, to be probed, or left as it is."""

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from zeus_ray.errors import BadInput
+from zeus_ray.records import Best
+from zeus_ray.reporting import units
 from zeus_ray.reporting.savings import savings
 from zeus_ray.reporting.summary import TrialSummary, summaries
 from zeus_ray.reporting.tables import columns, table
@@ -27,16 +29,19 @@ CELL = "padding:3px 10px;white-space:nowrap;"
 class Shown:
     """A search, ready to be displayed: by rich, by a notebook, or as text.
 
-    ``others``: further hyperparameters to show as columns.
+    ``others``: further hyperparameters to show as columns. ``answer``: what the search recommends.
     """
 
     trials: tuple[TrialSummary, ...]
     others: tuple[str, ...] = ()
+    answer: Best | None = None
 
     @property
     def sentences(self) -> list[str]:
         """What was saved, what the search took, when it has paid for itself, and how it was measured."""
-        return savings(self.trials).sentences()
+        size = self.answer.batch_size if self.answer else None
+        expected = [_expectation(self.answer)] if self.answer else []
+        return savings(self.trials, batch_size=size).sentences() + expected
 
     def pareto(self) -> Figure | None:
         """Energy against time; None where no energy is known."""
@@ -76,23 +81,41 @@ class Shown:
         return f"<div>{_table(self.trials, self.others)}<ul>{words}</ul>{picture}</div>"
 
 
-def show(result: Any, metric: str | None = None, *, others: Sequence[str] = ()) -> Shown:  # noqa: ANN401 — Ray is not typed
+def show(
+    result: Any,  # noqa: ANN401 — Ray is not typed
+    metric: str | None = None,
+    *,
+    best: Best | None = None,
+    others: Sequence[str] = (),
+) -> Shown:
     """Show a search: in a terminal it is printed, in a notebook the value of the cell displays itself.
 
     Args:
         result: what ``tune.run`` or ``Tuner.fit`` returned, or tuples (trial_id, config, last_result).
         metric: the result key to show; default: that of the search's target.
+        best: the search's answer, ``searcher.best()``; None: the cheapest batch size on average.
         others: further hyperparameters to show, such as ``["lr"]``.
 
     Raises:
         BadInput: ``result`` is something else.
     """
-    shown = Shown(tuple(summaries(result, metric)), tuple(others))
+    shown = Shown(tuple(summaries(result, metric)), tuple(others), best)
     if not _in_notebook():
         from rich.console import Console  # noqa: PLC0415 — only what is shown needs rich
 
         Console().print(shown)
     return shown
+
+
+def _expectation(best: Best) -> str:
+    """What the search expects of its knobs: from all it saw, not from the luckiest trial."""
+    limit = "the limit found" if best.power_limit_w is None else units.power(best.power_limit_w)
+    energy_j, time_s = best.energy_j, best.time_s
+    return (
+        f"Expect of batch size {best.batch_size} at {limit}: {units.energy(energy_j.mean)} "
+        f"({units.energy(energy_j.low)} to {units.energy(energy_j.high)}) and {units.seconds(time_s.mean)} "
+        f"({units.seconds(time_s.low)} to {units.seconds(time_s.high)}) a training, nine times out of ten."
+    )
 
 
 def _in_notebook() -> bool:
@@ -113,7 +136,7 @@ def _table(trials: Sequence[TrialSummary], others: Sequence[str]) -> str:
     shown = columns(ranked, others)
     align = ["right" if column.right else "left" for column in shown]
     head = "".join(
-        f'<th style="{CELL}text-align:{side}">{html.escape(column.heading)}</th>'
+        f'<th style="{CELL}text-align:{side}">{html.escape(column.in_one_line)}</th>'
         for column, side in zip(shown, align, strict=True)
     )
     rows = []

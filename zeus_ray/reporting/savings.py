@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from statistics import fmean
 
 from zeus_ray.records import NAN, MeasuredBy
 from zeus_ray.reporting.summary import TrialSummary
@@ -13,14 +14,17 @@ from zeus_ray.reporting.units import energy, percent, power, seconds, watt_hours
 
 @dataclass(frozen=True, kw_only=True)
 class Savings:
-    """The best trial against the baseline, both run to the target in the same experiment.
+    """The best batch size against the baseline, both run to the target in the same experiment.
 
+    ``best``: the mean over the ``repeats`` trials of the batch size that is cheapest on average. The
+    luckiest single trial would flatter the search.
     ``search_energy_j``: all trials but the baseline, the best one among them, with what their
     profiling took; ``unmeasured`` of them ended without a figure and are not in it.
     """
 
     baseline: TrialSummary | None
     best: TrialSummary | None
+    repeats: int
     search_energy_j: float
     search_time_s: float
     trials: int
@@ -78,8 +82,9 @@ class Savings:
             return "No trial of the search reached the target: there is nothing to recommend."
         limit = power(self.best.power_limit_w)
         at = "an unknown power limit" if math.isnan(self.best.power_limit_w) else f"a power limit of {limit}"
+        times = "once" if self.repeats == 1 else f"{self.repeats} times, on average"
         return (
-            f"Best: batch size {self.best.batch_size} at {at}, which reached the target with "
+            f"Best: batch size {self.best.batch_size} at {at}, which reached the target {times} with "
             f"{energy(self.best.energy_j)} in {seconds(self.best.time_s)}."
         )
 
@@ -119,16 +124,22 @@ class Savings:
         return [f"It has paid for itself, in energy, after {trainings} with the best knobs."]
 
 
-def savings(trials: Sequence[TrialSummary]) -> Savings:
-    """Compare the best trial with the baseline; without a baseline, no saving is claimed."""
+def savings(trials: Sequence[TrialSummary], *, batch_size: int | None = None) -> Savings:
+    """Compare the best batch size with the baseline; without a baseline, no saving is claimed.
+
+    ``batch_size``: the search's own answer; None, or one that never reached the target: the cheapest.
+    """
     baseline = min((t for t in trials if t.is_baseline), key=lambda t: t.rank, default=None)
     searched = [t for t in trials if not t.is_baseline]
     reached = [t for t in searched if t.target_reached and not t.shared]
+    answer = [t for t in reached if t.batch_size == batch_size]
+    best, repeats = _cheapest_on_average(answer or reached)
     joules = [t.energy_j for t in searched if math.isfinite(t.energy_j)]
     times_s = [t.time_s for t in searched if math.isfinite(t.time_s)]
     return Savings(
         baseline=baseline,
-        best=min(reached, key=lambda t: t.rank, default=None),
+        best=best,
+        repeats=repeats,
         search_energy_j=math.fsum(joules) if joules else NAN,
         search_time_s=math.fsum(times_s) if times_s else NAN,
         trials=len(searched),
@@ -136,6 +147,26 @@ def savings(trials: Sequence[TrialSummary]) -> Savings:
         measured_by=tuple(sorted({t.measured_by for t in trials if t.gpu or t.measured_by != "none"})),
         gpus=tuple(sorted({t.gpu for t in trials if t.gpu})),
     )
+
+
+def _cheapest_on_average(reached: Sequence[TrialSummary]) -> tuple[TrialSummary | None, int]:
+    """The batch size whose trials cost least in the mean, as one trial of mean energy and time."""
+    by_size: dict[int, list[TrialSummary]] = {}
+    for trial in reached:
+        by_size.setdefault(trial.batch_size, []).append(trial)
+    means = [
+        (
+            replace(
+                min(same, key=lambda t: t.rank),
+                cost_to_target=fmean(t.cost_to_target for t in same),
+                energy_j=fmean(t.energy_j for t in same),
+                time_s=fmean(t.time_s for t in same),
+            ),
+            len(same),
+        )
+        for same in by_size.values()
+    ]
+    return min(means, key=lambda mean: mean[0].rank, default=(None, 0))
 
 
 def how_measured(measured_by: Sequence[str], gpus: Sequence[str]) -> str:

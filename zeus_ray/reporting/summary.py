@@ -9,10 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from zeus_ray.errors import BadInput
-from zeus_ray.records import NAN, RESERVED, MeasuredBy, Report, StopReason
-
-BASELINE = "baseline"
-"""Run id of the trial that ran what the user had."""
+from zeus_ray.records import BASELINE, NAN, RESERVED, MeasuredBy, Report, StopReason
 
 Row = tuple[str, Mapping[str, Any], Mapping[str, Any], bool]
 """(trial_id, config, last result, whether it failed)"""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from zeus_ray.records import StopReason
 from zeus_ray.reporting.summary import TrialSummary
 from zeus_ray.reporting.units import UNKNOWN, energy_scale, three_digits, time_scale
 
@@ -24,6 +25,11 @@ class Column:
     cell: Callable[[TrialSummary], str]
     right: bool = True
 
+    @property
+    def in_one_line(self) -> str:
+        """The heading, where there is room."""
+        return self.heading.replace("\n", " ")
+
 
 def columns(trials: Sequence[TrialSummary], others: Sequence[str] = ()) -> list[Column]:
     """The columns of the table, in units that suit these trials.
@@ -37,28 +43,33 @@ def columns(trials: Sequence[TrialSummary], others: Sequence[str] = ()) -> list[
     times = time_scale([t.time_s for t in trials])
     names = {t.metric_name for t in trials if t.metric_name}
     return [
-        Column("Batch size", _batch_size),
-        Column("Limit (W)", lambda t: _whole(t.power_limit_w)),
+        Column("Batch\nsize", _batch_size),
+        Column("Limit\nW", lambda t: _whole(t.power_limit_w)),
         *(Column(name, _other(name)) for name in others),
         Column("Epochs", lambda t: _plain(t.epochs, 1)),
-        Column(f"Energy ({joules.unit})", lambda t: joules.text(t.energy_j)),
-        Column(f"Time ({times.unit})", lambda t: times.text(t.time_s)),
-        Column("Power (W)", lambda t: _whole(t.average_power_w)),
-        Column(f"Cost ({costs.unit})", lambda t: costs.text(t.cost)),
+        Column(f"Energy\n{joules.unit}", lambda t: joules.text(t.energy_j)),
+        Column(f"Time\n{times.unit}", lambda t: times.text(t.time_s)),
+        Column(f"Cost\n{costs.unit}", lambda t: costs.text(t.cost)),
         Column(names.pop() if len(names) == 1 else "Metric", lambda t: _plain(t.metric, 3)),
-        Column("Reached", lambda t: "yes" if t.target_reached else "no", right=False),
         Column("Why it ended", _why, right=False),
     ]
 
 
 def table(trials: Sequence[TrialSummary], *, others: Sequence[str] = (), title: str = "") -> Table:
     """A rich table, the cheapest to the target first, those that did not reach it last."""
+    from rich import box  # noqa: PLC0415 — only what is shown needs rich
     from rich.markup import escape  # noqa: PLC0415 — only what is shown needs rich
     from rich.table import Table  # noqa: PLC0415 — likewise
 
     ranked = sorted(trials, key=lambda trial: trial.rank)
     shown = columns(ranked, others)
-    result = Table(title=escape(title) or None, title_justify="left", header_style="bold")
+    result = Table(
+        title=escape(title) or None,
+        title_justify="left",
+        header_style="bold",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),  # the whole table fits 80 columns
+    )
     for column in shown:
         result.add_column(
             escape(column.heading), justify="right" if column.right else "left", no_wrap=column.right
@@ -84,6 +95,8 @@ def _batch_size(trial: TrialSummary) -> str:
 
 def _why(trial: TrialSummary) -> str:
     notes = [trial.stop_reason or RAN_THROUGH]
+    if trial.target_reached and trial.stop_reason != StopReason.TARGET_REACHED:
+        notes.insert(0, StopReason.TARGET_REACHED.value)
     if trial.shared:
         notes.append("GPU shared")
     if trial.attempt > 1:

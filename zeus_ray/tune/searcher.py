@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import os
 import uuid
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,7 @@ from ray.tune.search import Searcher
 from zeus_ray.decide import Search
 from zeus_ray.errors import BadInput
 from zeus_ray.records import (
+    BASELINE,
     RESERVED,
     Best,
     Knobs,
@@ -34,8 +36,8 @@ from zeus_ray.tune.outcomes import Trial
 from zeus_ray.tune.plans import carried_settings
 from zeus_ray.tune.space import Space
 
-BASELINE = "baseline"
-"""Run id of the extra run of what the user had; the search never hears of it."""
+# Tune's TensorBoard logger warns of each NaN in a result; ours mean "unknown", and there are many.
+logging.getLogger("tensorboardX.x2num").setLevel(logging.ERROR)
 
 
 class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed

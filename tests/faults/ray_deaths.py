@@ -1,0 +1,137 @@
+"""The kinds of death that need a Ray: as deaths.py, with a driver, a raylet, workers and the actor."""
+
+import contextlib
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from deaths import WANTED_W, Scene, wait_until
+
+DRIVER = Path(__file__).with_name("ray_driver.py")
+SUBREAPER = {"RAY_kill_child_processes_on_worker_exit_with_raylet_subreaper": "true"}
+
+
+class RayScene(Scene):
+    """A node with one board, and a Ray on it."""
+
+    def __init__(self, library, folder, **knobs):
+        super().__init__(library, folder, **knobs)
+        self.folder = folder
+        self.driver = None
+        self.who = {}
+
+    def start_ray(self, *limits_w, env=None):
+        self.driver = subprocess.Popen(
+            [sys.executable, str(DRIVER), str(self.folder), *map(str, limits_w or (WANTED_W,))],
+            env={**self.env, **(env or {})},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self._started.append(self.driver)
+        self.who = json.loads(self.driver.stdout.readline())
+        return self
+
+    def strike(self, *names):
+        for name in names:
+            os.kill(self.who[name], signal.SIGKILL)
+
+    def strike_all(self):
+        """Everything of this Ray at once, the driver too."""
+        self.driver.send_signal(signal.SIGSTOP)  # it must not clean up meanwhile
+        for pid in [*self.who["everyone"], self.driver.pid]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.driver.wait()
+
+    def energies(self):
+        path = self.folder / "energy"
+        return [float(line) for line in path.read_text().split()] if path.exists() else []
+
+    def end(self):
+        """Let the trial end by itself."""
+        (self.folder / "stop").touch()
+        said = self.driver.stdout.read()  # Ray says things there, too
+        assert said.endswith("ended\n"), f"the trial did not end well: {said}"
+
+    def close(self):
+        if self.driver is not None and self.driver.poll() is None:
+            self.strike_all()
+        super().close()
+
+
+def trial_killed_under_ray(scene):
+    scene.start_ray().strike("trial")
+    return scene.seconds_until_back()
+
+
+def actor_killed_under_ray(scene):
+    """Ray starts it again, it takes the lease over, and the trial goes on counting."""
+    scene.start_ray()
+    scene.node.load(1)
+    before = len(scene.energies())
+    scene.strike("actor")
+    wait_until(lambda: len(scene.energies()) > before + 10)
+    assert scene.board.limit_w == WANTED_W, "the limit of a living trial was taken"
+    joules = scene.energies()
+    assert all(a <= b for a, b in itertools.pairwise(joules)), "joules were lost"
+    scene.end()
+    return scene.seconds_until_back()
+
+
+def actor_killed_while_setting(scene):
+    scene.start_ray(WANTED_W, 200, 120)
+    scene.board.latency_us = 5000
+    time.sleep(0.3)
+    before = len(scene.energies())
+    scene.strike("actor")
+    wait_until(lambda: len(scene.energies()) > before + 3)
+    scene.end()
+    scene.board.latency_us = 0
+    return scene.seconds_until_back()
+
+
+def actor_then_trial_killed_under_ray(scene):
+    scene.start_ray().strike("actor", "trial")
+    return scene.seconds_until_back()
+
+
+def driver_killed_under_ray(scene):
+    scene.start_ray()
+    scene.kill(scene.driver)
+    return scene.seconds_until_back()
+
+
+def raylet_killed(scene):
+    scene.start_ray().strike("raylet")
+    return scene.seconds_until_back()
+
+
+def all_of_ray_killed(scene):
+    scene.start_ray().strike_all()
+    return scene.seconds_until_back()
+
+
+def all_of_ray_killed_with_subreaper(scene):
+    """Even the guard may die then: the next start of anything of ours gives back."""
+    scene.start_ray(env=SUBREAPER).strike_all()
+    following = scene.start("train", WANTED_W)
+    scene.kill(following, signal.SIGINT)
+    return scene.seconds_until_back()
+
+
+KINDS = (
+    trial_killed_under_ray,
+    actor_killed_under_ray,
+    actor_killed_while_setting,
+    actor_then_trial_killed_under_ray,
+    driver_killed_under_ray,
+    raylet_killed,
+    all_of_ray_killed,
+    all_of_ray_killed_with_subreaper,
+)

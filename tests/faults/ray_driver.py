@@ -1,0 +1,57 @@
+"""A driver with a whole Ray of its own: one trial leases the node's GPU. Says who is who, then waits.
+
+python ray_driver.py FOLDER LIMIT_W [LIMIT_W …]   several limits: the trial sets them in turn
+The trial writes its energy to FOLDER/energy with every reading, and ends when FOLDER/stop is there.
+"""
+
+import json
+import logging
+import os
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import ray
+
+
+@ray.remote(num_gpus=1, max_retries=0)
+def trial(folder, limits_w):
+    from zeus_ray.cluster.placement import lease_boards
+    from zeus_ray.devices.lease import Holder
+
+    given = ray.get_runtime_context().get_accelerator_ids()["GPU"]
+    boards = lease_boards(Holder.current("trial"), source="nvml", control="auto", given=given)
+    turn = 0
+    try:
+        while not (folder / "stop").exists():
+            if turn == 0 or len(limits_w) > 1:
+                boards.set_limit(limits_w[turn % len(limits_w)])
+            with (folder / "energy").open("a") as file:
+                print(boards.read().energy_j, file=file)
+            (folder / "trial").write_text(str(os.getpid()))
+            turn += 1
+            time.sleep(0.05)
+    finally:
+        boards.release()
+
+
+def main(folder, limits_w):
+    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    task = trial.remote(folder, limits_w)
+    while not (folder / "trial").exists():
+        ray.wait([task], timeout=0.1)
+    everyone = psutil.Process().children(recursive=True)
+    one = {
+        "trial": int((folder / "trial").read_text()),
+        "raylet": next(p.pid for p in everyone if p.name() == "raylet"),
+        "actor": next(p.pid for p in everyone if "GpuActor" in " ".join(p.cmdline())),
+        "everyone": [p.pid for p in everyone],
+    }
+    print(json.dumps(one), flush=True)  # noqa: T201 — how the driver talks to the campaign
+    ray.get(task)
+    print("ended", flush=True)  # noqa: T201 — likewise
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), [float(limit_w) for limit_w in sys.argv[2:]])

@@ -51,6 +51,10 @@ class Run:
         """One line on what was lost, such as limits that may not be set; "" if nothing."""
         return self._limit.note
 
+    def power_timeline(self) -> list[tuple[float, float, float]]:
+        """The first board's power so far: (time_s, power_w, power_limit_w), thinned as it grows."""
+        return self._boards.timeline()
+
     # --- training ------------------------------------------------------------------------------
 
     def steps(self, loader: Iterable[Batch]) -> Iterator[Batch]:

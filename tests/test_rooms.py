@@ -1,0 +1,88 @@
+"""Who may import whom, and what a plain ``import zeus_ray`` must not drag in."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import zeus_ray
+
+ROOT = Path(zeus_ray.__file__).parent
+BASE = {"records", "errors"}
+MAY_IMPORT = {
+    "errors": set(),
+    "records": {"errors"},
+    "decide": BASE,
+    "devices": BASE,
+    "reporting": BASE,
+    "run": BASE | {"decide", "devices"},
+    "cluster": BASE | {"devices", "run"},
+    "tune": BASE | {"decide", "devices", "run", "cluster", "reporting"},
+    "simulate": BASE | {"decide", "devices"},
+}
+TOP = {"__init__", "cli", "demo"}
+"""These use everything, when they are used."""
+FOREIGN = {"ray": {"cluster", "tune", *TOP}, "torch": {*TOP}, "pynvml": {"devices/nvml.py"}}
+FILES = sorted(ROOT.rglob("*.py"))
+
+
+def room(path):
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def imports(path):
+    """Every module a file imports, also inside functions; not what only type checkers see."""
+    tree = ast.parse(path.read_text())
+    for_types = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if id(node) in for_types:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module == "zeus_ray":
+            yield from (f"zeus_ray.{alias.name}" for alias in node.names if alias.name != "__version__")
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_room_imports_only_the_rooms_above_it(path):
+    here = room(path)
+    ours = {name.split(".")[1] for name in imports(path) if name.startswith("zeus_ray.")}
+    if here not in TOP:
+        assert ours - {here} <= MAY_IMPORT[here]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_framework_comes_in_through_its_own_room(path):
+    foreign = {name.split(".")[0] for name in imports(path)} & set(FOREIGN)
+    for name in foreign:
+        assert room(path) in FOREIGN[name] or str(path.relative_to(ROOT)) in FOREIGN[name]
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    code = "import sys, zeus_ray, zeus_ray.cli, zeus_ray.decide; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert not {"ray", "torch", "pynvml", "matplotlib", "rich"} & set(loaded)
+
+
+def test_every_public_name_exists_and_is_documented():
+    for name in set(zeus_ray.__all__) - {
+        "__version__",
+        "ZeusSearcher",
+        "EnergyScheduler",
+        "metered",
+        "resources",
+    }:
+        assert getattr(zeus_ray, name).__doc__, name
+    with pytest.raises(AttributeError, match="ZeusSearcher"):
+        _ = zeus_ray.Zearcher

@@ -1,0 +1,108 @@
+"""How many epochs a batch size needs, and what an epoch costs: beliefs over all batch sizes.
+
+Evidence for the shapes. Epochs: to a given loss, training takes S(b) = S_min (1 + B/b) steps, B the
+gradient noise scale (McCandlish et al., arXiv 1812.06162), so epochs are E_min (1 + b/B): flat for
+small batches, proportional to b for large ones. Epoch cost: a step takes a fixed time and a time
+per sample, so an epoch costs a (1 + A/b). B and A are unknown over several orders of magnitude.
+What does not fit (small batches that train worse, a learning rate that does not scale) is left to
+the smooth departure.
+
+Noise from run to run is multiplicative and learned from repeated runs. Older runs count for less.
+A run that was stopped says that it would have needed more; what its learning curve showed by then
+says how much more.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from zeus_ray.decide.curves import Forecast
+from zeus_ray.decide.smooth import Belief, Family
+from zeus_ray.decide.value import Array
+
+HYPOTHESES = 15
+BEYOND_OCTAVES = 3.0
+"""B and A may lie this far outside the batch sizes on offer."""
+PRIOR_NOISE_SD = 0.15
+PRIOR_NOISE_RUNS = 2.0
+FADING_VAR = 0.0002
+"""Variance that an observation gains with each later run."""
+CHANGED_VAR = 0.16
+"""Variance that all older observations gain when the job has changed."""
+NEWEST = 200
+"""Older observations than this many have faded."""
+
+
+@dataclass(frozen=True)
+class Observation:
+    """log epochs of a run at a batch size; ``extra_var``: beyond noise from run to run (0 if it reached)."""
+
+    batch_size: int
+    log_epochs: float
+    extra_var: float
+    number: int
+
+
+def epochs_family(sizes: Sequence[int]) -> Family:
+    """Shapes log(1 + b/B)."""
+    log2 = np.log2(np.asarray(sizes, dtype=float))
+    knees = _knees(log2)
+    return Family(
+        log2, np.log1p(2.0 ** (log2[None, :] - knees[:, None])), amplitude=0.3, octaves=2.0, rough=0.08
+    )
+
+
+def epoch_cost_family(sizes: Sequence[int]) -> Family:
+    """Shapes log(1 + A/b)."""
+    log2 = np.log2(np.asarray(sizes, dtype=float))
+    knees = _knees(log2)
+    return Family(
+        log2, np.log1p(2.0 ** (knees[:, None] - log2[None, :])), amplitude=0.1, octaves=3.0, rough=0.02
+    )
+
+
+def _knees(log2: Array) -> Array:
+    return np.linspace(log2.min() - BEYOND_OCTAVES, log2.max() + BEYOND_OCTAVES, HYPOTHESES)
+
+
+def noise_sd(observations: Sequence[Observation]) -> float:
+    """Standard deviation of log epochs from run to run, pooled over batch sizes, drawn to a prior."""
+    by_size: dict[int, list[float]] = {}
+    for seen in observations[-NEWEST:]:
+        if seen.extra_var == 0:
+            by_size.setdefault(seen.batch_size, []).append(seen.log_epochs)
+    squares = sum(float(np.var(logs)) * len(logs) for logs in by_size.values())
+    freedom = sum(len(logs) - 1 for logs in by_size.values())
+    return math.sqrt((squares + PRIOR_NOISE_RUNS * PRIOR_NOISE_SD**2) / (freedom + PRIOR_NOISE_RUNS))
+
+
+def believe(
+    family: Family, sizes: Sequence[int], observations: Sequence[Observation], noise: float, changed_at: int
+) -> Belief:
+    """The belief on log epochs. ``changed_at``: number of the first observation of the job as it is now."""
+    column = {size: i for i, size in enumerate(sizes)}
+    precision, weighted = np.zeros(len(sizes)), np.zeros(len(sizes))
+    newest = observations[-1].number if observations else 0
+    for seen in observations[-NEWEST:]:
+        i = column.get(seen.batch_size)
+        if i is None:
+            continue
+        old = CHANGED_VAR if seen.number < changed_at else 0.0
+        weight = 1.0 / (noise**2 + seen.extra_var + FADING_VAR * (newest - seen.number) + old)
+        precision[i] += weight
+        weighted[i] += weight * seen.log_epochs
+    at = [int(i) for i in np.flatnonzero(precision)]
+    return family.given(at, weighted[at] / precision[at], 1.0 / precision[at])
+
+
+def of_run(belief: Belief, column: int, noise: float, forecast: Forecast | None) -> tuple[float, float]:
+    """Mean and standard deviation of log epochs of one run: the belief, and its learning curve so far."""
+    mean, var = float(belief.mean[column]), float(belief.var[column]) + noise**2
+    if forecast is not None:
+        weight = var / (var + forecast.var)
+        mean, var = mean + weight * (forecast.log_epochs - mean), var * (1 - weight)
+    return mean, math.sqrt(var)

@@ -1,0 +1,274 @@
+"""The default policy: try what is worth its price, stop what is not.
+
+After the first run at the default batch size, each batch size has an expected cost and an
+uncertainty (``outlook``). Trying one is worth the saving it promises, times the runs still to come;
+its price is what the trial is expected to cost more than a run of the best known batch size. The
+one with the largest net worth runs; where none has any, the best known does.
+
+A run ends early when what it is still expected to take exceeds the cost of a fresh run of the best
+known batch size plus what finishing could still save later. Right after its profile it is asked
+too, so that a batch size whose epochs turn out dear costs seconds.
+
+Missing values: a run whose epochs are not known counts as one epoch; cost goes by time where energy
+is not known. Without any of them the run is a failure of its batch size.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from zeus_ray.decide import value
+from zeus_ray.decide.curves import Curve, forecast
+from zeus_ray.decide.epochs import Observation, of_run
+from zeus_ray.decide.job import Choice, Job, Run
+from zeus_ray.decide.outlook import Outlook, look
+from zeus_ray.decide.probing import probes
+from zeus_ray.records import Progress, StopReason
+
+STOPS_AT = 1.5
+"""A trial that goes wrong is noticed and stopped at about this many runs of the best known."""
+FAILS = 0.05
+"""Chance that a batch size nobody has run never reaches the target."""
+DUD = 0.02
+"""Chance that a run of a batch size that works never gets there."""
+TAILS = 2.0
+"""Runs that take long take longer than a log-normal says: its width, for the odds of finishing."""
+SURPRISE_SD = 2.5
+SURPRISES = 2
+COMPARED = 8
+"""Learning curves of the newest this many runs are compared with."""
+
+
+class Frugal:
+    """Policy "zeus-ray". It keeps one observation of log epochs per run, and what failed."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._observations: list[Observation] = []
+        self._failures: dict[int, int] = {}
+        self._reached: set[int] = set()
+        self._surprises = 0
+        self._changed_at = 0
+        self._owed = False
+        """A run of a recurring job was stopped: the job is still to be done, now by the best known."""
+        self._outlook: Outlook | None = None
+        self._outlook_of: tuple[Any, ...] = ()
+
+    # --- what to run -----------------------------------------------------------------------------
+
+    @property
+    def finished(self) -> bool:
+        """No batch size is worth the price of trying it."""
+        return self.choose("") is None
+
+    def choose(self, gpu: str) -> Choice | None:
+        """The batch size with the largest net worth, or the best known."""
+        if not self._reached:
+            return self._first(gpu)
+        outlook = self._look(gpu)
+        best = self._best(outlook)
+        worth = self._worth(outlook, best)
+        tried = int(np.argmax(worth))
+        if worth[tried] <= 0 or self._owed:
+            tried = best
+            if not self._job.settings.recurring:
+                return None
+        return self._run(outlook, tried, float(outlook.cost[best]), gpu)
+
+    def _run(self, outlook: Outlook, column: int, best_cost: float, gpu: str) -> Choice:
+        cap = self._job.settings.beta * max(best_cost, float(outlook.cost[column]))
+        size = outlook.sizes[column]
+        epochs = float(np.exp(outlook.epochs.mean[column]))
+        limits = probes(self._job, size, gpu, epochs * self._job.settings.future_runs)
+        return Choice(batch_size=size, cost_cap=cap, probe_limits_w=limits)
+
+    def _first(self, gpu: str) -> Choice | None:
+        """Nothing has reached the target yet: the default; should it fail, its nearest neighbours."""
+        default = self._job.settings.default_batch_size
+        flying = {knobs.batch_size for knobs in self._job.pending.values()}
+        sizes = [b for b in self._job.sizes if not self._failures.get(b)]
+        near = sorted(sizes, key=lambda b: abs(math.log2(b / default)))
+        if not near:
+            return (
+                Choice(batch_size=self._fallback(), as_found=True) if self._job.settings.recurring else None
+            )
+        waiting = [b for b in near if b not in flying] if not self._job.settings.recurring else near
+        if not waiting:
+            return None
+        return Choice(batch_size=waiting[0], probe_limits_w=probes(self._job, waiting[0], gpu, math.inf))
+
+    def _fallback(self) -> int:
+        fits = [b for b in self._job.sizes if b <= self._job.settings.default_batch_size]
+        return fits[-1] if fits else self._job.settings.default_batch_size
+
+    def _best(self, outlook: Outlook) -> int:
+        """The cheapest batch size that has reached the target."""
+        known = np.array([size in self._reached for size in outlook.sizes])
+        return int(np.argmin(np.where(known, outlook.cost, np.inf)))
+
+    def _worth(self, outlook: Outlook, best: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """Saving over the runs still to come, less the price, of one run at each batch size."""
+        settings, best_cost = self._job.settings, float(outlook.cost[best])
+        learned_sd = outlook.var / np.sqrt(outlook.var + outlook.noise**2)
+        fails = np.array([0.0 if b in self._reached else FAILS for b in outlook.sizes])
+        gain = settings.future_runs * value.expected_saving(outlook.cost, learned_sd, best_cost) * (1 - fails)
+        run_sd = np.sqrt(outlook.var + outlook.noise**2)
+        price = value.expected_up_to(outlook.cost, run_sd, STOPS_AT * best_cost)
+        price += fails * settings.beta * best_cost
+        if settings.recurring:
+            price -= best_cost  # the job has to run anyway
+        worth = gain - price
+        worth[best] = 0.0 if settings.recurring else -best_cost
+        return np.asarray(worth)
+
+    # --- when to stop ----------------------------------------------------------------------------
+
+    def should_stop(self, progress: Progress, curve: Curve) -> StopReason | None:
+        """Compare what this run still takes with a fresh run of the best known."""
+        spent = self._job.cost(progress.measurement)
+        if spent > progress.knobs.cost_cap:
+            return StopReason.COST_CAP
+        if not self._reached:
+            return None
+        outlook = self._look(progress.gpu)
+        column = outlook.column(progress.knobs.batch_size)
+        if column is None or not outlook.cost.size:
+            return None
+        best = self._best(outlook)
+        if progress.epoch < 1:
+            return self._after_profile(outlook, column, best, progress)
+        left, gain = self._still(outlook, column, best, progress, curve)
+        instead = float(outlook.cost[best]) if self._job.settings.recurring else 0.0
+        return StopReason.NOT_WORTH_IT if left > instead + gain else None
+
+    def _after_profile(
+        self, outlook: Outlook, column: int, best: int, progress: Progress
+    ) -> StopReason | None:
+        """The profile may say that it is not worth it after all. Once per batch size: it is known then."""
+        probed = progress.knobs.power_limit_w is None and progress.knobs.probe_limits_w != ()
+        if column == best or not probed or self._worth(outlook, best)[column] > 0:
+            return None
+        return StopReason.PROFILED
+
+    def _still(
+        self, outlook: Outlook, column: int, best: int, progress: Progress, curve: Curve
+    ) -> tuple[float, float]:
+        """Expected cost (J) to finish, and what finishing may save over the runs to come."""
+        log_mean, log_sd = self._run_epochs(outlook, column, curve)
+        epoch_cost = float(np.exp(outlook.epoch_cost.mean[column]))
+        late = progress.epoch > math.exp(log_mean)
+        needed, survives = value.mean_beyond(log_mean, log_sd * (TAILS if late else 1.0), progress.epoch)
+        dud = DUD / (DUD + (1 - DUD) * survives)
+        ends = min(self._job.settings.max_epochs, 2 * math.exp(log_mean) + progress.epoch)
+        left = (1 - dud) * needed + dud * max(ends, needed) - progress.epoch
+        best_cost, gain = float(outlook.cost[best]), 0.0
+        if column == best and not late:
+            left = 0.0  # as it should be: nothing new is cheaper than going on
+        if column != best and progress.epoch * epoch_cost < best_cost:
+            latent = log_sd * math.sqrt(
+                outlook.epochs.var[column] / (outlook.epochs.var[column] + outlook.noise**2)
+            )
+            mean = np.array([math.exp(log_mean + log_sd**2 / 2) * epoch_cost])
+            saving = value.expected_saving(mean, np.array([latent]), best_cost)
+            gain = self._job.settings.future_runs * float(saving[0]) * (1 - dud)
+        return left * epoch_cost, gain
+
+    def _run_epochs(self, outlook: Outlook, column: int, curve: Curve) -> tuple[float, float]:
+        """Mean and standard deviation of log epochs of a run that has shown ``curve``."""
+        past = ((run.curve, run.epochs) for run in self._job.runs[-COMPARED:] if run.reached and run.curve)
+        seen = forecast(curve, past, self._job.target)
+        return of_run(outlook.epochs, column, outlook.noise, seen)
+
+    # --- what a run says -------------------------------------------------------------------------
+
+    def learn(self, run: Run) -> None:
+        """Observe log epochs; of a run that was stopped, what it should have needed."""
+        size = run.batch_size
+        epochs = run.epochs if run.epochs > 0 else 1.0
+        number = len(self._observations)
+        if run.stop != StopReason.PROFILED:
+            self._owed = self._job.settings.recurring and not run.reached
+        if run.reached:
+            self._notice_change(run, math.log(epochs))
+            self._reached.add(size)
+            self._failures.pop(size, None)
+            self._observations.append(Observation(size, math.log(epochs), 0.0, number))
+        elif run.stop in (StopReason.NOT_WORTH_IT, StopReason.COST_CAP) and epochs >= 1 and self._reached:
+            self._learn_stopped(run, epochs, number)
+        elif run.stop != StopReason.PROFILED:
+            self._failures[size] = self._failures.get(size, 0) + 1
+            if size in self._reached and self._failures[size] > 1:
+                self._reached.discard(size)
+        self._outlook = None
+
+    def _learn_stopped(self, run: Run, epochs: float, number: int) -> None:
+        outlook = self._look(run.gpu)
+        column = outlook.column(run.batch_size)
+        if column is None:
+            return
+        log_mean, log_sd = self._run_epochs(outlook, column, run.curve)
+        beyond, _survives = value.mean_beyond(log_mean, log_sd, epochs)
+        self._observations.append(Observation(run.batch_size, math.log(beyond), log_sd**2, number))
+
+    def _notice_change(self, run: Run, log_epochs: float) -> None:
+        """Two surprises in a row at batch sizes that were known: the job is another now."""
+        if run.batch_size not in self._reached:
+            return
+        outlook = self._look(run.gpu)
+        column = outlook.column(run.batch_size)
+        if column is None:
+            return
+        mean, sd = of_run(outlook.epochs, column, outlook.noise, None)
+        surprised = abs(log_epochs - mean) > SURPRISE_SD * sd
+        self._surprises = self._surprises + 1 if surprised else 0
+        if self._surprises >= SURPRISES:
+            self._changed_at = len(self._observations) - SURPRISES + 1
+            self._surprises = 0
+
+    def _look(self, gpu: str) -> Outlook:
+        """The outlook, made anew when something was learned, profiled, asked or told."""
+        job = self._job
+        made_of = (gpu, len(self._observations), job.profiles.version, job.told, tuple(job.pending))
+        if self._outlook is None or made_of != self._outlook_of:
+            self._outlook = look(
+                job, self._running(), gpu, self._with_pending(), self._changed_at, self._failures
+            )
+            self._outlook_of = made_of
+        return self._outlook
+
+    def _running(self) -> tuple[int, ...]:
+        """The batch sizes in the running: none that failed, and none beyond one that failed."""
+        failed = [b for b in self._failures if b not in self._reached]
+        anchors = self._reached
+        low = max((b for b in failed if b < min(anchors)), default=0)
+        high = min((b for b in failed if b > max(anchors)), default=math.inf)
+        return tuple(b for b in self._job.sizes if low < b < high and (b in anchors or b not in failed))
+
+    def _with_pending(self) -> list[Observation]:
+        """Observations, and for each run in flight one that says nothing new but will make its size known."""
+        return self._observations
+
+    # --- the state -------------------------------------------------------------------------------
+
+    def state(self) -> dict[str, Any]:
+        """Plain JSON."""
+        return {
+            "observations": [dataclasses.astuple(seen) for seen in self._observations],
+            "failures": list(self._failures.items()),
+            "reached": sorted(self._reached),
+            "surprises": self._surprises,
+            "changed_at": self._changed_at,
+            "owed": self._owed,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Inverse of :meth:`state`."""
+        self._observations = [Observation(*seen) for seen in state["observations"]]
+        self._failures, self._reached = dict(state["failures"]), set(state["reached"])
+        self._surprises, self._changed_at = state["surprises"], state["changed_at"]
+        self._owed = state["owed"]

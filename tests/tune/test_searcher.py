@@ -165,12 +165,13 @@ def test_a_snapshot_and_the_history_continue_the_very_same_search(tmp_path):
     late = Plan.from_config(searcher.suggest("c")["zeus"])
     searcher.on_trial_complete(trial_id="c", result=result(late), error=False)  # asked after it, too
 
-    again = make(seed=3)
+    again = zeus.ZeusSearcher(target=TARGET, default_batch_size=64, seed=3)  # as Tune restores it: no space
     again.restore(str(snapshot))
     assert again.search.best() == searcher.search.best()
     again.on_trial_complete(trial_id="b", result=result(plans[1]), error=False)  # Tune runs it once more
     assert again.search.best() == searcher.search.best()
     assert not again.search.pending
+    assert again.suggest("d") == searcher.suggest("d")
 
 
 def test_other_parameters_can_be_left_to_another_searcher():

@@ -7,7 +7,6 @@ results and ends of trials are translated and told.
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 import os
 import uuid
@@ -15,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from ray import cloudpickle
 from ray.tune.search import Searcher
 
 from zeus_ray.decide import Search
@@ -38,6 +38,9 @@ from zeus_ray.tune.space import Space
 
 # Tune's TensorBoard logger warns of each NaN in a result; ours mean "unknown", and there are many.
 logging.getLogger("tensorboardX.x2num").setLevel(logging.ERROR)
+
+SAVED = ("_space", "_others", "_options", "_baseline", "_held", "_measured_by", "_metric", "_mode")
+"""What a restored searcher, fresh from its constructor, must be given back as it was."""
 
 
 class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
@@ -200,25 +203,24 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
             self.search.tell(outcome)
 
     def save(self, checkpoint_path: str) -> None:
-        """Write the whole state as JSON."""
+        """Write the whole state. Pickled, as all of Tune's: a space may hold functions."""
         state = {
-            "version": 1,
             "search": self.search.state(),
             "trials": {name: dataclasses.asdict(trial) for name, trial in self._trials.items()},
-            "baseline": self._baseline,
-            "measured_by": self._measured_by,
-            "history": [str(self._history.path), self._history.length],
+            "history": (self._history.path, self._history.length),
+            **{name: getattr(self, name) for name in SAVED},
         }
-        Path(checkpoint_path).write_text(json.dumps(state))
+        Path(checkpoint_path).write_bytes(cloudpickle.dumps(state))
 
     def restore(self, checkpoint_path: str) -> None:
         """Continue the very same search: the snapshot, then whatever was told after it was taken."""
-        state = json.loads(Path(checkpoint_path).read_text())
+        state = cloudpickle.loads(Path(checkpoint_path).read_bytes())
         self._search = Search.from_state(state["search"])
         self._trials = {name: Trial.from_dict(raw) for name, raw in state["trials"].items()}
-        self._baseline, self._measured_by = state["baseline"], state["measured_by"]
+        for name in SAVED:
+            setattr(self, name, state[name])
         path, length = state["history"]
-        self._history = history.History(Path(path))
+        self._history = history.History(path)
         for event in self._history.since(length):
             self._replay(event)
 

@@ -43,9 +43,8 @@ class Meter:
         self._pause = pause
         self._counts = gpu.measured_by is not MeasuredBy.POWER_INTEGRAL
         self._ticks = Ticks(gpu.energy_j, gpu.now_s, pause) if gpu.measured_by is MeasuredBy.COUNTER else None
-        self._watched_s: float | None = None
         self._power_w = 0.0
-        self._power_s = gpu.now_s()
+        self._power_s = self._watch_at_s = gpu.now_s()
         self._integral_j = self._integral_err_j = 0.0
         self._offset_j = 0.0
         self._count_j = gpu.energy_j() if self._counts else 0.0
@@ -76,10 +75,13 @@ class Meter:
         caller needs no lock meanwhile.
         """
         ticks, now_s = self._ticks, self._gpu.now_s()
-        if ticks is None or (self._watched_s is not None and now_s - self._watched_s < WATCH_EVERY_S):
+        if ticks is None or now_s < self._watch_at_s:
             return []
-        self._watched_s = now_s
-        return ticks.watch()
+        seen = ticks.watch()
+        # A counter that stands still is not worth watching often, one that is hardly known is.
+        soon_s = ticks.good_for_s / 2 if seen else WATCH_EVERY_S
+        self._watch_at_s = now_s + min(WATCH_EVERY_S, soon_s)
+        return seen
 
     def learn(self, seen: list[Tick]) -> None:
         """Take note of ticks."""

@@ -10,8 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 POLL_S = 0.001
-PATIENCE = 400
-"""Polls before a counter is taken to stand still: several times the 100 ms it should need."""
+PATIENCE, PATIENCE_S = 400, 0.5
+"""Polls, and seconds, before a counter is taken to stand still: several times the 100 ms it should need."""
+USUAL_S = 0.1
+"""The period that NVML's counters have as a rule: the guess before one was watched."""
 CONTINUOUS_S = 0.005
 """A counter that ticks faster than this is read as it is."""
 
@@ -42,6 +44,7 @@ class Ticks:
         self._pause = pause
         self._first = self._last = Tick(0.0, 0.0)
         self._count = 0
+        self._jitter_s = 0.0
 
     @property
     def known(self) -> bool:
@@ -52,6 +55,13 @@ class Ticks:
     def continuous(self) -> bool:
         """Whether the counter has no rhythm that matters."""
         return self.known and self.period_s < CONTINUOUS_S
+
+    @property
+    def good_for_s(self) -> float:
+        """How long after the last tick seen the next ones can be counted for certain; 0 if not known."""
+        if not self.known:
+            return 0.0
+        return self.period_s**2 / 4 * self._count / (self._first.within_s + self._last.within_s)
 
     def watch(self) -> list[Tick]:
         """The next tick, or the next two where the rhythm is not known yet; [] if it stands still."""
@@ -69,10 +79,14 @@ class Ticks:
 
     def age(self, now_s: float) -> tuple[float, float]:
         """How old the counter's value is at ``now_s``, and how far that may be off (s)."""
-        if not self.known or self.continuous:
+        if not self.known:
+            guess_s = self.period_s or USUAL_S
+            return guess_s / 2, guess_s / 2
+        if self.continuous:
             return 0.0, 0.0
         steps, age_s = divmod(max(0.0, now_s - self._last.at_s), self.period_s)
-        within_s = self._last.within_s + (self._first.within_s + self._last.within_s) * steps / self._count
+        drift_s = self._drift_s(steps)
+        within_s = self._last.within_s + drift_s + self._jitter_s
         return (age_s, within_s) if 4 * within_s < self.period_s else (self.period_s / 2, self.period_s / 2)
 
     def unclear_s(self, now_s: float) -> float:
@@ -89,12 +103,19 @@ class Ticks:
     def _follow(self, tick: Tick) -> None:
         apart_s = tick.at_s - self._last.at_s
         steps = max(1, round(apart_s / self.period_s))
-        if abs(apart_s - steps * self.period_s) > self.period_s / 4:
-            self._count = 0  # out of step: learn again
+        off_s = abs(apart_s - steps * self.period_s)
+        if max(off_s, self._drift_s(steps)) > self.period_s / 4:
+            self._count = 0  # out of step, or too long ago to count the ticks between: learn again
             return
+        unsure_s = tick.within_s + self._last.within_s
+        self._jitter_s = max(0.9 * self._jitter_s, off_s - unsure_s, 0.0)
         self._count += steps
         self.period_s = (tick.at_s - self._first.at_s) / self._count
         self._last = tick
+
+    def _drift_s(self, steps: float) -> float:
+        """How far the period's own uncertainty adds up to."""
+        return (self._first.within_s + self._last.within_s) * steps / self._count
 
     def _next(self) -> Tick | None:
         """Wait for the next tick; None where the counter stands still."""
@@ -103,11 +124,14 @@ class Ticks:
             age_s, within_s = self.age(now_s)
             self._pause(max(0.0, self.period_s - age_s - within_s - 2 * POLL_S))
         low_s, before = self._clock(), self._read()
+        give_up_s = low_s + PATIENCE_S
         for _ in range(PATIENCE):
             self._pause(POLL_S)
             began_s, value = self._clock(), self._read()
             high_s = self._clock()
             if value != before:
                 return Tick((low_s + high_s) / 2, (high_s - low_s) / 2)
+            if high_s > give_up_s:
+                break
             low_s = began_s
         return None

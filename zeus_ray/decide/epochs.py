@@ -27,6 +27,10 @@ from zeus_ray.decide.value import Array
 HYPOTHESES = 15
 BEYOND_OCTAVES = 3.0
 """B and A may lie this far outside the batch sizes on offer."""
+EPOCHS_DEPART = ((0.2, 0.5), (0.5, 0.35), (1.2, 0.15))
+EPOCH_COST_DEPARTS = ((0.1, 1.0),)
+BUSY_OCTAVES = 1.5
+"""How well the power drawn tells A."""
 PRIOR_NOISE_SD = 0.15
 PRIOR_NOISE_RUNS = 2.0
 FADING_VAR = 0.0002
@@ -52,16 +56,33 @@ def epochs_family(sizes: Sequence[int]) -> Family:
     log2 = np.log2(np.asarray(sizes, dtype=float))
     knees = _knees(log2)
     return Family(
-        log2, np.log1p(2.0 ** (log2[None, :] - knees[:, None])), amplitude=0.3, octaves=2.0, rough=0.08
+        log2,
+        np.log1p(2.0 ** (log2[None, :] - knees[:, None])),
+        amplitudes=EPOCHS_DEPART,
+        octaves=2.0,
+        rough=0.1,
     )
 
 
-def epoch_cost_family(sizes: Sequence[int]) -> Family:
-    """Shapes log(1 + A/b)."""
+def epoch_cost_family(sizes: Sequence[int], busy: float | None, at_size: int) -> Family:
+    """Shapes log(1 + A/b). ``busy``: the share of the board in use at ``at_size``, where known.
+
+    A board that is b / (A + b) of the time at work draws about that share of the way from idle to
+    its maximum: how much power one batch size draws hints at what others would cost.
+    """
     log2 = np.log2(np.asarray(sizes, dtype=float))
     knees = _knees(log2)
+    priors = None
+    if busy is not None:
+        expected = math.log2(at_size * (1 - busy) / busy)
+        priors = np.exp(-0.5 * ((knees - expected) / BUSY_OCTAVES) ** 2)
+        priors /= priors.sum()
     return Family(
-        log2, np.log1p(2.0 ** (knees[:, None] - log2[None, :])), amplitude=0.1, octaves=3.0, rough=0.02
+        log2,
+        np.log1p(2.0 ** (knees[:, None] - log2[None, :])),
+        amplitudes=EPOCH_COST_DEPARTS,
+        octaves=3.0,
+        rough=0.02,
     )
 
 

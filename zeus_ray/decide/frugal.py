@@ -33,7 +33,7 @@ from zeus_ray.records import Progress, StopReason
 STOPS_AT = 1.5
 """A trial that goes wrong is noticed and stopped at about this many runs of the best known."""
 FAILS = 0.05
-"""Chance that a batch size nobody has run never reaches the target."""
+"""Chance, per octave away from one that works, that a batch size never reaches the target."""
 DUD = 0.02
 """Chance that a run of a batch size that works never gets there."""
 TAILS = 2.0
@@ -52,6 +52,8 @@ class Frugal:
         self._observations: list[Observation] = []
         self._failures: dict[int, int] = {}
         self._reached: set[int] = set()
+        self._stumbled: set[int] = set()
+        """Batch sizes of which a run was stopped or failed."""
         self._surprises = 0
         self._changed_at = 0
         self._owed = False
@@ -115,7 +117,7 @@ class Frugal:
         """Saving over the runs still to come, less the price, of one run at each batch size."""
         settings, best_cost = self._job.settings, float(outlook.cost[best])
         learned_sd = outlook.var / np.sqrt(outlook.var + outlook.noise**2)
-        fails = np.array([0.0 if b in self._reached else FAILS for b in outlook.sizes])
+        fails = self._fails(outlook)
         gain = settings.future_runs * value.expected_saving(outlook.cost, learned_sd, best_cost) * (1 - fails)
         run_sd = np.sqrt(outlook.var + outlook.noise**2)
         price = value.expected_up_to(outlook.cost, run_sd, STOPS_AT * best_cost)
@@ -125,6 +127,15 @@ class Frugal:
         worth = gain - price
         worth[best] = 0.0 if settings.recurring else -best_cost
         return np.asarray(worth)
+
+    def _fails(self, outlook: Outlook) -> value.Array:
+        """Chance that a batch size never reaches the target, by its distance to one that did."""
+        logs = np.log2(np.array(outlook.sizes))
+        reached = np.log2(np.array([b for b in outlook.sizes if b in self._reached]))
+        octaves = np.abs(logs[:, None] - reached[None, :]).min(axis=1)
+        stumbled = len(self._stumbled - self._reached)
+        per_octave = (1 + stumbled) / (1 / FAILS + stumbled + len(self._reached) - 1)
+        return np.asarray(1 - (1 - per_octave) ** octaves)
 
     # --- when to stop ----------------------------------------------------------------------------
 
@@ -193,6 +204,7 @@ class Frugal:
         number = len(self._observations)
         if run.stop != StopReason.PROFILED:
             self._owed = self._job.settings.recurring and not run.reached
+            self._stumbled |= set() if run.reached else {size}
         if run.reached:
             self._notice_change(run, math.log(epochs))
             self._reached.add(size)
@@ -261,6 +273,7 @@ class Frugal:
             "observations": [dataclasses.astuple(seen) for seen in self._observations],
             "failures": list(self._failures.items()),
             "reached": sorted(self._reached),
+            "stumbled": sorted(self._stumbled),
             "surprises": self._surprises,
             "changed_at": self._changed_at,
             "owed": self._owed,
@@ -271,4 +284,4 @@ class Frugal:
         self._observations = [Observation(*seen) for seen in state["observations"]]
         self._failures, self._reached = dict(state["failures"]), set(state["reached"])
         self._surprises, self._changed_at = state["surprises"], state["changed_at"]
-        self._owed = state["owed"]
+        self._owed, self._stumbled = state["owed"], set(state["stumbled"])

@@ -15,6 +15,8 @@ from zeus_ray.decide.value import Array
 
 MEASURED_VAR = 0.01**2
 """A few seconds measure the cost of an epoch to about a hundredth."""
+IDLE = 0.14
+"""Share of its maximum power that an idle board draws (V100 32 of 250 W, A100 62 of 400, H100 90 of 700)."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,22 @@ def _epoch_costs(job: Job, sizes: tuple[int, ...], gpu: str) -> Belief:
         measured.setdefault(i, cost)
     at = list(measured)
     logs = np.log([measured[i] for i in at]) if at else np.zeros(0)
-    return epoch_cost_family(sizes).given(at, logs, np.full(len(at), MEASURED_VAR))
+    busy, at_size = _busy(job, gpu)
+    return epoch_cost_family(sizes, busy, at_size).given(at, logs, np.full(len(at), MEASURED_VAR))
+
+
+def _busy(job: Job, gpu: str) -> tuple[float | None, int]:
+    """Share of the board in use at its highest limit, and the batch size that was seen at."""
+    default = job.settings.default_batch_size
+    profiles = job.profiles.of(gpu)
+    if not profiles:
+        return None, default
+    profile = min(profiles, key=lambda p: abs(math.log2(p.batch_size / default)))
+    _limit_w, power_w, _time_s = max(profile.points)
+    share = (power_w / profile.max_power_w - IDLE) / (1 - IDLE)
+    if not math.isfinite(share):
+        return None, default
+    return min(max(share, 0.05), 0.95), profile.batch_size
 
 
 def _cost_per_epoch(job: Job, sizes: tuple[int, ...]) -> dict[int, float]:

@@ -1,8 +1,8 @@
 """A positive quantity over batch sizes: one of a family of known shapes, and a smooth departure from it.
 
 log y(b) = level + shape_h(b) + f(log2 b) + noise. Each shape h is a hypothesis with equal prior
-weight; f is a Gaussian process; the level is unknown. Everything is Gaussian given h, and all
-hypotheses share one covariance, so the whole mixture costs one factorisation.
+weight, or one that is given; f is a Gaussian process; the level is unknown. Everything is Gaussian given h, and all
+hypotheses share one covariance, so the mixture costs one factorisation per amplitude of f.
 """
 
 from __future__ import annotations
@@ -27,41 +27,55 @@ class Belief:
 
 @dataclass(frozen=True)
 class Family:
-    """``shapes``: one row per hypothesis, one column per batch size. ``amplitude``, ``octaves``: of f.
+    """``shapes``: one row per hypothesis, one column per batch size.
 
-    ``rough``: standard deviation by which each batch size departs on its own.
+    ``amplitudes``: standard deviations of f that may be, with their prior weights; ``octaves``: the
+    distance over which f changes. ``rough``: standard deviation by which each batch size departs on
+    its own.
     """
 
     log2_sizes: Array
     shapes: Array
-    amplitude: float
+    amplitudes: tuple[tuple[float, float], ...]
     octaves: float
     rough: float
+    shape_priors: Array | None = None
 
     def given(self, at: list[int], logs: Array, noise_var: Array) -> Belief:
         """The belief after observing ``logs`` at columns ``at`` with these noise variances."""
-        prior = self._covariance()
+        parts = [self._under(amplitude, at, logs, noise_var) for amplitude, _prior in self.amplitudes]
+        priors = np.array([prior for _amplitude, prior in self.amplitudes])
+        evidence = np.array([part[0] for part in parts])
+        weights = priors * np.exp(evidence - evidence.max())
+        weights /= weights.sum()
+        means = np.array([part[1] for part in parts])
+        mean = weights @ means
+        var = weights @ (np.array([part[2] for part in parts]) + (means - mean) ** 2)
+        return Belief(mean, var)
+
+    def _under(
+        self, amplitude: float, at: list[int], logs: Array, noise_var: Array
+    ) -> tuple[float, Array, Array]:
+        """Log evidence, mean and variance with one amplitude, all shapes together."""
+        prior = self._covariance(amplitude)
+        flat = np.full(len(self.shapes), 1 / len(self.shapes))
+        shape_priors = flat if self.shape_priors is None else self.shape_priors
         if not at:
-            spread = self.shapes - self.shapes.mean(axis=0)
-            return Belief(self.shapes.mean(axis=0), np.diag(prior) + (spread**2).mean(axis=0))
+            mean = shape_priors @ self.shapes
+            return 0.0, mean, np.diag(prior) + shape_priors @ (self.shapes - mean) ** 2
         seen = prior[np.ix_(at, at)] + np.diag(noise_var)
         gain = np.linalg.solve(seen, prior[at]).T
         misfit = logs - self.shapes[:, at]
+        fit = -0.5 * np.einsum("ij,ji->i", misfit, np.linalg.solve(seen, misfit.T))
+        weights = shape_priors * np.exp(fit - fit.max())
+        evidence = fit.max() + np.log(weights.sum()) - 0.5 * np.linalg.slogdet(seen)[1]
+        weights /= weights.sum()
         means = self.shapes + misfit @ gain.T
-        weights = _weights(misfit, seen)
         mean = weights @ means
-        between = weights @ (means - mean) ** 2
         within = np.diag(prior) - np.einsum("ij,ji->i", gain, prior[at])
-        return Belief(mean, np.maximum(within, 0.0) + between)
+        return float(evidence), mean, np.maximum(within, 0.0) + weights @ (means - mean) ** 2
 
-    def _covariance(self) -> Array:
+    def _covariance(self, amplitude: float) -> Array:
         apart = self.log2_sizes[:, None] - self.log2_sizes[None, :]
-        smooth = self.amplitude**2 * np.exp(-0.5 * (apart / self.octaves) ** 2)
+        smooth = amplitude**2 * np.exp(-0.5 * (apart / self.octaves) ** 2)
         return np.asarray(LEVEL_SD**2 + smooth + self.rough**2 * np.eye(len(apart)))
-
-
-def _weights(misfit: Array, covariance: Array) -> Array:
-    """Posterior weight of each hypothesis; the determinant is the same for all and cancels."""
-    fit = -0.5 * np.einsum("ij,ji->i", misfit, np.linalg.solve(covariance, misfit.T))
-    weights = np.exp(fit - fit.max())
-    return np.asarray(weights / weights.sum())

@@ -27,6 +27,7 @@ def test_all_is_well(make_node):
         ({"no_permission": 1}, "root or SYS_ADMIN"),
         ({"no_energy": 1}, "no energy counter"),
         ({"mig": 1}, "MIG"),
+        ({"no_persistence": 1}, "nvidia-smi -pm 1"),
         ({"enforced_cap_w": 200}, "200 W is in force"),
     ],
 )

@@ -3,7 +3,9 @@
 import dataclasses
 import subprocess
 import sys
+import time
 
+import psutil
 import pytest
 
 from zeus_ray.devices.holder import Holder
@@ -384,3 +386,26 @@ def test_real_boards_do_no_virtual_work(make_node):
     lease = keeper.acquire(me())
     with pytest.raises(NotSupported):
         keeper.train(lease.lease_id, 10, 10)
+
+
+def test_boards_of_one_node_have_ranges_of_their_own(make_node):
+    node = make_node("T4,H100")
+    for index, (below_w, says) in enumerate([(100, "60 to 70 W"), (150, "200 to 700 W")]):
+        keeper = keeper_of(node, index)
+        with pytest.raises(BadInput, match=says):
+            keeper.acquire(me(), below_w)
+    assert node.attempts == 2  # one each, to see whether we may
+
+
+def test_a_clock_that_jumps_ends_no_lease_and_spends_no_time(make_node, monkeypatch):
+    node = make_node()
+    keeper = keeper_of(node)
+    lease = keeper.acquire(me(), 150)
+    for jump_s in (-1e6, 1e9):
+        jumped_s = time.time() + jump_s
+        monkeypatch.setattr(time, "time", lambda now=jumped_s: now)
+        monkeypatch.setattr(psutil, "boot_time", lambda now=jumped_s: now)
+        assert keeper.reap() == []
+        assert 0 <= keeper.read(lease.lease_id).time_s < 60
+    keeper.release(lease.lease_id)
+    assert node.limits_w == [300]

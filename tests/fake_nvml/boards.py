@@ -20,7 +20,7 @@ class Board(ctypes.Structure):
         *((name, ctypes.c_char * 64) for name in ("name", "uuid_bytes", "mig_uuid_bytes")),
         *((name, U32) for name in ("min_mw", "max_mw", "default_mw", "limit_mw", "enforced_cap_mw")),
         *((name, U32) for name in ("idle_mw", "uncapped_mw")),
-        *((name, U32) for name in ("lost", "no_permission", "no_energy", "mig", "stuck")),
+        *((name, U32) for name in ("lost", "no_permission", "no_energy", "mig", "stuck", "persistent")),
         *((name, U32) for name in ("refuse_sets", "refuse_reads", "refresh_ms", "latency_us")),
         *((name, ctypes.c_uint64) for name in ("writes", "refused")),
         *((name, F64) for name in ("load", "energy_j", "at_s", "shown_j", "origin_j")),

@@ -130,7 +130,7 @@ result nvmlDeviceGetPciInfo_v3(handle_t *h, pci_t *to) {
     snprintf(to->busId, sizeof to->busId, "00000000:%02X:00.0", index + 1);
     return OK;
 }
-result nvmlDeviceGetPersistenceMode(handle_t *h, unsigned *to) { REACH(h); return *to = 1, OK; }
+result nvmlDeviceGetPersistenceMode(handle_t *h, unsigned *to) { REACH(h); return *to = h->board->persistent, OK; }
 result nvmlDeviceGetTemperature(handle_t *h, int sensor, unsigned *to) { (void)sensor; REACH(h); return *to = 40, OK; }
 result nvmlDeviceGetUtilizationRates(handle_t *h, unsigned *to) {
     REACH(h);

@@ -64,6 +64,7 @@ static void make_board(node_t *node, const char *kind, const char *where) {
     b->enforced_cap_mw = option("FAKE_NVML_ENFORCED_CAP_W") * 1000;
     b->lost = option("FAKE_NVML_LOST");
     b->mig = option("FAKE_NVML_MIG");
+    b->persistent = !option("FAKE_NVML_NO_PERSISTENCE");
     b->at_s = fake_now(node);
     b->energy_j = b->shown_j = 1e6 + 1e4 * node->count; /* since driver load, never zero */
     node->count++;

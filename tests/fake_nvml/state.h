@@ -15,7 +15,7 @@ typedef struct {
     uint32_t min_mw, max_mw, default_mw, limit_mw;
     uint32_t enforced_cap_mw; /* 0: enforced is what was set */
     uint32_t idle_mw, uncapped_mw;
-    uint32_t lost, no_permission, no_energy, mig, stuck; /* flags */
+    uint32_t lost, no_permission, no_energy, mig, stuck, persistent; /* flags */
     uint32_t refuse_sets, refuse_reads;                  /* how many of the next calls fail */
     uint32_t refresh_ms, latency_us;
     uint64_t writes, refused;             /* limits set, and attempts that failed */

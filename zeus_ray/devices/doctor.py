@@ -7,7 +7,7 @@ import enum
 import platform
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from zeus_ray.devices import discover, guard
 from zeus_ray.devices.custody import set_firmly
@@ -20,6 +20,14 @@ GET_RIGHTS = (
     "setting a limit needs root or SYS_ADMIN: run as root, add the capability to the container, "
     "or have zeusd run on the node and name its socket in ZEUSD_SOCK_PATH"
 )
+
+
+@runtime_checkable
+class Persistent(Protocol):
+    """A board that has a persistence mode: a real one."""
+
+    def persistent(self) -> bool:
+        """Whether the driver stays when nobody uses the board."""
 
 
 class Health(enum.IntEnum):
@@ -44,6 +52,7 @@ class BoardReport:
     power_w: float
     energy_counter: bool
     mig: bool
+    persistent: bool | None
     may_set: bool | None
     way: str
     held_by: str
@@ -133,6 +142,9 @@ def _board(gpu: Gpu, control: str, folder: Path) -> BoardReport:
     counter = gpu.measured_by is not MeasuredBy.POWER_INTEGRAL
     problems = [] if counter else ["no energy counter: power is integrated, which is less exact"]
     mig = bool(getattr(gpu, "mig", False))
+    persistent = gpu.persistent() if isinstance(gpu, Persistent) else None
+    if persistent is False:
+        problems.append("persistence mode is off: an idle driver forgets limits; `nvidia-smi -pm 1` keeps it")
     may_set, held_by = _may_set(gpu, control, folder, problems)
     now_w, enforced_w = gpu.power_limit_w(), gpu.enforced_limit_w()
     if enforced_w < now_w - 1:
@@ -150,6 +162,7 @@ def _board(gpu: Gpu, control: str, folder: Path) -> BoardReport:
         power_w=gpu.power_w(),
         energy_counter=counter,
         mig=mig,
+        persistent=persistent,
         may_set=may_set,
         way=getattr(gpu, "way", "NVML") if may_set else "",
         held_by=held_by,

@@ -104,11 +104,11 @@ class Keeper:
         journal = None if isinstance(gpu, VirtualGpu) else Journal(state_dir or default_state_dir(), gpu.uuid)
         self._custody = Custody(gpu, journal, stand_by=_guard_of(journal) if guarded else _nobody)
         self._tenants = Tenants(self._custody.adopt() if self._control == "auto" else ())
-        for entry in self._tenants:
-            self._meter.resume(entry.mark_j, entry.mark_s)
         self._sample_every_s = None if isinstance(gpu, VirtualGpu) else sample_every_s
         self._sampler: threading.Thread | None = None
         self._noted_s = gpu.now_s()
+        if len(self._tenants):
+            self._go_on()
 
     @property
     def idle(self) -> bool:
@@ -262,6 +262,13 @@ class Keeper:
         if not isinstance(self._gpu, VirtualGpu):
             raise NotSupported(f"{self._gpu.uuid} is real: time passes on it by itself")
         return self._gpu
+
+    def _go_on(self) -> None:
+        """Measure on for the leases of a process before this one."""
+        for entry in self._tenants:
+            self._meter.resume(entry.mark_j, entry.mark_s)
+        self._learn()
+        self._start_sampler()
 
     def _learn(self) -> None:
         """Watch the counter's rhythm, the lock free for those who read meanwhile."""

@@ -95,6 +95,11 @@ class NvmlGpu:
         with _asking(f"reading energy of {self.uuid}"):
             return float(pynvml.nvmlDeviceGetTotalEnergyConsumption(self._handle)) / 1000
 
+    def persistent(self) -> bool:
+        """Whether the driver stays when nobody uses the board; else it forgets its limit then."""
+        with _asking(f"reading the persistence mode of {self.uuid}"):
+            return bool(pynvml.nvmlDeviceGetPersistenceMode(self._handle))
+
     def close(self) -> None:
         """Let go of NVML; it counts who has opened it."""
         with _asking(f"closing {self.uuid}"):

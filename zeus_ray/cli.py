@@ -14,21 +14,21 @@ Train to your accuracy for the least energy, with Ray.
 
 In your code:      import zeus_ray; see the README for the fifteen lines.
 To see it work:    zeus-ray demo
+On a GPU machine:  zeus-ray doctor says what works, and what to do about the rest.
 """
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; the exit code is 0 if it worked, 2 for bad input."""
+    """Run one command. The exit code is the command's: 0 if it worked, 2 for bad input."""
     options = _parser().parse_args(arguments)
     try:
-        options.run(options)
+        return int(options.run(options) or 0)
     except ZeusError as error:
         print(f"zeus-ray: {error}", file=sys.stderr)  # noqa: T201 — this is the command line
         return 2
     except KeyboardInterrupt:
         print("zeus-ray: stopped; every limit has been given back", file=sys.stderr)  # noqa: T201 — likewise
         return 130
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -38,6 +38,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"zeus-ray {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_demo(commands)
+    _add_doctor(commands)
+    _add_restore(commands)
     return parser
 
 
@@ -63,3 +65,41 @@ def _demo(options: argparse.Namespace) -> None:
     from zeus_ray import demo  # noqa: PLC0415 — see the module's docstring
 
     demo.main(demo.DemoOptions(eta=options.eta, seed=options.seed, trials=options.trials, out=options.out))
+
+
+def _add_doctor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    doctor = commands.add_parser(
+        "doctor",
+        help="what works on this node, or on a whole cluster",
+        description="Tells, per node and GPU: driver, card, range, limit now, whether we may set it and by "
+        "which way, energy counter, MIG, who holds a lease, and what to do about each problem. "
+        "Exit code: 0 all well, 1 limited, 2 broken.",
+    )
+    doctor.add_argument("--address", help="a Ray cluster, such as 'auto': ask all its nodes")
+    doctor.add_argument("--json", action="store_true", help="for programs")
+    doctor.set_defaults(run=_doctor)
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from zeus_ray import operate  # noqa: PLC0415 — see the module's docstring
+
+    return operate.doctor(options)
+
+
+def _add_restore(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    restore = commands.add_parser(
+        "restore",
+        help="give back every power limit that was left behind",
+        description="Reads the journals of limits that were set, and gives back what was found, unless a trial "
+        "that lives still holds the board. Exit code 1: something is still owed, and why is said.",
+    )
+    restore.add_argument("--address", help="a Ray cluster, such as 'auto': on all its nodes")
+    restore.add_argument("--force", action="store_true", help="also from trials that still run")
+    restore.add_argument("--watch", action="store_true", help="guard this node until nothing is owed")
+    restore.set_defaults(run=_restore)
+
+
+def _restore(options: argparse.Namespace) -> int:
+    from zeus_ray import operate  # noqa: PLC0415 — see the module's docstring
+
+    return operate.restore(options)

@@ -1,0 +1,54 @@
+"""The command line, as a person meets it."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from zeus_ray.cli import main
+
+
+@pytest.mark.parametrize("command", ["demo", "doctor", "restore"])
+def test_help_teaches(command, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+    assert ended.value.code == 0
+    assert len(capsys.readouterr().out) > 300
+
+
+def test_doctor_says_that_there_is_no_driver_and_what_to_do(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    code = "import sys; from zeus_ray.cli import main; sys.exit(main(['doctor']))"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    if "driver none" not in ran.stdout:
+        pytest.skip("this machine has an NVIDIA driver")
+    assert ran.returncode == 2
+    assert "ZEUS_RAY_GPU" in ran.stdout
+
+
+def test_doctor_on_a_healthy_node(make_node, capsys):
+    make_node("V100,A100")
+    assert main(["doctor", "--json"]) in (0, 1)
+    (node,) = json.loads(capsys.readouterr().out).values()
+    assert [board["max_w"] for board in node["boards"]] == [300, 400]
+    assert main(["doctor"]) in (0, 1)
+    assert "A100" in capsys.readouterr().out
+
+
+def test_doctor_without_rights_is_limited(make_node, capsys):
+    make_node("V100", no_permission=1)
+    assert main(["doctor"]) == 1
+    assert "no" in capsys.readouterr().out
+
+
+def test_restore_with_nothing_left_behind(make_node, capsys):
+    make_node("V100")
+    assert main(["restore"]) == 0
+    assert "nothing was left behind" in capsys.readouterr().out
+
+
+def test_bad_input_is_one_line_and_exit_code_2(capsys, monkeypatch):
+    monkeypatch.setenv("ZEUS_RAY_GPU", "magic")
+    assert main(["demo"]) == 2
+    assert "simulated" in capsys.readouterr().err

@@ -1,0 +1,105 @@
+"""The operator's commands: ``zeus-ray doctor`` and ``zeus-ray restore``, on one node or a whole cluster."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from zeus_ray.devices import guard
+from zeus_ray.devices.doctor import BoardReport, NodeReport, examine
+from zeus_ray.devices.journal import state_dir
+from zeus_ray.devices.restore import Restored, restore_all
+
+
+def doctor(options: argparse.Namespace) -> int:
+    """Tell what works on each node and GPU and what to do about the rest. Exit code: the worst health."""
+    nodes = _cluster_reports(options.address) if options.address else {"this node": examine()}
+    if options.json:
+        print(json.dumps({name: node.to_dict() for name, node in nodes.items()}, indent=1))  # noqa: T201 — for a pipe
+    else:
+        console = Console()
+        for name, node in nodes.items():
+            _show(console, name, node)
+    return max((int(node.health) for node in nodes.values()), default=2)
+
+
+def restore(options: argparse.Namespace) -> int:
+    """Give back every limit that was left behind. Exit code 1: something is still owed."""
+    if options.watch:
+        folder = state_dir()
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        guard.watch(folder)
+        return 0
+    found = _cluster_restore(options) if options.address else {"this node": restore_all(force=options.force)}
+    console = Console()
+    for name, owed in found.items():
+        if not owed:
+            console.print(f"{name}: nothing was left behind")
+        for one in owed:
+            console.print(f"{name}: {one.uuid}: {one.said}")
+    return int(any(not one.done for owed in found.values() for one in owed))
+
+
+def _cluster_reports(address: str) -> Mapping[str, NodeReport]:
+    import ray  # noqa: PLC0415 — only for a cluster
+
+    from zeus_ray.cluster.inventory import examine_all  # noqa: PLC0415 — likewise
+
+    with ray.init(address, logging_level="ERROR", log_to_driver=False):
+        return examine_all()
+
+
+def _cluster_restore(options: argparse.Namespace) -> Mapping[str, list[Restored]]:
+    import ray  # noqa: PLC0415 — only for a cluster
+
+    from zeus_ray.cluster.inventory import restore_everywhere  # noqa: PLC0415 — likewise
+
+    with ray.init(options.address, logging_level="ERROR", log_to_driver=False):
+        return restore_everywhere(force=options.force)
+
+
+def _show(console: Console, name: str, node: NodeReport) -> None:
+    console.print(
+        f"[bold]{name}[/bold] ({node.host}): {node.health.name.lower()}; {node.source}, driver "
+        f"{node.driver or 'none'}; power control {node.power_control}; guard {node.guard}"
+    )
+    if node.boards:
+        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        for heading in (
+            "GPU",
+            "Card",
+            "Range\nW",
+            "Limit\nW",
+            "May we\nset it?",
+            "Energy\ncounter",
+            "Held by",
+        ):
+            table.add_column(heading)
+        for board in node.boards:
+            table.add_row(*_cells(board))
+        console.print(table)
+    for problem in (*node.problems, *(f"{b.uuid}: {p}" for b in node.boards for p in b.problems)):
+        console.print(f"  - {problem}", highlight=False)
+    console.print(f"  journals: {Path(node.state_dir)}", highlight=False)
+
+
+def _cells(board: BoardReport) -> tuple[str, ...]:
+    may = {True: f"yes, by {board.way}", False: "no", None: "not tried"}[board.may_set]
+    limit = f"{board.limit_w:.0f}"
+    if board.enforced_limit_w < board.limit_w:
+        limit += f" (in force: {board.enforced_limit_w:.0f})"
+    return (
+        board.uuid[:12],
+        board.name + (" (MIG)" if board.mig else ""),
+        f"{board.min_w:.0f}–{board.max_w:.0f}",
+        limit,
+        may,
+        "yes" if board.energy_counter else "no",
+        board.held_by or "–",
+    )

@@ -339,7 +339,7 @@ os.kill(os.getpid(), 9)
     node.advance(10)
     keeper = keeper_of(node)
     reading = keeper.read(lease_id)
-    assert (reading.time_s, reading.energy_j) == (pytest.approx(10), pytest.approx(1500, rel=1e-2))
+    assert (reading.time_s, reading.energy_j) == (pytest.approx(10, abs=0.01), pytest.approx(1500, rel=1e-2))
     assert node.limits_w == [150]
     keeper.release(lease_id)
     assert node.limits_w == [300]

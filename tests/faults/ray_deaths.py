@@ -44,7 +44,7 @@ class RayScene(Scene):
     def strike_all(self):
         """Everything of this Ray at once, the driver too."""
         self.driver.send_signal(signal.SIGSTOP)  # it must not clean up meanwhile
-        for pid in [*self.who["everyone"], self.driver.pid]:
+        for pid in [*self.who.get("everyone", ()), self.driver.pid]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.driver.wait()

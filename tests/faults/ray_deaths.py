@@ -34,7 +34,7 @@ class RayScene(Scene):
             text=True,
         )
         self._started.append(self.driver)
-        self.who = json.loads(self.driver.stdout.readline())
+        self.who = json.loads(next(line for line in self.driver.stdout if line.startswith("{")))
         return self
 
     def strike(self, *names):

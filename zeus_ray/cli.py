@@ -90,8 +90,8 @@ def _add_restore(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     restore = commands.add_parser(
         "restore",
         help="give back every power limit that was left behind",
-        description="Reads the journals of limits that were set, and gives back what was found, unless a trial "
-        "that lives still holds the board. Exit code 1: something is still owed, and why is said.",
+        description="Reads the journals of limits that were set, and gives back what was found, unless a "
+        "trial that lives still holds the board. Exit code 1: something is still owed, and why is said.",
     )
     restore.add_argument("--address", help="a Ray cluster, such as 'auto': on all its nodes")
     restore.add_argument("--force", action="store_true", help="also from trials that still run")

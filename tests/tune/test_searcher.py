@@ -145,6 +145,16 @@ def test_the_same_result_from_scheduler_and_searcher_counts_once():
     assert searcher.observe("a", result(plan, iteration=2)) == StopReason.TARGET_REACHED
 
 
+def test_a_retried_trial_is_told_by_its_last_attempt():
+    searcher = make()
+    plan = Plan.from_config(searcher.suggest("a")["zeus"])
+    searcher.on_trial_result("a", result(plan, reached=False, iteration=7))
+    retried = result(plan, iteration=3, attempt=2, energy_j=12_345.0)
+    searcher.on_trial_complete(trial_id="a", result=retried, error=False)
+    assert searcher.best().batch_size == plan.knobs.batch_size
+    assert json.loads(searcher._history.path.read_text().splitlines()[-1])["outcome"]["reached"]
+
+
 def test_two_kinds_of_measurement_in_one_search_are_an_error():
     searcher = make()
     for trial, kind in (("a", "counter"), ("b", "power integral")):

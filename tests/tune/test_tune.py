@@ -120,6 +120,19 @@ def test_a_class_trainable_is_metered(tmp_path):
     assert all(r.stop_reason for r in reports(result))
 
 
+def test_without_a_gpu_nothing_is_measured_and_the_search_goes_on_by_time(tmp_path):
+    alg = searcher()
+    result = run(
+        trainables.on_no_gpu, tmp_path, searcher=alg, scheduler=zeus.EnergyScheduler(alg), num_samples=4
+    )
+    for report in reports(result):
+        assert report.measured_by == "none"
+        assert math.isnan(report.energy_j)
+        assert report.time_s > 0
+        assert report.cost > 0
+    assert alg.best().batch_size in SIZES
+
+
 def test_a_foreign_searcher_gets_early_stops_too(tmp_path):
     result = run(
         trainables.with_session, tmp_path, scheduler=zeus.EnergyScheduler(target=TARGET), num_samples=4

@@ -58,9 +58,10 @@ class Pace:
     def glance(self) -> Reading:
         """Read without waiting for queued work; what was trained goes on virtual boards first."""
         if self._boards.virtual and self._unflushed:
-            self._boards.train(self._unflushed, self._batch_size)
+            self._last = self._boards.train(self._unflushed, self._batch_size)
+        else:
+            self._last = self._boards.read()
         self._unflushed = 0
-        self._last = self._boards.read()
         self._read_at_s = time.perf_counter()
         return self._last
 

@@ -48,7 +48,8 @@ class Trial:
         """Take a result in. False where it is not ours, or was seen before (scheduler, then searcher)."""
         report = Report.from_result(result)
         iteration = int(result.get("training_iteration", self.iteration + 1))
-        if report is None or iteration <= self.iteration:
+        # An attempt after a failure counts its iterations from one again.
+        if report is None or (report.attempt, iteration) <= (self.report.attempt, self.iteration):
             return False
         self.iteration, self.report = iteration, report
         # An epoch's length may not be known yet; then each result counts as one, as Tune counts.

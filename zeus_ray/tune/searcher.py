@@ -32,6 +32,7 @@ from zeus_ray.records import (
     Target,
 )
 from zeus_ray.tune import history
+from zeus_ray.tune.goal import agreed, resolved
 from zeus_ray.tune.outcomes import Trial
 from zeus_ray.tune.plans import carried_settings
 from zeus_ray.tune.space import Space
@@ -149,8 +150,8 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         self, metric: str | None, mode: str | None, config: dict[str, Any], **_spec: object
     ) -> bool:
         """Take metric, mode and space from Tune; a contradiction with ours is an error."""
-        self._metric = _agreed("metric", self._metric, metric)
-        self._mode = _agreed("mode", self._mode, mode)
+        self._metric = agreed("metric", self._metric, metric)
+        self._mode = agreed("mode", self._mode, mode)
         if self._search is None or config:
             self._begin(config)
         return True
@@ -234,7 +235,7 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
     def _begin(self, space: Mapping[str, Any]) -> None:
         """Everything is known: start the search."""
         self._space = Space(space, self._batch_size_key, self._batch_sizes)
-        self._target = _resolved(self._target, self._metric, self._mode)
+        self._target = resolved(self._target, self._metric, self._mode)
         self._metric, self._mode = self._target.metric, self._target.mode
         self._search = Search(
             batch_sizes=self._space.batch_sizes, target=self._target, recurring=False, **self._options
@@ -293,24 +294,3 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
                 "see ZEUS_RAY_GPU on the cluster's nodes"
             )
         self._measured_by = kind
-
-
-def _agreed(name: str, ours: str | None, tunes: str | None) -> str | None:
-    if ours and tunes and ours != tunes:
-        raise BadInput(
-            f"{name} is {ours!r} in ZeusSearcher and {tunes!r} in Ray Tune; give it once, or equal"
-        )
-    return ours or tunes
-
-
-def _resolved(target: Target | None, metric: str | None, mode: str | None) -> Target:
-    """The target, with metric and mode from Tune where it has none of its own."""
-    if target is None:
-        if not metric:
-            raise BadInput("no metric: pass target=Target(metric, value), or metric= to Tune or ZeusSearcher")
-        return Target(metric, None, mode or "max")
-    if metric and metric != target.metric:
-        raise BadInput(f"the target is on {target.metric!r}, but Ray Tune's metric is {metric!r}")
-    if mode and mode != target.mode:
-        raise BadInput(f"the target's mode is {target.mode!r}, but Ray Tune's is {mode!r}")
-    return target

@@ -341,6 +341,8 @@ os.kill(os.getpid(), 9)
     reading = keeper.read(lease_id)
     assert (reading.time_s, reading.energy_j) == (pytest.approx(10, abs=0.01), pytest.approx(1500, rel=1e-2))
     assert node.limits_w == [150]
+    again = keeper.acquire(mine)  # Ray asks again what the killed one may not have answered
+    assert (again.lease_id, again.reading.shared) == (lease_id, False)
     keeper.release(lease_id)
     assert node.limits_w == [300]
 

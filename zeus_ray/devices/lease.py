@@ -107,7 +107,8 @@ class Keeper:
         self._sample_every_s = None if isinstance(gpu, VirtualGpu) else sample_every_s
         self._sampler: threading.Thread | None = None
         self._noted_s = gpu.now_s()
-        if len(self._tenants):
+        self._adopted = {entry.holder: entry.lease_id for entry in self._tenants}
+        if self._adopted:
             self._go_on()
 
     @property
@@ -132,6 +133,10 @@ class Keeper:
         control = strictest(self._control, control)
         with self._lock:
             self.reap()
+            adopted = self._adopted.pop(holder, "")
+            if adopted in self._tenants:  # asked again: the answer died with the process before this one
+                reading = self.read(adopted) if limit_w is None else self.set_limit(adopted, limit_w)
+                return self._lease(self._tenants[adopted], reading)
             self._tenants.check_alone(exclusive)
             self._learn()
             if control == "auto":

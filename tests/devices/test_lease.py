@@ -411,3 +411,27 @@ def test_a_clock_that_jumps_ends_no_lease_and_spends_no_time(make_node, monkeypa
         assert 0 <= keeper.read(lease.lease_id).time_s < 60
     keeper.release(lease.lease_id)
     assert node.limits_w == [300]
+
+
+def test_a_held_board_is_sampled_by_itself(make_node):
+    node = make_node()
+    keeper = Keeper(NvmlGpu(node.uuids[0]), sample_every_s=0.001, guarded=False)
+    lease = keeper.acquire(me())
+    deadline_s = time.monotonic() + 10
+    while len(keeper.timeline(lease.lease_id)) < 5:
+        assert time.monotonic() < deadline_s
+    keeper.release(lease.lease_id)
+    assert keeper.idle
+
+
+def test_a_lease_that_only_measures_outlives_its_keeper_too(make_node):
+    node = make_node()
+    node.stop_clock()
+    node.load(1)
+    first = keeper_of(node, control="off")
+    lease = first.acquire(me())
+    first._notes.leave()  # as the kernel does when a process is killed
+    node.advance(10)
+    reading = keeper_of(node, control="off").read(lease.lease_id)
+    assert reading.energy_j == pytest.approx(2850, rel=1e-2)
+    assert node.attempts == 0

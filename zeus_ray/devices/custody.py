@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 
-from zeus_ray.devices.gpu import Gpu
+from zeus_ray.devices.gpu import Gpu, Persistent
 from zeus_ray.devices.holder import Holder
 from zeus_ray.devices.journal import Entry, Journal, Record
 from zeus_ray.errors import BadInput, DeviceError, DeviceLost, NoPermission, NotSupported
@@ -33,6 +33,8 @@ class Custody:
         self, gpu: Gpu, journal: Journal | None, *, stand_by: Callable[[], None] = lambda: None
     ) -> None:
         self.found_w = gpu.power_limit_w()
+        self._found_enforced_w = gpu.enforced_limit_w()
+        self._persistent = gpu.persistent() if isinstance(gpu, Persistent) else None
         self._gpu = gpu
         self._journal = journal
         self._stand_by = stand_by
@@ -49,7 +51,7 @@ class Custody:
         if record is None or not live:
             journal.unlock()
             return ()
-        self.found_w, self._ours = record.found_limit_w, list(record.ours)
+        self._remember(record)
         return live
 
     def take(self) -> str:
@@ -66,6 +68,16 @@ class Custody:
         except OSError as error:
             return f"no journal can be kept ({error}), and without one no limit is set"
 
+    def hold(self) -> None:
+        """Keep notes from now on, if no other process does. Never writes to the board."""
+        try:
+            if self._journal is not None:
+                self._journal.lock()
+        except OSError as error:
+            log.warning(
+                "zeus-ray: no notes can be kept, a restarted actor will not know its leases: %s", error
+            )
+
     def note(self, entries: Sequence[Entry]) -> None:
         """Write down who holds the board now. Raises OSError."""
         if self._journal is None or not self._journal.locked:
@@ -77,6 +89,8 @@ class Custody:
             Record(
                 uuid=self._gpu.uuid,
                 found_limit_w=self.found_w,
+                found_enforced_w=self._found_enforced_w,
+                persistent=self._persistent,
                 ours=tuple(self._ours),
                 keeper=Holder.current(""),
                 entries=tuple(entries),
@@ -109,14 +123,18 @@ class Custody:
         if self._journal is not None and self._journal.locked:
             self._journal.unlock()
 
+    def _remember(self, record: Record) -> None:
+        self.found_w, self._found_enforced_w = record.found_limit_w, record.found_enforced_w
+        self._ours = list(record.ours)
+
     def _begin(self, left: Record | None) -> str:
         if left is not None:
-            self.found_w, self._ours = left.found_limit_w, list(left.ours)
+            self._remember(left)
             try:
                 self.give_back()
             except DeviceError as error:
                 return f"a limit left behind could not be given back: {error}"
-        self.found_w = self._gpu.power_limit_w()
+        self.found_w, self._found_enforced_w = self._gpu.power_limit_w(), self._gpu.enforced_limit_w()
         if self._refusal is None:
             self._refusal = self._try_to_set()
         return self._refusal

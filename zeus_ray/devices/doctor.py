@@ -7,11 +7,11 @@ import enum
 import platform
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from zeus_ray.devices import discover, guard
 from zeus_ray.devices.custody import set_firmly
-from zeus_ray.devices.gpu import Gpu
+from zeus_ray.devices.gpu import Gpu, Persistent
 from zeus_ray.devices.journal import Journal, state_dir
 from zeus_ray.errors import BadInput, DeviceError, NoDevice
 from zeus_ray.records import MeasuredBy
@@ -20,14 +20,6 @@ GET_RIGHTS = (
     "setting a limit needs root or SYS_ADMIN: run as root, add the capability to the container, "
     "or have zeusd run on the node and name its socket in ZEUSD_SOCK_PATH"
 )
-
-
-@runtime_checkable
-class Persistent(Protocol):
-    """A board that has a persistence mode: a real one."""
-
-    def persistent(self) -> bool:
-        """Whether the driver stays when nobody uses the board."""
 
 
 class Health(enum.IntEnum):

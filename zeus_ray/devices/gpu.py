@@ -94,3 +94,11 @@ class VirtualGpu(Gpu, Protocol):
 
     def load(self, wall_s: float) -> None:
         """Advance by work that takes ``wall_s`` at the maximum limit, at full load."""
+
+
+@runtime_checkable
+class Persistent(Protocol):
+    """A board whose driver may leave, and forget its limit, when nobody uses it: a real one."""
+
+    def persistent(self) -> bool:
+        """Whether the driver stays."""

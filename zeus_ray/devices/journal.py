@@ -24,6 +24,9 @@ from zeus_ray.errors import BadInput
 
 STATE_VARIABLE = "ZEUS_RAY_STATE_DIR"
 VERSION = 1
+ENDING = "json"
+MEASURED = "measured"
+"""Ending of the notes on leases that set nothing: there is nothing to give back, so no guard reads them."""
 
 log = logging.getLogger("zeus_ray")
 
@@ -52,10 +55,13 @@ class Record:
     """What the journal of one board says.
 
     ``ours``: every limit we set or were about to set. ``keeper``: the process that wrote this.
+    ``found_enforced_w`` and ``persistent`` tell an operator what else was found; neither is ever set.
     """
 
     uuid: str
     found_limit_w: float
+    found_enforced_w: float
+    persistent: bool | None
     ours: tuple[float, ...]
     keeper: Holder
     entries: tuple[Entry, ...]
@@ -110,11 +116,11 @@ def private_dir(path: Path) -> Path:
 class Journal:
     """Journal and lock of one board. Every method may raise OSError (disk full, folder not ours)."""
 
-    def __init__(self, folder: Path, uuid: str) -> None:
+    def __init__(self, folder: Path, uuid: str, *, ending: str = ENDING) -> None:
         safe = re.sub(r"[^A-Za-z0-9._-]", "_", uuid)
-        self.path = folder / f"{safe}.json"
+        self.path = folder / f"{safe}.{ending}"
         self._lock = filelock.FileLock(
-            folder / f"{safe}.lock",
+            folder / f"{safe}.{ending}.lock",
             mode=0o600,
             thread_local=False,  # an actor leases in one thread and reaps in another
         )

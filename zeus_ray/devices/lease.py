@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import os
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
-from zeus_ray.devices import guard
-from zeus_ray.devices.custody import Custody
 from zeus_ray.devices.discover import power_control, strictest
-from zeus_ray.devices.gpu import Gpu, LimitRange, VirtualGpu
+from zeus_ray.devices.gpu import Gpu, VirtualGpu
 from zeus_ray.devices.holder import Holder
-from zeus_ray.devices.journal import Entry, Journal
-from zeus_ray.devices.journal import state_dir as default_state_dir
+from zeus_ray.devices.journal import Entry
 from zeus_ray.devices.meter import Edge, Meter
+from zeus_ray.devices.reading import NO_READING, Lease, Reading
+from zeus_ray.devices.sampler import Sampler
+from zeus_ray.devices.standby import custodies
 from zeus_ray.devices.tenants import Tenants
 from zeus_ray.devices.timeline import Timeline
 from zeus_ray.errors import DeviceError, NoPermission, NotSupported
-from zeus_ray.records import NAN, MeasuredBy
 
 __all__ = ["Holder", "Keeper", "Lease", "Reading"]
 
@@ -34,40 +31,6 @@ REMEMBERED = 256
 """Ended leases whose last reading can still be asked for: a release may be repeated."""
 
 log = logging.getLogger("zeus_ray")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reading:
-    """Energy and time since the lease began, on the board's clock, and the limit in force.
-
-    The true energy is within ``energy_j_err`` (J) of ``energy_j``. On a shared board ``energy_j`` is
-    this lease's equal share.
-    """
-
-    energy_j: float
-    time_s: float
-    power_limit_w: float
-    shared: bool
-    energy_j_err: float = 0.0
-
-
-NO_READING = Reading(energy_j=NAN, time_s=NAN, power_limit_w=NAN, shared=False, energy_j_err=NAN)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Lease:
-    """What a trial is told about the board it holds. ``why_not`` says why its limit cannot be set."""
-
-    lease_id: str
-    uuid: str
-    gpu: str
-    measured_by: MeasuredBy
-    range: LimitRange | None
-    found_limit_w: float
-    may_set: bool
-    why_not: str
-    virtual: bool
-    reading: Reading
 
 
 class Keeper:
@@ -101,11 +64,11 @@ class Keeper:
         self._timeline = Timeline()
         self._ended: OrderedDict[str, Reading] = OrderedDict()
         self._why_not = ""
-        journal = None if isinstance(gpu, VirtualGpu) else Journal(state_dir or default_state_dir(), gpu.uuid)
-        self._custody = Custody(gpu, journal, stand_by=_guard_of(journal) if guarded else _nobody)
-        self._tenants = Tenants(self._custody.adopt() if self._control == "auto" else ())
-        self._sample_every_s = None if isinstance(gpu, VirtualGpu) else sample_every_s
-        self._sampler: threading.Thread | None = None
+        self._custody, self._notes = custodies(gpu, state_dir, guarded=guarded)
+        held = self._custody.adopt() if self._control == "auto" else ()
+        self._tenants = Tenants((*held, *self._notes.adopt()))
+        every_s = None if isinstance(gpu, VirtualGpu) else sample_every_s
+        self._sampler = Sampler(self.sample, lambda: self.idle, every_s)
         self._noted_s = gpu.now_s()
         self._adopted = {entry.holder: entry.lease_id for entry in self._tenants}
         if self._adopted:
@@ -141,6 +104,8 @@ class Keeper:
             self._learn()
             if control == "auto":
                 self._why_not = self._custody.take()
+            else:
+                self._notes.hold()
             try:
                 entry = self._tenants.enter(holder, control, self._meter.read(), exclusive=exclusive)
             except DeviceError:
@@ -152,7 +117,7 @@ class Keeper:
             except Exception:
                 self.release(entry.lease_id)
                 raise
-            self._start_sampler()
+            self._sampler.start()
             return self._lease(entry, reading)
 
     def set_limit(self, lease_id: str, limit_w: float) -> Reading:
@@ -173,7 +138,7 @@ class Keeper:
             self._note_power()
             self._tenants.want(lease_id, limit_w)
             try:
-                self._custody.set(limit_w, self._journalled)
+                self._custody.set(limit_w, self._journalled())
             except DeviceError:
                 self._tenants.want(lease_id, None)
                 self._fall_back()
@@ -258,9 +223,9 @@ class Keeper:
                 self.release(entry.lease_id)
             self._gpu.close()
 
-    @property
-    def _journalled(self) -> tuple[Entry, ...]:
-        return tuple(entry for entry in self._tenants if entry.control == "auto")
+    def _journalled(self, control: str = "auto") -> tuple[Entry, ...]:
+        """Those that may set a limit are journalled with what is owed, the others only to be remembered."""
+        return tuple(entry for entry in self._tenants if entry.control == control)
 
     @property
     def _virtual(self) -> VirtualGpu:
@@ -273,7 +238,7 @@ class Keeper:
         for entry in self._tenants:
             self._meter.resume(entry.mark_j, entry.mark_s)
         self._learn()
-        self._start_sampler()
+        self._sampler.start()
 
     def _learn(self) -> None:
         """Watch the counter's rhythm, the lock free for those who read meanwhile."""
@@ -324,7 +289,7 @@ class Keeper:
         """A set failed half-way: what others need, or else what was found."""
         try:
             if self._tenants.limits_w:
-                self._custody.set(self._tenants.limits_w[0], self._journalled)
+                self._custody.set(self._tenants.limits_w[0], self._journalled())
             else:
                 self._custody.give_back()
                 self._note_leases()
@@ -341,13 +306,16 @@ class Keeper:
             self._leave_if_free()
 
     def _leave_if_free(self) -> None:
-        if not self._journalled:
+        if not self._journalled("auto"):
             self._custody.leave()
+        if not self._journalled("off"):
+            self._notes.leave()
 
     def _note_leases(self) -> None:
         self._noted_s = self._gpu.now_s()
         try:
-            self._custody.note(self._journalled)
+            self._custody.note(self._journalled("auto"))
+            self._notes.note(self._journalled("off"))
         except OSError as error:
             log.warning("zeus-ray: the journal of %s cannot be written: %s", self._gpu.uuid, error)
 
@@ -367,28 +335,3 @@ class Keeper:
         self._ended[lease_id] = reading
         while len(self._ended) > REMEMBERED:
             self._ended.popitem(last=False)
-
-    def _start_sampler(self) -> None:
-        running = self._sampler is not None and self._sampler.is_alive()
-        if self._sample_every_s is not None and not running:
-            self._sampler = threading.Thread(
-                target=self._sample_until_idle,
-                args=(self._sample_every_s,),
-                name="zeus-ray-sampler",
-                daemon=True,
-            )
-            self._sampler.start()
-
-    def _sample_until_idle(self, every_s: float) -> None:
-        while not self.idle:
-            self.sample()
-            time.sleep(every_s)
-
-
-def _guard_of(journal: Journal | None) -> Callable[[], None]:
-    """A virtual board has no journal and needs no guard: it dies with its process."""
-    return _nobody if journal is None else functools.partial(guard.ensure, journal.path.parent)
-
-
-def _nobody() -> None:
-    """Nobody stands by."""

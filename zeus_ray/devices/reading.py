@@ -1,0 +1,42 @@
+"""What a trial is told about the board it holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from zeus_ray.devices.gpu import LimitRange
+from zeus_ray.records import NAN, MeasuredBy
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """Energy and time since the lease began, on the board's clock, and the limit in force.
+
+    The true energy is within ``energy_j_err`` (J) of ``energy_j``. On a shared board ``energy_j`` is
+    this lease's equal share.
+    """
+
+    energy_j: float
+    time_s: float
+    power_limit_w: float
+    shared: bool
+    energy_j_err: float = 0.0
+
+
+NO_READING = Reading(energy_j=NAN, time_s=NAN, power_limit_w=NAN, shared=False, energy_j_err=NAN)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lease:
+    """What a trial is told about the board it holds. ``why_not`` says why its limit cannot be set."""
+
+    lease_id: str
+    uuid: str
+    gpu: str
+    measured_by: MeasuredBy
+    range: LimitRange | None
+    found_limit_w: float
+    may_set: bool
+    why_not: str
+    virtual: bool
+    reading: Reading

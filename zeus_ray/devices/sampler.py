@@ -1,0 +1,40 @@
+"""A thread that looks at a board while somebody holds it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+
+class Sampler:
+    """Calls ``sample`` every ``every_s`` until ``idle``; then ends, and may be started again.
+
+    ``every_s=None``: never.
+    """
+
+    def __init__(self, sample: Callable[[], None], idle: Callable[[], bool], every_s: float | None) -> None:
+        self._sample = sample
+        self._idle = idle
+        self._every_s = every_s
+        self._lock = threading.Lock()
+        self._running = False
+
+    def start(self) -> None:
+        """Start it unless it runs."""
+        with self._lock:
+            if self._every_s is None or self._running:
+                return
+            self._running = True
+        threading.Thread(
+            target=self._run, args=(self._every_s,), name="zeus-ray-sampler", daemon=True
+        ).start()
+
+    def _run(self, every_s: float) -> None:
+        while True:
+            with self._lock:  # or one that starts it now could take the dying thread for a running one
+                if self._idle():
+                    self._running = False
+                    return
+            self._sample()
+            time.sleep(every_s)

@@ -93,8 +93,8 @@ def _give_back(journal: Journal, force: bool, open_gpu: Callable[[str], Gpu] | N
 
 
 def _held(record: Record) -> str:
-    """Who still sees to this board, "" if nobody does."""
-    if record.keeper_alive() and record.keeper.pid != os.getpid():
+    """Who still sees to this board, "" if nobody does: without a lease, its keeper gave up on it."""
+    if record.entries and record.keeper_alive() and record.keeper.pid != os.getpid():
         return f"process {record.keeper.pid} keeps it"
     live = record.live()
     return f"held by trial {live[0].holder.trial_id} (process {live[0].holder.pid})" if live else ""

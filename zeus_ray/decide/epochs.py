@@ -27,8 +27,8 @@ from zeus_ray.decide.value import Array
 HYPOTHESES = 15
 BEYOND_OCTAVES = 3.0
 """B and A may lie this far outside the batch sizes on offer."""
-EPOCHS_DEPART = ((0.2, 0.5), (0.5, 0.35), (1.2, 0.15))
-EPOCH_COST_DEPARTS = ((0.1, 1.0),)
+EPOCHS_DEPART = ((0.2, 0.03, 0.35), (0.3, 0.1, 0.4), (0.6, 0.15, 0.18), (1.2, 0.2, 0.07))
+EPOCH_COST_DEPARTS = ((0.1, 0.02, 1.0),)
 BUSY_OCTAVES = 1.5
 """How well the power drawn tells A."""
 PRIOR_NOISE_SD = 0.15
@@ -58,9 +58,9 @@ def epochs_family(sizes: Sequence[int]) -> Family:
     return Family(
         log2,
         np.log1p(2.0 ** (log2[None, :] - knees[:, None])),
-        amplitudes=EPOCHS_DEPART,
+        departures=EPOCHS_DEPART,
         octaves=2.0,
-        rough=0.1,
+        floor=0.0,
     )
 
 
@@ -80,9 +80,8 @@ def epoch_cost_family(sizes: Sequence[int], busy: float | None, at_size: int) ->
     return Family(
         log2,
         np.log1p(2.0 ** (knees[:, None] - log2[None, :])),
-        amplitudes=EPOCH_COST_DEPARTS,
+        departures=EPOCH_COST_DEPARTS,
         octaves=3.0,
-        rough=0.02,
     )
 
 

@@ -32,12 +32,14 @@ from zeus_ray.records import Progress, StopReason
 
 STOPS_AT = 1.5
 """A trial that goes wrong is noticed and stopped at about this many runs of the best known."""
+PAYS_WITHIN = 0.5
+"""What is learned must pay for itself within this share of the runs to come: jobs change before."""
 FAILS = 0.05
 """Chance, per octave away from one that works, that a batch size never reaches the target."""
 DUD = 0.02
-"""Chance that a run of a batch size that works never gets there."""
-TAILS = 2.0
-"""Runs that take long take longer than a log-normal says: its width, for the odds of finishing."""
+"""Chance that the second run of a batch size never gets there; with every run that does it shrinks."""
+TAILS, TAIL_SD = 2.0, 0.3
+"""Runs that take long take longer than a log-normal says: how much wider it is there, and at least."""
 SURPRISE_SD = 2.5
 SURPRISES = 2
 COMPARED = 8
@@ -51,7 +53,8 @@ class Frugal:
         self._job = job
         self._observations: list[Observation] = []
         self._failures: dict[int, int] = {}
-        self._reached: set[int] = set()
+        self._reached: dict[int, int] = {}
+        """Runs that reached the target, by batch size."""
         self._stumbled: set[int] = set()
         """Batch sizes of which a run was stopped or failed."""
         self._surprises = 0
@@ -118,7 +121,10 @@ class Frugal:
         settings, best_cost = self._job.settings, float(outlook.cost[best])
         learned_sd = outlook.var / np.sqrt(outlook.var + outlook.noise**2)
         fails = self._fails(outlook)
-        gain = settings.future_runs * value.expected_saving(outlook.cost, learned_sd, best_cost) * (1 - fails)
+        saving = value.expected_saving(outlook.cost, learned_sd, best_cost)
+        # A run takes an epoch at least, so no saving is larger than one epoch leaves.
+        saving -= value.expected_saving(outlook.cost, learned_sd, np.minimum(outlook.one_epoch, best_cost))
+        gain = self._runs_to_come * saving * (1 - fails)
         run_sd = np.sqrt(outlook.var + outlook.noise**2)
         price = value.expected_up_to(outlook.cost, run_sd, STOPS_AT * best_cost)
         price += fails * settings.beta * best_cost
@@ -128,12 +134,17 @@ class Frugal:
         worth[best] = 0.0 if settings.recurring else -best_cost
         return np.asarray(worth)
 
+    @property
+    def _runs_to_come(self) -> float:
+        """Runs that a saving counts for."""
+        return PAYS_WITHIN * self._job.settings.future_runs
+
     def _fails(self, outlook: Outlook) -> value.Array:
         """Chance that a batch size never reaches the target, by its distance to one that did."""
         logs = np.log2(np.array(outlook.sizes))
         reached = np.log2(np.array([b for b in outlook.sizes if b in self._reached]))
         octaves = np.abs(logs[:, None] - reached[None, :]).min(axis=1)
-        stumbled = len(self._stumbled - self._reached)
+        stumbled = len(self._stumbled.difference(self._reached))
         per_octave = (1 + stumbled) / (1 / FAILS + stumbled + len(self._reached) - 1)
         return np.asarray(1 - (1 - per_octave) ** octaves)
 
@@ -173,8 +184,10 @@ class Frugal:
         log_mean, log_sd = self._run_epochs(outlook, column, curve)
         epoch_cost = float(np.exp(outlook.epoch_cost.mean[column]))
         late = progress.epoch > math.exp(log_mean)
-        needed, survives = value.mean_beyond(log_mean, log_sd * (TAILS if late else 1.0), progress.epoch)
-        dud = DUD / (DUD + (1 - DUD) * survives)
+        tail_sd = max(TAILS * log_sd, TAIL_SD) if late else log_sd
+        needed, survives = value.mean_beyond(log_mean, tail_sd, progress.epoch)
+        prior = self._dud(outlook.sizes[column])
+        dud = prior / (prior + (1 - prior) * survives)
         ends = min(self._job.settings.max_epochs, 2 * math.exp(log_mean) + progress.epoch)
         left = (1 - dud) * needed + dud * max(ends, needed) - progress.epoch
         best_cost, gain = float(outlook.cost[best]), 0.0
@@ -186,8 +199,13 @@ class Frugal:
             )
             mean = np.array([math.exp(log_mean + log_sd**2 / 2) * epoch_cost])
             saving = value.expected_saving(mean, np.array([latent]), best_cost)
-            gain = self._job.settings.future_runs * float(saving[0]) * (1 - dud)
+            gain = self._runs_to_come * float(saving[0]) * (1 - dud)
         return left * epoch_cost, gain
+
+    def _dud(self, batch_size: int) -> float:
+        """Chance that a run of ``batch_size`` never reaches the target."""
+        reached = self._reached.get(batch_size, 0)
+        return DUD * 5 / (reached + 4) + self._failures.get(batch_size, 0) / (reached + 5)
 
     def _run_epochs(self, outlook: Outlook, column: int, curve: Curve) -> tuple[float, float]:
         """Mean and standard deviation of log epochs of a run that has shown ``curve``."""
@@ -207,7 +225,7 @@ class Frugal:
             self._stumbled |= set() if run.reached else {size}
         if run.reached:
             self._notice_change(run, math.log(epochs))
-            self._reached.add(size)
+            self._reached[size] = self._reached.get(size, 0) + 1
             self._failures.pop(size, None)
             self._observations.append(Observation(size, math.log(epochs), 0.0, number))
         elif run.stop in (StopReason.NOT_WORTH_IT, StopReason.COST_CAP) and epochs >= 1 and self._reached:
@@ -215,7 +233,7 @@ class Frugal:
         elif run.stop != StopReason.PROFILED:
             self._failures[size] = self._failures.get(size, 0) + 1
             if size in self._reached and self._failures[size] > 1:
-                self._reached.discard(size)
+                self._reached.pop(size)
         self._outlook = None
 
     def _learn_stopped(self, run: Run, epochs: float, number: int) -> None:
@@ -272,7 +290,7 @@ class Frugal:
         return {
             "observations": [dataclasses.astuple(seen) for seen in self._observations],
             "failures": list(self._failures.items()),
-            "reached": sorted(self._reached),
+            "reached": list(self._reached.items()),
             "stumbled": sorted(self._stumbled),
             "surprises": self._surprises,
             "changed_at": self._changed_at,
@@ -282,6 +300,6 @@ class Frugal:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Inverse of :meth:`state`."""
         self._observations = [Observation(*seen) for seen in state["observations"]]
-        self._failures, self._reached = dict(state["failures"]), set(state["reached"])
+        self._failures, self._reached = dict(state["failures"]), dict(state["reached"])
         self._surprises, self._changed_at = state["surprises"], state["changed_at"]
         self._owed, self._stumbled = state["owed"], set(state["stumbled"])

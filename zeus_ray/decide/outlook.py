@@ -45,6 +45,11 @@ class Outlook:
         """Expected cost (J) to the target, failed runs included."""
         return np.exp(self.log_cost + (self.var + self.noise**2) / 2) / (1 - self.failing)
 
+    @property
+    def one_epoch(self) -> Array:
+        """Expected cost (J) of an epoch."""
+        return np.exp(self.epoch_cost.mean + self.epoch_cost.var / 2)
+
     def column(self, batch_size: int) -> int | None:
         """Where a batch size is; None where it is not in the running."""
         return self.sizes.index(batch_size) if batch_size in self.sizes else None

@@ -2,7 +2,7 @@
 
 log y(b) = level + shape_h(b) + f(log2 b) + noise. Each shape h is a hypothesis with equal prior
 weight, or one that is given; f is a Gaussian process; the level is unknown. Everything is Gaussian given h, and all
-hypotheses share one covariance, so the mixture costs one factorisation per amplitude of f.
+hypotheses share one covariance, so the mixture costs one factorisation per departure.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 
 from zeus_ray.decide.value import Array
 
+FLOOR_SD = 0.3
 LEVEL_SD = 10.0
 """As good as flat over the logarithm of joules or epochs."""
 
@@ -29,22 +30,22 @@ class Belief:
 class Family:
     """``shapes``: one row per hypothesis, one column per batch size.
 
-    ``amplitudes``: standard deviations of f that may be, with their prior weights; ``octaves``: the
-    distance over which f changes. ``rough``: standard deviation by which each batch size departs on
-    its own.
+    ``departures``: (standard deviation of f, standard deviation by which each batch size departs on
+    its own, prior weight), as it may be. ``octaves``: the distance over which f changes. ``floor``:
+    log y is not below it; shapes that say so lose weight.
     """
 
     log2_sizes: Array
     shapes: Array
-    amplitudes: tuple[tuple[float, float], ...]
+    departures: tuple[tuple[float, float, float], ...]
     octaves: float
-    rough: float
+    floor: float = -np.inf
     shape_priors: Array | None = None
 
     def given(self, at: list[int], logs: Array, noise_var: Array) -> Belief:
         """The belief after observing ``logs`` at columns ``at`` with these noise variances."""
-        parts = [self._under(amplitude, at, logs, noise_var) for amplitude, _prior in self.amplitudes]
-        priors = np.array([prior for _amplitude, prior in self.amplitudes])
+        parts = [self._under(smooth, rough, at, logs, noise_var) for smooth, rough, _w in self.departures]
+        priors = np.array([weight for _smooth, _rough, weight in self.departures])
         evidence = np.array([part[0] for part in parts])
         weights = priors * np.exp(evidence - evidence.max())
         weights /= weights.sum()
@@ -54,10 +55,10 @@ class Family:
         return Belief(mean, var)
 
     def _under(
-        self, amplitude: float, at: list[int], logs: Array, noise_var: Array
+        self, smooth: float, rough: float, at: list[int], logs: Array, noise_var: Array
     ) -> tuple[float, Array, Array]:
-        """Log evidence, mean and variance with one amplitude, all shapes together."""
-        prior = self._covariance(amplitude)
+        """Log evidence, mean and variance with one departure, all shapes together."""
+        prior = self._covariance(smooth, rough)
         flat = np.full(len(self.shapes), 1 / len(self.shapes))
         shape_priors = flat if self.shape_priors is None else self.shape_priors
         if not at:
@@ -67,15 +68,17 @@ class Family:
         gain = np.linalg.solve(seen, prior[at]).T
         misfit = logs - self.shapes[:, at]
         fit = -0.5 * np.einsum("ij,ji->i", misfit, np.linalg.solve(seen, misfit.T))
+        means = self.shapes + misfit @ gain.T
+        below = np.minimum(0.0, means.min(axis=1) - self.floor)
+        fit -= 0.5 * (below / FLOOR_SD) ** 2
         weights = shape_priors * np.exp(fit - fit.max())
         evidence = fit.max() + np.log(weights.sum()) - 0.5 * np.linalg.slogdet(seen)[1]
         weights /= weights.sum()
-        means = self.shapes + misfit @ gain.T
         mean = weights @ means
         within = np.diag(prior) - np.einsum("ij,ji->i", gain, prior[at])
         return float(evidence), mean, np.maximum(within, 0.0) + weights @ (means - mean) ** 2
 
-    def _covariance(self, amplitude: float) -> Array:
+    def _covariance(self, smooth: float, rough: float) -> Array:
         apart = self.log2_sizes[:, None] - self.log2_sizes[None, :]
-        smooth = amplitude**2 * np.exp(-0.5 * (apart / self.octaves) ** 2)
-        return np.asarray(LEVEL_SD**2 + smooth + self.rough**2 * np.eye(len(apart)))
+        alike = np.exp(-0.5 * (apart / self.octaves) ** 2)
+        return np.asarray(LEVEL_SD**2 + smooth**2 * alike + rough**2 * np.eye(len(apart)))

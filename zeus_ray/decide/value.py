@@ -17,7 +17,7 @@ def normal_cdf(z: Any) -> Array:  # noqa: ANN401 — a number or an array
     return 0.5 * (1.0 + np.asarray(_erf(np.asarray(z) / math.sqrt(2)), dtype=float))
 
 
-def expected_saving(mean: Array, log_sd: Array, than: float) -> Array:
+def expected_saving(mean: Array, log_sd: Array, than: float | Array) -> Array:
     """E[max(0, than − X)] of a log-normal X with this mean and standard deviation of log X."""
     sd = np.maximum(log_sd, 1e-9)
     d = (np.log(mean / than) + sd**2 / 2) / sd

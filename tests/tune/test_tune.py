@@ -9,6 +9,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]
 tune = pytest.importorskip("ray.tune")
 
 from ray.tune.schedulers import ASHAScheduler  # noqa: E402 — after the marker: importing it takes seconds
+from ray.tune.search import ConcurrencyLimiter  # noqa: E402
 
 import zeus_ray as zeus  # noqa: E402
 from zeus_ray.records import Report, Target  # noqa: E402
@@ -57,7 +58,8 @@ def test_a_search_measures_profiles_stops_early_and_ends_by_itself(tmp_path):
 
 
 def test_the_searcher_alone_stops_at_the_target_and_at_the_cap(tmp_path):
-    result = run(trainables.with_session, tmp_path, searcher=searcher(), num_samples=8)
+    limited = ConcurrencyLimiter(searcher(), max_concurrent=2)
+    result = run(trainables.with_session, tmp_path, searcher=limited, num_samples=6)
     for trial in result.trials:
         report = Report.from_result(trial.last_result)
         assert report.stop_reason in ("target reached", "cost cap")

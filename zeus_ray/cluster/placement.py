@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import ray
@@ -20,7 +20,7 @@ MAX_SIMULATED_PER_NODE = 1024
 
 
 def lease_boards(
-    holder: Holder, *, source: str, control: str, given: Sequence[str], limit: int | None = None
+    holder: Holder, *, source: str, control: str, given: Sequence[str], simulated: int = 1
 ) -> Boards:
     """Lease the boards Ray gave this trial.
 
@@ -29,10 +29,14 @@ def lease_boards(
         source: ``nvml``, ``simulated:NAME`` or ``replay:DIR``.
         control: ``auto`` or ``off``, the strictest of driver and trial; the node's own counts too.
         given: Ray's accelerator ids of this trial, indices or UUIDs.
-        limit: how many simulated boards to take where Ray gave no GPU (default 1).
+        simulated: how many simulated boards to take where Ray gave no GPU.
+
+    Raises:
+        BadInput: a node with GPUs, of which this trial was given none.
+        LeaseRefused: another trial wants a board for itself.
     """
     if discover.is_virtual(source):
-        return Boards(_free_slots(holder, source, control, given, limit or 1))
+        return Boards(_virtual_boards(holder, source, control, given, simulated))
     try:
         boards = discover.open_boards(source)
     except NoDevice as error:
@@ -48,7 +52,7 @@ def lease_boards(
             f"this trial was given no GPU, but its node has {len(names)}: pass "
             "resources_per_trial=zeus_ray.resources(), or {'cpu': 1, 'gpu': 1}"
         )
-    return Boards([_lease(uuid, holder, source, control) for uuid in mine])
+    return Boards(_lease_all(mine, holder, source, control))
 
 
 def gpu_actor(source: str, uuid: str, node_id: str) -> Any:  # noqa: ANN401 — a Ray handle
@@ -65,6 +69,18 @@ def gpu_actor(source: str, uuid: str, node_id: str) -> Any:  # noqa: ANN401 — 
         "scheduling_strategy": NodeAffinitySchedulingStrategy(node_id=node_id, soft=False),
     }
     return ray.remote(GpuActor).options(**options).remote(source, uuid)
+
+
+def _lease_all(uuids: Iterable[str], holder: Holder, source: str, control: str) -> list[Board]:
+    """All of them, or none."""
+    leased: list[Board] = []
+    try:
+        for uuid in uuids:
+            leased.append(_lease(uuid, holder, source, control))  # noqa: PERF401 — to know which were, if one is not
+    except Exception:
+        Boards(leased).release()
+        raise
+    return leased
 
 
 def _lease(uuid: str, holder: Holder, source: str, control: str, **options: bool) -> Board:
@@ -84,10 +100,12 @@ def _acquire(uuid: str, holder: Holder, source: str, control: str, **options: bo
     return Board(call, call("acquire", holder, control=control, **options))
 
 
-def _free_slots(holder: Holder, source: str, control: str, given: Sequence[str], count: int) -> list[Board]:
-    """Simulated boards belong to one trial: those Ray numbered, or the first that are free."""
-    if given:
-        return [_lease(discover.virtual_uuid(source, int(i)), holder, source, control) for i in given]
+def _virtual_boards(
+    holder: Holder, source: str, control: str, given: Sequence[str], count: int
+) -> list[Board]:
+    """A simulated board belongs to one trial: those Ray numbered, or the first that are free."""
+    if given and all(index.isdecimal() for index in given):
+        return _lease_all((discover.virtual_uuid(source, int(i)) for i in given), holder, source, control)
     found: list[Board] = []
     for index in range(MAX_SIMULATED_PER_NODE):
         try:

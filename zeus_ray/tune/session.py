@@ -122,7 +122,7 @@ def _boards(plan: Plan, context: TrialContext | None, gpus: int) -> Boards:
         from zeus_ray.cluster.placement import lease_boards  # noqa: PLC0415 — needs Ray
 
         holder = Holder.current(context.trial_id)
-        return lease_boards(holder, source=source, control=control, given=context.gpu_ids)
+        return lease_boards(holder, source=source, control=control, given=context.gpu_ids, simulated=gpus)
     try:
         opened = discover.open_boards(source)
     except NoDevice as error:

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import itertools
 import os
 import tempfile
 from pathlib import Path
@@ -42,6 +43,7 @@ class Orders(RuleBasedStateMachine):
         self.keeper = self.new_keeper()
         self.begin_j = self.node.true_energy_j()
         self.leases, self.limits, self.spent_j = {}, {}, 0.0
+        self.numbers = itertools.count()
 
     def new_keeper(self):
         gpu = NvmlGpu(self.node.uuids[0], clock=self.node.now_s)
@@ -56,7 +58,7 @@ class Orders(RuleBasedStateMachine):
 
     @rule(control=st.sampled_from(["auto", "off"]))
     def acquire(self, control):
-        lease = self.keeper.acquire(Holder.current(f"trial{len(self.leases)}"), control=control)
+        lease = self.keeper.acquire(Holder.current(f"trial{next(self.numbers)}"), control=control)
         self.leases[lease.lease_id] = control
 
     @precondition(lambda self: self.leases)
@@ -138,5 +140,5 @@ def test_in_any_order_the_limit_found_comes_back(fake_nvml, monkeypatch):
         monkeypatch.setenv(name, "")  # put back afterwards
     Orders.library = fake_nvml
     run_state_machine_as_test(
-        Orders, settings=settings(max_examples=20, stateful_step_count=12, deadline=None)
+        Orders, settings=settings(max_examples=10, stateful_step_count=12, deadline=None)
     )

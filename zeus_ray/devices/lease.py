@@ -70,7 +70,7 @@ class Keeper:
         every_s = None if isinstance(gpu, VirtualGpu) else sample_every_s
         self._sampler = Sampler(self.sample, lambda: self.idle, every_s)
         self._noted_s = gpu.now_s()
-        self._adopted = {entry.holder: entry.lease_id for entry in self._tenants}
+        self._adopted = {(entry.holder, entry.control): entry.lease_id for entry in self._tenants}
         if self._adopted:
             self._go_on()
 
@@ -96,7 +96,7 @@ class Keeper:
         control = strictest(self._control, control)
         with self._lock:
             self.reap()
-            adopted = self._adopted.pop(holder, "")
+            adopted = self._adopted.pop((holder, control), "")
             if adopted in self._tenants:  # asked again: the answer died with the process before this one
                 reading = self.read(adopted) if limit_w is None else self.set_limit(adopted, limit_w)
                 return self._lease(self._tenants[adopted], reading)

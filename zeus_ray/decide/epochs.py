@@ -32,7 +32,10 @@ EPOCH_COST_DEPARTS = ((0.1, 0.02, 1.0),)
 BUSY_OCTAVES = 1.5
 """How well the power drawn tells A."""
 PRIOR_NOISE_SD = 0.15
-PRIOR_NOISE_RUNS = 2.0
+PRIOR_NOISE_ARMS = 2.0
+OWN_NOISE_RUNS = 4.0
+"""Noise from run to run: what is assumed, what that weighs in batch sizes, and what the common noise
+of all batch sizes weighs in runs of one."""
 FADING_VAR = 0.0002
 """Variance that an observation gains with each later run."""
 CHANGED_VAR = 0.16
@@ -89,19 +92,31 @@ def _knees(log2: Array) -> Array:
     return np.linspace(log2.min() - BEYOND_OCTAVES, log2.max() + BEYOND_OCTAVES, HYPOTHESES)
 
 
-def noise_sd(observations: Sequence[Observation]) -> float:
-    """Standard deviation of log epochs from run to run, pooled over batch sizes, drawn to a prior."""
+def noise_sd(sizes: Sequence[int], observations: Sequence[Observation]) -> Array:
+    """Standard deviation of log epochs from run to run, at each batch size.
+
+    Batch sizes differ in it, so many quiet runs of one say little of another: each counts at most
+    once towards what is common to all, and then learns its own from there.
+    """
     by_size: dict[int, list[float]] = {}
     for seen in observations[-NEWEST:]:
         if seen.extra_var == 0:
             by_size.setdefault(seen.batch_size, []).append(seen.log_epochs)
-    squares = sum(float(np.var(logs)) * len(logs) for logs in by_size.values())
-    freedom = sum(len(logs) - 1 for logs in by_size.values())
-    return math.sqrt((squares + PRIOR_NOISE_RUNS * PRIOR_NOISE_SD**2) / (freedom + PRIOR_NOISE_RUNS))
+    squares = {size: float(np.var(logs)) * len(logs) for size, logs in by_size.items()}
+    freedom = {size: len(logs) - 1 for size, logs in by_size.items()}
+    total, weight = PRIOR_NOISE_ARMS * PRIOR_NOISE_SD**2, PRIOR_NOISE_ARMS
+    for size in (size for size in by_size if freedom[size]):
+        counts = min(1.0, freedom[size] / 2)
+        total, weight = total + counts * squares[size] / freedom[size], weight + counts
+    common = total / weight
+    own = [
+        (squares.get(b, 0.0) + OWN_NOISE_RUNS * common) / (freedom.get(b, 0) + OWN_NOISE_RUNS) for b in sizes
+    ]
+    return np.sqrt(own)
 
 
 def believe(
-    family: Family, sizes: Sequence[int], observations: Sequence[Observation], noise: float, changed_at: int
+    family: Family, sizes: Sequence[int], observations: Sequence[Observation], noise: Array, changed_at: int
 ) -> Belief:
     """The belief on log epochs. ``changed_at``: number of the first observation of the job as it is now."""
     column = {size: i for i, size in enumerate(sizes)}
@@ -112,16 +127,16 @@ def believe(
         if i is None:
             continue
         old = CHANGED_VAR if seen.number < changed_at else 0.0
-        weight = 1.0 / (noise**2 + seen.extra_var + FADING_VAR * (newest - seen.number) + old)
+        weight = 1.0 / (noise[i] ** 2 + seen.extra_var + FADING_VAR * (newest - seen.number) + old)
         precision[i] += weight
         weighted[i] += weight * seen.log_epochs
     at = [int(i) for i in np.flatnonzero(precision)]
     return family.given(at, weighted[at] / precision[at], 1.0 / precision[at])
 
 
-def of_run(belief: Belief, column: int, noise: float, forecast: Forecast | None) -> tuple[float, float]:
+def of_run(belief: Belief, column: int, noise: Array, forecast: Forecast | None) -> tuple[float, float]:
     """Mean and standard deviation of log epochs of one run: the belief, and its learning curve so far."""
-    mean, var = float(belief.mean[column]), float(belief.var[column]) + noise**2
+    mean, var = float(belief.mean[column]), float(belief.var[column] + noise[column] ** 2)
     if forecast is not None:
         weight = var / (var + forecast.var)
         mean, var = mean + weight * (forecast.log_epochs - mean), var * (1 - weight)

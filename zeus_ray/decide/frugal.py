@@ -30,9 +30,9 @@ from zeus_ray.decide.outlook import Outlook, look
 from zeus_ray.decide.probing import probes
 from zeus_ray.records import Progress, StopReason
 
-STOPS_AT = 1.5
+STOPS_AT = 2.0
 """A trial that goes wrong is noticed and stopped at about this many runs of the best known."""
-PAYS_WITHIN = 0.5
+PAYS_WITHIN = 0.75
 """What is learned must pay for itself within this share of the runs to come: jobs change before."""
 FAILS = 0.05
 """Chance, per octave away from one that works, that a batch size never reaches the target."""
@@ -119,11 +119,10 @@ class Frugal:
     def _worth(self, outlook: Outlook, best: int) -> np.ndarray[Any, np.dtype[np.float64]]:
         """Saving over the runs still to come, less the price, of one run at each batch size."""
         settings, best_cost = self._job.settings, float(outlook.cost[best])
-        learned_sd = outlook.var / np.sqrt(outlook.var + outlook.noise**2)
         fails = self._fails(outlook)
-        saving = value.expected_saving(outlook.cost, learned_sd, best_cost)
-        # A run takes an epoch at least, so no saving is larger than one epoch leaves.
-        saving -= value.expected_saving(outlook.cost, learned_sd, np.minimum(outlook.one_epoch, best_cost))
+        saving = outlook.weights @ np.array(
+            [_saving(outlook, i, best_cost) for i in range(len(outlook.weights))]
+        )
         gain = self._runs_to_come * saving * (1 - fails)
         run_sd = np.sqrt(outlook.var + outlook.noise**2)
         price = value.expected_up_to(outlook.cost, run_sd, STOPS_AT * best_cost)
@@ -195,7 +194,7 @@ class Frugal:
             left = 0.0  # as it should be: nothing new is cheaper than going on
         if column != best and progress.epoch * epoch_cost < best_cost:
             latent = log_sd * math.sqrt(
-                outlook.epochs.var[column] / (outlook.epochs.var[column] + outlook.noise**2)
+                outlook.epochs.var[column] / (outlook.epochs.var[column] + outlook.noise[column] ** 2)
             )
             mean = np.array([math.exp(log_mean + log_sd**2 / 2) * epoch_cost])
             saving = value.expected_saving(mean, np.array([latent]), best_cost)
@@ -303,3 +302,15 @@ class Frugal:
         self._failures, self._reached = dict(state["failures"]), dict(state["reached"])
         self._surprises, self._changed_at = state["surprises"], state["changed_at"]
         self._owed, self._stumbled = state["owed"], set(state["stumbled"])
+
+
+def _saving(outlook: Outlook, departure: int, best_cost: float) -> value.Array:
+    """What one run at each batch size may teach us to save per run, under one departure.
+
+    A run takes an epoch at least, so no saving is larger than one epoch leaves.
+    """
+    var = outlook.epochs.variances[departure] + outlook.epoch_cost.var
+    mean = np.exp(outlook.epochs.means[departure] + outlook.epoch_cost.mean + (var + outlook.noise**2) / 2)
+    learned_sd = var / np.sqrt(var + outlook.noise**2)
+    saving = value.expected_saving(mean / (1 - outlook.failing), learned_sd, best_cost)
+    return saving - value.expected_saving(mean, learned_sd, np.minimum(outlook.one_epoch, best_cost))

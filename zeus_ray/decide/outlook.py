@@ -26,7 +26,7 @@ class Outlook:
     sizes: tuple[int, ...]
     epochs: Belief
     epoch_cost: Belief
-    noise: float
+    noise: Array
     failing: Array
     """Share of runs that never reach the target, as far as seen."""
 
@@ -44,6 +44,11 @@ class Outlook:
     def cost(self) -> Array:
         """Expected cost (J) to the target, failed runs included."""
         return np.exp(self.log_cost + (self.var + self.noise**2) / 2) / (1 - self.failing)
+
+    @property
+    def weights(self) -> Array:
+        """How much each departure of the epochs is believed."""
+        return self.epochs.weights
 
     @property
     def one_epoch(self) -> Array:
@@ -64,7 +69,7 @@ def look(
     failures: dict[int, int],
 ) -> Outlook:
     """Everything known, put together. ``sizes``: what is in the running."""
-    noise = noise_sd(observations)
+    noise = noise_sd(sizes, observations)
     epochs = believe(epochs_family(sizes), sizes, observations, noise, changed_at)
     reached: dict[int, int] = {}
     for seen in observations:

@@ -20,10 +20,16 @@ LEVEL_SD = 10.0
 
 @dataclass(frozen=True)
 class Belief:
-    """Mean and variance of log y at every batch size."""
+    """Mean and variance of log y at every batch size; and the same under each departure, one row each.
+
+    A wild departure that is hardly believed widens the whole, but must not lend all of it its tails.
+    """
 
     mean: Array
     var: Array
+    weights: Array
+    means: Array
+    variances: Array
 
 
 @dataclass(frozen=True)
@@ -51,8 +57,8 @@ class Family:
         weights /= weights.sum()
         means = np.array([part[1] for part in parts])
         mean = weights @ means
-        var = weights @ (np.array([part[2] for part in parts]) + (means - mean) ** 2)
-        return Belief(mean, var)
+        variances = np.array([part[2] for part in parts])
+        return Belief(mean, weights @ (variances + (means - mean) ** 2), weights, means, variances)
 
     def _under(
         self, smooth: float, rough: float, at: list[int], logs: Array, noise_var: Array

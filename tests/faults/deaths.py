@@ -43,7 +43,7 @@ class Scene:
 
     def kill(self, process, how=signal.SIGKILL):
         process.send_signal(how)
-        process.wait()
+        process.wait(WITHIN_S)
 
     def kill_guard(self):
         holder = guard.running(self.state)

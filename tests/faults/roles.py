@@ -66,4 +66,6 @@ def live(*_):
 
 
 if __name__ == "__main__":
+    # A shell starts its background jobs deaf to Ctrl-C, and so would be whatever the campaign starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     {"train": train, "full": full, "keep": keep, "live": live}[sys.argv[1]](*sys.argv[2:])

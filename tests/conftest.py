@@ -41,3 +41,10 @@ def make_node(fake_nvml, tmp_path, monkeypatch):
         return node
 
     return make
+
+
+def pytest_ignore_collect(collection_path, config):
+    """Ray takes seconds to import: its folders are not even read where its tests are not asked for."""
+    if "not ray" in config.option.markexpr and collection_path.name in ("cluster", "tune"):
+        return True
+    return None

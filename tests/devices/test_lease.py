@@ -435,3 +435,16 @@ def test_a_lease_that_only_measures_outlives_its_keeper_too(make_node):
     reading = keeper_of(node, control="off").read(lease.lease_id)
     assert reading.energy_j == pytest.approx(2850, rel=1e-2)
     assert node.attempts == 0
+
+
+def test_status_is_what_a_dashboard_shows(make_node):
+    node = make_node()
+    node.stop_clock()
+    node.load(1)
+    keeper = keeper_of(node)
+    keeper.acquire(me("first"), 150)
+    node.advance(10)
+    status = keeper.status()
+    ((trial, energy_j),) = status.energy_j
+    assert (status.uuid, status.power_limit_w, trial) == (node.uuids[0], 150, "first")
+    assert energy_j == pytest.approx(1500, rel=1e-2)

@@ -15,14 +15,14 @@ from zeus_ray.devices.gpu import Gpu, VirtualGpu
 from zeus_ray.devices.holder import Holder
 from zeus_ray.devices.journal import Entry
 from zeus_ray.devices.meter import Edge, Meter
-from zeus_ray.devices.reading import NO_READING, Lease, Reading
+from zeus_ray.devices.reading import NO_READING, Lease, Reading, Status
 from zeus_ray.devices.sampler import Sampler
 from zeus_ray.devices.standby import custodies
 from zeus_ray.devices.tenants import Tenants
 from zeus_ray.devices.timeline import Timeline
 from zeus_ray.errors import DeviceError, NoPermission, NotSupported
 
-__all__ = ["Holder", "Keeper", "Lease", "Reading"]
+__all__ = ["Holder", "Keeper", "Lease", "Reading", "Status"]
 
 SAMPLE_EVERY_S = 0.25
 SETTLE_EVERY_S = 10.0
@@ -198,6 +198,16 @@ class Keeper:
         """(time_s since the lease began, power_w, enforced limit_w), thinned as it grows."""
         with self._lock:
             return self._timeline.since(self._tenants[lease_id].origin_s)
+
+    def status(self) -> Status:
+        """The limit in force, and the energy of every trial that holds the board: for dashboards."""
+        with self._lock:
+            edge = self._meter.read()
+            return Status(
+                uuid=self._gpu.uuid,
+                power_limit_w=self._gpu.enforced_limit_w(),
+                energy_j=tuple((e.holder.trial_id, self._tenants.energy_j(e, edge)) for e in self._tenants),
+            )
 
     def train(self, lease_id: str, samples: int, batch_size: int) -> Reading:
         """Put ``samples`` of work on a virtual board."""

@@ -40,3 +40,12 @@ class Lease:
     why_not: str
     virtual: bool
     reading: Reading
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """A board as a dashboard shows it; ``energy_j`` has (trial id, joules since its lease began)."""
+
+    uuid: str
+    power_limit_w: float
+    energy_j: tuple[tuple[str, float], ...]

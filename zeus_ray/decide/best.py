@@ -35,9 +35,12 @@ def best(job: Job, eta: float) -> Best:
             time_s=nothing,
         )
     spread = _spread(runs)
-    answers = [_answer(job, eta, size, [r for r in runs if r.batch_size == size], spread) for size in sizes]
-    # Of arms that ran once, the lucky one looks best; its share of failures and its upper end count.
-    return min(answers, key=lambda answer: _last(answer.cost.mean))
+    by_size = {size: [run for run in runs if run.batch_size == size] for size in sizes}
+    answers = [(_answer(job, eta, size, of, spread), len(of)) for size, of in by_size.items()]
+    # Of batch sizes that ran once, the luckiest looks best: each is taken at a standard error above its mean.
+    return min(
+        answers, key=lambda answer: _last(answer[0].cost.mean) * math.exp(spread / math.sqrt(answer[1]))
+    )[0]
 
 
 def _answer(job: Job, eta: float, size: int, runs: list[Run], spread: float) -> Best:

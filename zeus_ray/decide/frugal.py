@@ -15,7 +15,6 @@ is not known. Without any of them the run is a failure of its batch size.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -26,6 +25,7 @@ from zeus_ray.decide import value
 from zeus_ray.decide.curves import Curve, forecast
 from zeus_ray.decide.epochs import Observation, of_run
 from zeus_ray.decide.job import Choice, Job, Run
+from zeus_ray.decide.memory import Memory
 from zeus_ray.decide.outlook import Outlook, look
 from zeus_ray.decide.probing import probes
 from zeus_ray.records import Progress, StopReason
@@ -34,31 +34,20 @@ STOPS_AT = 2.0
 """A trial that goes wrong is noticed and stopped at about this many runs of the best known."""
 PAYS_WITHIN = 0.75
 """What is learned must pay for itself within this share of the runs to come: jobs change before."""
-FAILS = 0.05
-"""Chance, per octave away from one that works, that a batch size never reaches the target."""
-DUD = 0.02
-"""Chance that the second run of a batch size never gets there; with every run that does it shrinks."""
 TAILS, TAIL_SD = 2.0, 0.3
 """Runs that take long take longer than a log-normal says: how much wider it is there, and at least."""
-SURPRISE_SD = 2.5
-SURPRISES = 2
+ALMOST_NONE = 1e-9
+"""Extra variance of an expected observation: none, but it did not happen."""
 COMPARED = 8
 """Learning curves of the newest this many runs are compared with."""
 
 
 class Frugal:
-    """Policy "zeus-ray". It keeps one observation of log epochs per run, and what failed."""
+    """Policy "zeus-ray". What it knows is in its memory and in the job's profiles."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
-        self._observations: list[Observation] = []
-        self._failures: dict[int, int] = {}
-        self._reached: dict[int, int] = {}
-        """Runs that reached the target, by batch size."""
-        self._stumbled: set[int] = set()
-        """Batch sizes of which a run was stopped or failed."""
-        self._surprises = 0
-        self._changed_at = 0
+        self._memory = Memory()
         self._owed = False
         """A run of a recurring job was stopped: the job is still to be done, now by the best known."""
         self._outlook: Outlook | None = None
@@ -73,9 +62,9 @@ class Frugal:
 
     def choose(self, gpu: str) -> Choice | None:
         """The batch size with the largest net worth, or the best known."""
-        if not self._reached:
+        if not self._something_works:
             return self._first(gpu)
-        outlook = self._look(gpu)
+        outlook = self._expect_pending(self._look(gpu), gpu)
         best = self._best(outlook)
         worth = self._worth(outlook, best)
         tried = int(np.argmax(worth))
@@ -96,7 +85,7 @@ class Frugal:
         """Nothing has reached the target yet: the default; should it fail, its nearest neighbours."""
         default = self._job.settings.default_batch_size
         flying = {knobs.batch_size for knobs in self._job.pending.values()}
-        sizes = [b for b in self._job.sizes if not self._failures.get(b)]
+        sizes = [b for b in self._job.sizes if not self._memory.failures.get(b)]
         near = sorted(sizes, key=lambda b: abs(math.log2(b / default)))
         if not near:
             return (
@@ -113,13 +102,13 @@ class Frugal:
 
     def _best(self, outlook: Outlook) -> int:
         """The cheapest batch size that has reached the target."""
-        known = np.array([size in self._reached for size in outlook.sizes])
+        known = np.array([size in self._memory.reached for size in outlook.sizes])
         return int(np.argmin(np.where(known, outlook.cost, np.inf)))
 
     def _worth(self, outlook: Outlook, best: int) -> np.ndarray[Any, np.dtype[np.float64]]:
         """Saving over the runs still to come, less the price, of one run at each batch size."""
         settings, best_cost = self._job.settings, float(outlook.cost[best])
-        fails = self._fails(outlook)
+        fails = self._memory.fails(outlook.sizes)
         saving = outlook.weights @ np.array(
             [_saving(outlook, i, best_cost) for i in range(len(outlook.weights))]
         )
@@ -138,15 +127,6 @@ class Frugal:
         """Runs that a saving counts for."""
         return PAYS_WITHIN * self._job.settings.future_runs
 
-    def _fails(self, outlook: Outlook) -> value.Array:
-        """Chance that a batch size never reaches the target, by its distance to one that did."""
-        logs = np.log2(np.array(outlook.sizes))
-        reached = np.log2(np.array([b for b in outlook.sizes if b in self._reached]))
-        octaves = np.abs(logs[:, None] - reached[None, :]).min(axis=1)
-        stumbled = len(self._stumbled.difference(self._reached))
-        per_octave = (1 + stumbled) / (1 / FAILS + stumbled + len(self._reached) - 1)
-        return np.asarray(1 - (1 - per_octave) ** octaves)
-
     # --- when to stop ----------------------------------------------------------------------------
 
     def should_stop(self, progress: Progress, curve: Curve) -> StopReason | None:
@@ -154,7 +134,7 @@ class Frugal:
         spent = self._job.cost(progress.measurement)
         if spent > progress.knobs.cost_cap:
             return StopReason.COST_CAP
-        if not self._reached:
+        if not self._something_works:
             return None
         outlook = self._look(progress.gpu)
         column = outlook.column(progress.knobs.batch_size)
@@ -185,7 +165,7 @@ class Frugal:
         late = progress.epoch > math.exp(log_mean)
         tail_sd = max(TAILS * log_sd, TAIL_SD) if late else log_sd
         needed, survives = value.mean_beyond(log_mean, tail_sd, progress.epoch)
-        prior = self._dud(outlook.sizes[column])
+        prior = self._memory.dud(outlook.sizes[column])
         dud = prior / (prior + (1 - prior) * survives)
         ends = min(self._job.settings.max_epochs, 2 * math.exp(log_mean) + progress.epoch)
         left = (1 - dud) * needed + dud * max(ends, needed) - progress.epoch
@@ -201,11 +181,6 @@ class Frugal:
             gain = self._runs_to_come * float(saving[0]) * (1 - dud)
         return left * epoch_cost, gain
 
-    def _dud(self, batch_size: int) -> float:
-        """Chance that a run of ``batch_size`` never reaches the target."""
-        reached = self._reached.get(batch_size, 0)
-        return DUD * 5 / (reached + 4) + self._failures.get(batch_size, 0) / (reached + 5)
-
     def _run_epochs(self, outlook: Outlook, column: int, curve: Curve) -> tuple[float, float]:
         """Mean and standard deviation of log epochs of a run that has shown ``curve``."""
         past = ((run.curve, run.epochs) for run in self._job.runs[-COMPARED:] if run.reached and run.curve)
@@ -215,93 +190,90 @@ class Frugal:
     # --- what a run says -------------------------------------------------------------------------
 
     def learn(self, run: Run) -> None:
-        """Observe log epochs; of a run that was stopped, what it should have needed."""
-        size = run.batch_size
+        """Remember log epochs; of a run that was stopped, what it should have needed."""
         epochs = run.epochs if run.epochs > 0 else 1.0
-        number = len(self._observations)
         if run.stop != StopReason.PROFILED:
             self._owed = self._job.settings.recurring and not run.reached
-            self._stumbled |= set() if run.reached else {size}
         if run.reached:
-            self._notice_change(run, math.log(epochs))
-            self._reached[size] = self._reached.get(size, 0) + 1
-            self._failures.pop(size, None)
-            self._observations.append(Observation(size, math.log(epochs), 0.0, number))
-        elif run.stop in (StopReason.NOT_WORTH_IT, StopReason.COST_CAP) and epochs >= 1 and self._reached:
-            self._learn_stopped(run, epochs, number)
+            self._memory.reach(run.batch_size, epochs, self._expected(run, ()))
+        elif run.stop in (StopReason.NOT_WORTH_IT, StopReason.COST_CAP):
+            self._learn_stopped(run, epochs)
         elif run.stop != StopReason.PROFILED:
-            self._failures[size] = self._failures.get(size, 0) + 1
-            if size in self._reached and self._failures[size] > 1:
-                self._reached.pop(size)
-        self._outlook = None
+            self._memory.fail(run.batch_size)
+        if self._something_works:
+            self._look(run.gpu)  # here rather than when the next run is waited for
 
-    def _learn_stopped(self, run: Run, epochs: float, number: int) -> None:
-        outlook = self._look(run.gpu)
-        column = outlook.column(run.batch_size)
-        if column is None:
+    def _learn_stopped(self, run: Run, epochs: float) -> None:
+        """A run stopped after ``epochs`` would have needed more: what is expected given that."""
+        expected = self._expected(run, run.curve)
+        if expected is None or run.epochs < 1:
+            self._memory.fail(run.batch_size)  # not even an epoch below the cap
             return
-        log_mean, log_sd = self._run_epochs(outlook, column, run.curve)
+        log_mean, log_sd = expected
         beyond, _survives = value.mean_beyond(log_mean, log_sd, epochs)
-        self._observations.append(Observation(run.batch_size, math.log(beyond), log_sd**2, number))
+        self._memory.stop(run.batch_size, math.log(beyond), log_sd**2)
 
-    def _notice_change(self, run: Run, log_epochs: float) -> None:
-        """Two surprises in a row at batch sizes that were known: the job is another now."""
-        if run.batch_size not in self._reached:
-            return
+    def _expected(self, run: Run, curve: Curve) -> tuple[float, float] | None:
+        """Mean and standard deviation of log epochs of ``run`` by the others; None where there is none."""
+        if not self._something_works:
+            return None
         outlook = self._look(run.gpu)
         column = outlook.column(run.batch_size)
-        if column is None:
-            return
-        mean, sd = of_run(outlook.epochs, column, outlook.noise, None)
-        surprised = abs(log_epochs - mean) > SURPRISE_SD * sd
-        self._surprises = self._surprises + 1 if surprised else 0
-        if self._surprises >= SURPRISES:
-            self._changed_at = len(self._observations) - SURPRISES + 1
-            self._surprises = 0
+        return None if column is None else self._run_epochs(outlook, column, curve)
+
+    @property
+    def _something_works(self) -> bool:
+        """Whether a batch size that fits in memory has reached the target."""
+        return any(size in self._memory.reached for size in self._job.sizes)
 
     def _look(self, gpu: str) -> Outlook:
-        """The outlook, made anew when something was learned, profiled, asked or told."""
+        """The outlook, made anew when something was learned, profiled or told."""
         job = self._job
-        made_of = (gpu, len(self._observations), job.profiles.version, job.told, tuple(job.pending))
+        gpu = gpu or job.profiles.last_gpu
+        made_of = (
+            gpu,
+            len(self._memory.observations),
+            len(self._memory.reached),
+            job.profiles.version,
+            job.told,
+            job.too_large,
+        )
         if self._outlook is None or made_of != self._outlook_of:
-            self._outlook = look(
-                job, self._running(), gpu, self._with_pending(), self._changed_at, self._failures
-            )
-            self._outlook_of = made_of
+            self._outlook, self._outlook_of = self._make(gpu, self._memory.observations), made_of
         return self._outlook
 
-    def _running(self) -> tuple[int, ...]:
-        """The batch sizes in the running: none that failed, and none beyond one that failed."""
-        failed = [b for b in self._failures if b not in self._reached]
-        anchors = self._reached
-        low = max((b for b in failed if b < min(anchors)), default=0)
-        high = min((b for b in failed if b > max(anchors)), default=math.inf)
-        return tuple(b for b in self._job.sizes if low < b < high and (b in anchors or b not in failed))
+    def _expect_pending(self, outlook: Outlook, gpu: str) -> Outlook:
+        """The outlook once the runs in flight are back as expected: what they tell is not sought twice."""
+        flying = [knobs.batch_size for knobs in self._job.pending.values()]
+        expected = [
+            Observation(size, float(outlook.epochs.mean[column]), ALMOST_NONE, len(self._memory.observations))
+            for size in flying
+            if (column := outlook.column(size)) is not None
+        ]
+        if not expected:
+            return outlook
+        return self._make(gpu, [*self._memory.observations, *expected])
 
-    def _with_pending(self) -> list[Observation]:
-        """Observations, and for each run in flight one that says nothing new but will make its size known."""
-        return self._observations
+    def _make(self, gpu: str, observations: list[Observation]) -> Outlook:
+        return look(
+            self._job,
+            gpu,
+            observations,
+            changed_at=self._memory.changed_at,
+            failures=self._memory.failures,
+            sizes=self._memory.running(self._job.sizes),
+        )
 
     # --- the state -------------------------------------------------------------------------------
 
     def state(self) -> dict[str, Any]:
         """Plain JSON."""
-        return {
-            "observations": [dataclasses.astuple(seen) for seen in self._observations],
-            "failures": list(self._failures.items()),
-            "reached": list(self._reached.items()),
-            "stumbled": sorted(self._stumbled),
-            "surprises": self._surprises,
-            "changed_at": self._changed_at,
-            "owed": self._owed,
-        }
+        return {"memory": self._memory.state(), "owed": self._owed}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Inverse of :meth:`state`."""
-        self._observations = [Observation(*seen) for seen in state["observations"]]
-        self._failures, self._reached = dict(state["failures"]), dict(state["reached"])
-        self._surprises, self._changed_at = state["surprises"], state["changed_at"]
-        self._owed, self._stumbled = state["owed"], set(state["stumbled"])
+        self._memory, self._owed = Memory.from_state(state["memory"]), state["owed"]
+        self._outlook = None
 
 
 def _saving(outlook: Outlook, departure: int, best_cost: float) -> value.Array:

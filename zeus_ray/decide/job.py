@@ -16,7 +16,7 @@ from zeus_ray.decide.curves import Curve
 from zeus_ray.decide.inflight import InFlight
 from zeus_ray.decide.profiles import Profiles
 from zeus_ray.decide.settings import Settings
-from zeus_ray.records import NAN, Knobs, Measurement, PowerProfile, Progress, StopReason, Target
+from zeus_ray.records import NAN, Knobs, Measurement, Outcome, PowerProfile, Progress, StopReason, Target
 
 CURVES_KEPT = 64
 """Learning curves of older runs are forgotten: the state stays small."""
@@ -34,6 +34,20 @@ class Run:
     gpu: str = ""
     stop: StopReason | None = None
     curve: Curve = ()
+
+    @classmethod
+    def of(cls, knobs: Knobs, outcome: Outcome, curve: Curve) -> Self:
+        """What counts of an outcome; a number that is not finite, or negative, was not measured."""
+        return cls(
+            batch_size=knobs.batch_size,
+            reached=outcome.reached,
+            epochs=_measured(outcome.epochs),
+            energy_j=_measured(outcome.measurement.energy_j),
+            time_s=_measured(outcome.measurement.time_s),
+            gpu=outcome.gpu,
+            stop=outcome.stop,
+            curve=curve,
+        )
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> Self:
@@ -90,6 +104,7 @@ class Job:
         self.too_large = math.inf
         """The smallest batch size that ran out of memory: it and larger ones are never tried again."""
         self.rng = np.random.default_rng(settings.seed)
+        self._epoch_costs: dict[int, tuple[PowerProfile, float]] = {}
         self.unprofiled: set[int] = set()
         """Batch sizes that ran and brought no profile: nobody can measure there, so it is not asked again."""
 
@@ -130,8 +145,12 @@ class Job:
         profile = self.profiles.get(batch_size, gpu)
         if profile is None:
             return NAN
-        settings, limit_w = self.settings, self.limit_w(profile)
-        return power.epoch_cost(profile, limit_w, settings.eta, settings.gpus, self.max_power_w)
+        known = self._epoch_costs.get(batch_size)
+        if known is None or known[0] is not profile:
+            settings, limit_w = self.settings, self.limit_w(profile)
+            price = power.epoch_cost(profile, limit_w, settings.eta, settings.gpus, self.max_power_w)
+            known = self._epoch_costs[batch_size] = (profile, price)
+        return known[1]
 
     def add(self, run: Run) -> None:
         """Take a run in; an old run's learning curve is forgotten."""
@@ -169,3 +188,7 @@ class Job:
         self.unprofiled = set(state["unprofiled"])
         self.told, self.too_large = state["told"], state["too_large"]
         self.rng.bit_generator.state = state["random"]
+
+
+def _measured(number: float) -> float:
+    return number if math.isfinite(number) and number >= 0 else NAN

@@ -62,9 +62,10 @@ class Outlook:
 
 def look(
     job: Job,
-    sizes: tuple[int, ...],
     gpu: str,
     observations: Sequence[Observation],
+    *,
+    sizes: tuple[int, ...],
     changed_at: int,
     failures: dict[int, int],
 ) -> Outlook:

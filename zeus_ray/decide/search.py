@@ -6,20 +6,17 @@ to run and when to stop is the policy's to say.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Self
 
 from zeus_ray.decide import best as answers
 from zeus_ray.decide.baseline import Baseline
-from zeus_ray.decide.curves import Curve
 from zeus_ray.decide.frugal import Frugal
 from zeus_ray.decide.job import Choice, Job, Policy, Run
 from zeus_ray.decide.nsdi23 import Nsdi23
 from zeus_ray.decide.settings import Settings
 from zeus_ray.errors import BadInput
 from zeus_ray.records import (
-    NAN,
     Best,
     Knobs,
     Measurement,
@@ -133,7 +130,11 @@ class Search:
 
     @property
     def finished(self) -> bool:
-        """Whether a search that ends (``recurring=False``) has nothing left worth trying."""
+        """Whether a search that ends (``recurring=False``) has nothing left worth trying, nor in flight."""
+        return not self._job.pending and self._nothing_left
+
+    @property
+    def _nothing_left(self) -> bool:
         if self._settings.recurring or self._baseline.wanted:
             return False
         return not self._job.sizes or self._policy.finished
@@ -151,7 +152,7 @@ class Search:
             default, limits = self._settings.default_batch_size, self._settings.power_limits_w
             first = Choice(batch_size=default, probe_limits_w=limits)
             return None if self._job.pending else self._issue(first, gpu)
-        choice = None if self.finished else self._policy.choose(gpu)
+        choice = None if self._nothing_left else self._policy.choose(gpu)
         return None if choice is None else self._issue(choice, gpu)
 
     def _issue(self, choice: Choice, gpu: str) -> Knobs:
@@ -210,7 +211,7 @@ class Search:
             if self._baseline.wanted:
                 return
         if self._counts(knobs.batch_size, outcome):
-            run = _run(knobs, outcome, curve)
+            run = Run.of(knobs, outcome, curve)
             job.add(run)
             self._policy.learn(run)
 
@@ -277,22 +278,3 @@ class Search:
         self._job.restore(state["job"])
         self._baseline.restore(state["baseline"], self._job.target)
         self._policy.restore(state["policy"])
-
-
-def _run(knobs: Knobs, outcome: Outcome, curve: Curve) -> Run:
-    """What counts of an outcome; a number that is not finite was not measured."""
-    used = outcome.measurement
-    return Run(
-        batch_size=knobs.batch_size,
-        reached=outcome.reached,
-        epochs=_finite(outcome.epochs),
-        energy_j=_finite(used.energy_j),
-        time_s=_finite(used.time_s),
-        gpu=outcome.gpu,
-        stop=outcome.stop,
-        curve=curve,
-    )
-
-
-def _finite(number: float) -> float:
-    return number if math.isfinite(number) and number >= 0 else NAN

@@ -1,7 +1,7 @@
 """A positive quantity over batch sizes: one of a family of known shapes, and a smooth departure from it.
 
 log y(b) = level + shape_h(b) + f(log2 b) + noise. Each shape h is a hypothesis with equal prior
-weight, or one that is given; f is a Gaussian process; the level is unknown. Everything is Gaussian given h, and all
+weight, or one that is given; f is a Gaussian process; the level is unknown. All is Gaussian given h, and the
 hypotheses share one covariance, so the mixture costs one factorisation per departure.
 """
 

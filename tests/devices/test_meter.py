@@ -191,3 +191,20 @@ def test_windows_nest_and_overlap(make_node):
     a, b, c, d = edges
     assert c - a == pytest.approx(d - b, rel=1e-3)
     assert d - a == pytest.approx((b - a) + (c - b) + (d - c))
+
+
+def test_a_meter_goes_on_where_another_stood(metered):
+    node, meter = metered(**SLOW)
+    node.load(1)
+    spend(node, meter, 5)
+    for reload_driver in (False, True, False):
+        mark, true_j = meter.read(), node.true_energy_j()
+        if reload_driver:
+            node.reload_driver()
+            node.advance(1)
+        meter = Meter(meter._gpu, pause=node.advance)  # the next tick has not come yet
+        meter.learn(meter.watch())
+        meter.resume(mark)
+        spend(node, meter, 5)
+        spent_j = meter.read().energy_j - mark.energy_j
+        assert spent_j == pytest.approx(node.true_energy_j() - true_j, rel=0.01)

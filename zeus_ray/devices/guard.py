@@ -42,10 +42,10 @@ subprocess.Popen(sys.argv[1:], start_new_session=True, cwd="/", stdin=subprocess
 log = logging.getLogger("zeus_ray")
 
 
-def ensure(folder: Path) -> None:
-    """Start the guard of ``folder`` unless it runs. Call it after the journal is written."""
+def ensure(folder: Path) -> bool:
+    """Start the guard of ``folder`` unless it runs; whether it does then. Journal before you call it."""
     if running(folder) is not None:
-        return
+        return True
     if subreaper_on():
         log.warning(
             "zeus-ray: %s kills the guard with the raylet: run it as a service (SECURITY.md)", SUBREAPER
@@ -63,8 +63,8 @@ def ensure(folder: Path) -> None:
         log.warning(
             "zeus-ray: no guard could be started (%s): limits are given back by this process alone", error
         )
-        return
-    _wait_for(folder)
+        return False
+    return _wait_for(folder)
 
 
 def running(folder: Path) -> Holder | None:
@@ -128,13 +128,15 @@ class Guard:
         return waiting
 
 
-def _wait_for(folder: Path) -> None:
+def _wait_for(folder: Path) -> bool:
     """Until the guard is there: a limit set before it is would be unguarded."""
     until_s = time.monotonic() + START_WITHIN_S
-    while running(folder) is None and time.monotonic() < until_s:
+    while time.monotonic() < until_s:
+        if running(folder) is not None:
+            return True
         time.sleep(0.01)
-    if running(folder) is None:
-        log.warning("zeus-ray: the guard did not start within %g s", START_WITHIN_S)
+    log.warning("zeus-ray: the guard did not start within %g s", START_WITHIN_S)
+    return False
 
 
 if __name__ == "__main__":

@@ -15,11 +15,12 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import filelock
 
 from zeus_ray.devices.holder import Holder, boot_id
+from zeus_ray.devices.reading import Edge
 from zeus_ray.errors import BadInput
 
 STATE_VARIABLE = "ZEUS_RAY_STATE_DIR"
@@ -35,7 +36,7 @@ log = logging.getLogger("zeus_ray")
 class Entry:
     """One lease: whose it is, the limit it set (None: none), and its energy and time.
 
-    ``spent_j`` is what it was charged up to ``mark_s``, when the board's meter stood at ``mark_j``.
+    ``spent_j`` is what it was charged up to ``mark``, where the board's meter stood then.
     """
 
     lease_id: str
@@ -45,8 +46,7 @@ class Entry:
     origin_s: float
     spent_j: float
     err_j: float
-    mark_j: float
-    mark_s: float
+    mark: Edge
     shared: bool
 
 
@@ -89,7 +89,7 @@ class Record:
             raw = json.loads(text)
             if raw["version"] != VERSION:
                 raise BadInput(f"journal version is {raw['version']!r}; this zeus-ray reads {VERSION}")
-            entries = tuple(Entry(**{**e, "holder": Holder(**e["holder"])}) for e in raw["entries"])
+            entries = tuple(_entry(e) for e in raw["entries"])
             return cls(
                 **{**raw, "ours": tuple(raw["ours"]), "keeper": Holder(**raw["keeper"]), "entries": entries}
             )
@@ -180,6 +180,10 @@ class Journal:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def _entry(raw: Mapping[str, Any]) -> Entry:
+    return Entry(**{**raw, "holder": Holder(**raw["holder"]), "mark": Edge(**raw["mark"])})
 
 
 def _write_all(file: int, data: bytes) -> None:

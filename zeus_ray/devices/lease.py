@@ -14,8 +14,8 @@ from zeus_ray.devices.discover import power_control, strictest
 from zeus_ray.devices.gpu import Gpu, VirtualGpu
 from zeus_ray.devices.holder import Holder
 from zeus_ray.devices.journal import Entry
-from zeus_ray.devices.meter import Edge, Meter
-from zeus_ray.devices.reading import NO_READING, Lease, Reading, Status
+from zeus_ray.devices.meter import Meter
+from zeus_ray.devices.reading import NO_READING, Edge, Lease, Reading, Status
 from zeus_ray.devices.sampler import Sampler
 from zeus_ray.devices.standby import custodies
 from zeus_ray.devices.tenants import Tenants
@@ -246,7 +246,7 @@ class Keeper:
     def _go_on(self) -> None:
         """Measure on for the leases of a process before this one."""
         for entry in self._tenants:
-            self._meter.resume(entry.mark_j, entry.mark_s)
+            self._meter.resume(entry.mark)
         self._learn()
         self._sampler.start()
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from zeus_ray.devices.gpu import Gpu
+from zeus_ray.devices.reading import Edge
 from zeus_ray.devices.ticks import Tick, Ticks
 from zeus_ray.errors import DeviceError, DeviceLost
 from zeus_ray.records import MeasuredBy
@@ -14,15 +14,6 @@ from zeus_ray.records import MeasuredBy
 STALLED_S = 1.0
 """A counter that shows the same joules after so long stands still: no board draws nothing."""
 WATCH_EVERY_S = 1.0
-
-
-@dataclass(frozen=True)
-class Edge:
-    """Energy of a board since an arbitrary origin at one moment; the truth is within ``err_j`` of it."""
-
-    at_s: float
-    energy_j: float
-    err_j: float
 
 
 class Meter:
@@ -59,13 +50,14 @@ class Meter:
         """Whether there is no counter to go by."""
         return not self._counts
 
-    def resume(self, energy_j: float, at_s: float) -> None:
-        """Go on where a meter before this one stood; what it did not see is taken to have been as now."""
+    def resume(self, mark: Edge) -> None:
+        """Go on where a meter before this one stood; without a counter, as if power had been as now since."""
         if self._counts:
-            self._offset_j = energy_j if self._count_j < energy_j else 0.0
+            reloaded = self._count_j < mark.count_j
+            self._offset_j = mark.offset_j + (mark.count_j if reloaded else 0.0)
             return
-        unseen_j = self._power_w * max(0.0, self._power_s - at_s)
-        self._integral_j = energy_j + unseen_j
+        unseen_j = self._power_w * max(0.0, self._power_s - mark.at_s)
+        self._integral_j = mark.energy_j + unseen_j
         self._integral_err_j = unseen_j
 
     def watch(self) -> list[Tick]:
@@ -100,9 +92,9 @@ class Meter:
         """Energy now. Raises DeviceLost, and DeviceError where the counter does not answer."""
         if not self._counts:
             self._note_power()
-            return Edge(self._power_s, self._integral_j, self._integral_err_j)
+            return Edge(at_s=self._power_s, energy_j=self._integral_j, err_j=self._integral_err_j)
         if self._ticks is None:
-            return Edge(self._gpu.now_s(), self._gpu.energy_j(), 0.0)
+            return Edge(at_s=self._gpu.now_s(), energy_j=self._gpu.energy_j(), err_j=0.0)
         return self._count(self._ticks)
 
     def _count(self, ticks: Ticks) -> Edge:
@@ -119,7 +111,7 @@ class Meter:
         unseen_j, err_j = self._since_count() if self._stalled else self._since_tick(ticks, now_s)
         energy_j = max(self._least_j, self._offset_j + count_j + unseen_j)
         self._least_j = energy_j
-        return Edge(now_s, energy_j, err_j)
+        return Edge(at_s=now_s, energy_j=energy_j, err_j=err_j, count_j=count_j, offset_j=self._offset_j)
 
     def _advance(self, now_s: float, count_j: float) -> None:
         """The counter has moved: on, back to zero, or on again after it stood still."""

@@ -9,6 +9,21 @@ from zeus_ray.records import NAN, MeasuredBy
 
 
 @dataclass(frozen=True, kw_only=True)
+class Edge:
+    """Where a board's meter stands at one moment: energy since an arbitrary origin, within ``err_j``.
+
+    ``count_j`` is what its counter shows, ``offset_j`` what the meter adds for the counter's past; both
+    let another process go on from here.
+    """
+
+    at_s: float
+    energy_j: float
+    err_j: float
+    count_j: float = 0.0
+    offset_j: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Reading:
     """Energy and time since the lease began, on the board's clock, and the limit in force.
 

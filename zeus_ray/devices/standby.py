@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
-import functools
+import time
 from pathlib import Path
 
 from zeus_ray.devices import guard
 from zeus_ray.devices.custody import Custody
 from zeus_ray.devices.gpu import Gpu, VirtualGpu
 from zeus_ray.devices.journal import MEASURED, Journal, state_dir
+
+TRY_AGAIN_S = 60.0
+"""A guard that would not start is not tried before every limit that is set: starting takes seconds."""
+
+
+class StandBy:
+    """Sees to it that a guard runs, each time before a board is written to."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._not_before_s = 0.0
+
+    def __call__(self) -> None:
+        """Start the guard if it does not run."""
+        if time.monotonic() >= self._not_before_s and not guard.ensure(self._folder):
+            self._not_before_s = time.monotonic() + TRY_AGAIN_S
 
 
 def custodies(gpu: Gpu, folder: Path | None, *, guarded: bool) -> tuple[Custody, Custody]:
@@ -23,4 +39,4 @@ def custodies(gpu: Gpu, folder: Path | None, *, guarded: bool) -> tuple[Custody,
     journal, notes = Journal(folder, gpu.uuid), Journal(folder, gpu.uuid, ending=MEASURED)
     if not guarded:
         return Custody(gpu, journal), Custody(gpu, notes)
-    return Custody(gpu, journal, stand_by=functools.partial(guard.ensure, folder)), Custody(gpu, notes)
+    return Custody(gpu, journal, stand_by=StandBy(folder)), Custody(gpu, notes)

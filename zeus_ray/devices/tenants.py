@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from zeus_ray.devices.custody import same
 from zeus_ray.devices.holder import Holder
 from zeus_ray.devices.journal import Entry
-from zeus_ray.devices.meter import Edge
+from zeus_ray.devices.reading import Edge
 from zeus_ray.errors import LeaseRefused
 
 
@@ -71,8 +71,7 @@ class Tenants:
             origin_s=edge.at_s,
             spent_j=0.0,
             err_j=edge.err_j,
-            mark_j=edge.energy_j,
-            mark_s=edge.at_s,
+            mark=edge,
             shared=bool(self._entries),
         )
         self._entries[entry.lease_id] = entry
@@ -94,12 +93,10 @@ class Tenants:
     def settle(self, edge: Edge) -> None:
         """Charge everyone up to now."""
         self._entries = {
-            id_: dataclasses.replace(
-                entry, spent_j=self.energy_j(entry, edge), mark_j=edge.energy_j, mark_s=edge.at_s
-            )
+            id_: dataclasses.replace(entry, spent_j=self.energy_j(entry, edge), mark=edge)
             for id_, entry in self._entries.items()
         }
 
     def energy_j(self, entry: Entry, edge: Edge) -> float:
         """What a lease has been charged by now."""
-        return entry.spent_j + (edge.energy_j - entry.mark_j) / len(self._entries)
+        return entry.spent_j + (edge.energy_j - entry.mark.energy_j) / len(self._entries)

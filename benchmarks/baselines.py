@@ -16,9 +16,11 @@ class Default:
         self.work = work
 
     def next(self) -> tuple[int, float]:
+        """Batch size and limit (W) of the next run."""
         return self.work.default_batch_size, self.work.limits_w[0]
 
     def ask(self) -> Knobs:
+        """The next run, without probes."""
         size, limit_w = self.next()
         return Knobs(run_id="", batch_size=size, power_limit_w=limit_w)
 
@@ -47,6 +49,7 @@ class Random(Default):
         self._sizes = sorted(work.points)
 
     def next(self) -> tuple[int, float]:
+        """Batch size and limit (W) of the next run."""
         return int(self._rng.choice(self._sizes)), float(self._rng.choice(self.work.limits_w))
 
 
@@ -61,6 +64,7 @@ class Grid(Default):
         self._best, self._cheapest = (work.default_batch_size, work.limits_w[0]), float("inf")
 
     def next(self) -> tuple[int, float]:
+        """Batch size and limit (W) of the next run."""
         return self._left[0] if self._left else self._best
 
     def tell(self, outcome: Outcome) -> None:

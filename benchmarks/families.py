@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from recurrences import Path, Workload, steady
@@ -50,7 +50,7 @@ class Drift:
 
 
 def workload(shape: str, *, count: int, noise: float, seed: int, drift_after: int | None = None) -> Workload:
-    """A job with ``count`` batch sizes whose epochs scatter by ``noise`` (standard deviation of the logarithm)."""
+    """A job with ``count`` batch sizes whose log epochs scatter by ``noise``."""
     rng = np.random.default_rng((seed, count, len(shape)))
     ratio = 2.0 if count <= 10 else 2 ** (10 / count)
     sizes = sorted({round(8 * ratio**i) for i in range(count)})
@@ -63,7 +63,7 @@ def workload(shape: str, *, count: int, noise: float, seed: int, drift_after: in
     default = (
         sizes[middle] if shape in ("lone default", "cliff below", "cliff above") else int(rng.choice(sizes))
     )
-    work = Workload(
+    return Workload(
         name=f"{shape}, {len(sizes)} sizes, noise {noise:.0%}" + (", drift" if drift_after else ""),
         gpu=f"seed {seed}",
         target=TARGET,
@@ -73,7 +73,6 @@ def workload(shape: str, *, count: int, noise: float, seed: int, drift_after: in
         paths=paths,
         drift=Drift(drift_after, tuple(sizes)) if drift_after else steady,
     )
-    return replace(work)
 
 
 def _place(index: int, middle: int, count: int) -> float:

@@ -91,11 +91,20 @@ class Workload:
 class Chooser(Protocol):
     """What :class:`zeus_ray.decide.Search` is to this loop; simple strategies look the same."""
 
-    def ask(self) -> Knobs | None: ...
-    def observe_profile(self, profile: PowerProfile) -> None: ...
-    def power_limit_w(self, batch_size: int) -> float | None: ...
-    def should_stop(self, progress: Progress) -> StopReason | None: ...
-    def tell(self, outcome: Outcome) -> None: ...
+    def ask(self) -> Knobs | None:
+        """The next run."""
+
+    def observe_profile(self, profile: PowerProfile) -> None:
+        """What the run's probes measured."""
+
+    def power_limit_w(self, batch_size: int) -> float | None:
+        """The limit (W) to run on at, after the probes."""
+
+    def should_stop(self, progress: Progress) -> StopReason | None:
+        """After the probes, and after each epoch."""
+
+    def tell(self, outcome: Outcome) -> None:
+        """How the run ended."""
 
 
 @dataclass
@@ -127,15 +136,17 @@ class Meter:
     time_s: float = 0.0
 
     def train(self, power_w: float, time_s: float) -> None:
+        """Draw ``power_w`` for ``time_s``."""
         self.energy_j += power_w * time_s
         self.time_s += time_s
 
     def read(self) -> Measurement:
+        """So far."""
         return Measurement(energy_j=self.energy_j, time_s=self.time_s)
 
 
 def probe(work: Workload, knobs: Knobs, meter: Meter) -> tuple[PowerProfile, float]:
-    """Each limit for min(5 s, one epoch / number of limits): the profile, and the epochs trained meanwhile."""
+    """Each limit for min(5 s, one epoch / number of limits): the profile, and the epochs trained."""
     limits = work.limits_w if knobs.probe_limits_w is None else knobs.probe_limits_w
     points, trained = [], 0.0
     for limit_w in limits:

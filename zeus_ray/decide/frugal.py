@@ -16,7 +16,7 @@ is not known. Without any of them the run is a failure of its batch size.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -66,7 +66,9 @@ class Frugal:
             return self._first(gpu)
         outlook = self._expect_pending(self._look(gpu), gpu)
         best = self._best(outlook)
-        worth = self._worth(outlook, best)
+        flying = [knobs.batch_size for knobs in self._job.pending.values()]
+        worth = self._worth(outlook, self._best(outlook, flying))
+        worth[np.isin(outlook.sizes, flying)] = -np.inf  # wait for what it says before it is run again
         tried = int(np.argmax(worth))
         if worth[tried] <= 0 or self._owed:
             tried = best
@@ -100,9 +102,10 @@ class Frugal:
         fits = [b for b in self._job.sizes if b <= self._job.settings.default_batch_size]
         return fits[-1] if fits else self._job.settings.default_batch_size
 
-    def _best(self, outlook: Outlook) -> int:
-        """The cheapest batch size that has reached the target."""
-        known = np.array([size in self._memory.reached for size in outlook.sizes])
+    def _best(self, outlook: Outlook, also: Iterable[int] = ()) -> int:
+        """The cheapest batch size that has reached the target, or is among ``also``."""
+        candidates = {*self._memory.reached, *also}
+        known = np.array([size in candidates for size in outlook.sizes])
         return int(np.argmin(np.where(known, outlook.cost, np.inf)))
 
     def _worth(self, outlook: Outlook, best: int) -> np.ndarray[Any, np.dtype[np.float64]]:

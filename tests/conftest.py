@@ -15,9 +15,9 @@ def pytest_addoption(parser):
 
 
 @pytest.fixture(autouse=True)
-def state_dir(tmp_path, monkeypatch):
-    """Journals of a test stay with the test."""
-    folder = tmp_path / "zeus-state"
+def state_dir(tmp_path_factory, request, monkeypatch):
+    """Journals of a test stay with the test. Most write none, and no folder is made for them."""
+    folder = tmp_path_factory.getbasetemp() / f"zeus-state-{id(request.node):x}"
     monkeypatch.setenv("ZEUS_RAY_STATE_DIR", str(folder))
     monkeypatch.delenv("ZEUS_RAY_POWER_CONTROL", raising=False)
     monkeypatch.delenv("ZEUS_RAY_GPU", raising=False)
@@ -44,7 +44,7 @@ def make_node(fake_nvml, tmp_path, monkeypatch):
 
 
 def pytest_ignore_collect(collection_path, config):
-    """Ray takes seconds to import: its folders are not even read where its tests are not asked for."""
-    if "not ray" in config.option.markexpr and collection_path.name in ("cluster", "tune"):
-        return True
-    return None
+    """Ray and matplotlib take seconds to import: what needs them is not read where it is not asked for."""
+    slow = {"cluster": "not ray", "tune": "not ray", "test_plots.py": "not pictures"}
+    unwanted = slow.get(collection_path.name)
+    return True if unwanted and unwanted in config.option.markexpr else None

@@ -19,6 +19,7 @@ def test_text_holds_table_and_sentences(search):
     assert "SIMULATED" in text
 
 
+@pytest.mark.pictures
 def test_html_holds_table_sentences_and_picture(search):
     page = Shown(tuple(search))._repr_html_()
     assert page.count("<tr") == 1 + len(search)
@@ -26,6 +27,7 @@ def test_html_holds_table_sentences_and_picture(search):
     assert "data:image/png;base64,iVBOR" in page
 
 
+@pytest.mark.pictures
 def test_html_without_energy_has_no_picture_and_escapes(trial):
     strange = trial(8, math.nan, 10, others={"kind": "<script>"})
     page = Shown((strange,), others=("kind",))._repr_html_()

@@ -10,6 +10,8 @@ from matplotlib.colors import to_rgba
 from zeus_ray.errors import BadInput
 from zeus_ray.reporting import canvas, plots
 
+pytestmark = pytest.mark.pictures
+
 FRONTS = [
     ([], []),
     ([(1, 1)], [(1, 1)]),

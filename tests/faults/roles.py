@@ -1,6 +1,7 @@
 """The processes that die in the fault campaign: python roles.py ROLE UUID …"""
 
 import resource
+import select
 import signal
 import sys
 import time
@@ -26,7 +27,7 @@ def train(uuid, *limits_w):
         while len(limits_w) > 1:
             turn += 1
             keeper.set_limit(lease.lease_id, float(limits_w[turn % len(limits_w)]))
-        sys.stdin.read()
+        wait_for_end()
     finally:
         keeper.release(lease.lease_id)
     say("released")
@@ -62,7 +63,13 @@ def keep(uuid, limit_w, trial, pid, started_s):
 def live(*_):
     """A trial: it is there, until its input ends."""
     say("ready", Holder.current("trial").started_s)
-    sys.stdin.read()
+    wait_for_end()
+
+
+def wait_for_end():
+    """Until the input ends. In steps: a Ctrl-C just before one long read would not be heard in it."""
+    while not select.select([sys.stdin], [], [], 0.05)[0]:
+        pass
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from zeus_ray.decide import value
-from zeus_ray.decide.curves import Curve, forecast
+from zeus_ray.decide.curves import Curve, Forecast, forecast
 from zeus_ray.decide.epochs import Observation, of_run
 from zeus_ray.decide.job import Choice, Job, Run
 from zeus_ray.decide.memory import Memory
@@ -38,6 +38,8 @@ TAILS, TAIL_SD = 2.0, 0.3
 """Runs that take long take longer than a log-normal says: how much wider it is there, and at least."""
 ALMOST_NONE = 1e-9
 """Extra variance of an expected observation: none, but it did not happen."""
+CHECK_AFTER = 10
+"""After this many runs in a row of the best known, an untried neighbour may have one that long."""
 COMPARED = 8
 """Learning curves of the newest this many runs are compared with."""
 
@@ -48,6 +50,8 @@ class Frugal:
     def __init__(self, job: Job) -> None:
         self._job = job
         self._memory = Memory()
+        self._checking: int | None = None
+        """A batch size that runs only to see whether the beliefs are right."""
         self._owed = False
         """A run of a recurring job was stopped: the job is still to be done, now by the best known."""
         self._outlook: Outlook | None = None
@@ -70,11 +74,25 @@ class Frugal:
         worth = self._worth(outlook, self._best(outlook, flying))
         worth[np.isin(outlook.sizes, flying)] = -np.inf  # wait for what it says before it is run again
         tried = int(np.argmax(worth))
-        if worth[tried] <= 0 or self._owed:
-            tried = best
+        self._checking = None
+        if self._owed or worth[tried] <= 0:
             if not self._job.settings.recurring:
                 return None
+            tried = best if self._owed else self._check(outlook, best, worth)
         return self._run(outlook, tried, float(outlook.cost[best]), gpu)
+
+    def _check(self, outlook: Outlook, best: int, worth: value.Array) -> int:
+        """The best known; now and then an untried neighbour of it, because beliefs may be wrong."""
+        seen = [observation.batch_size for observation in self._memory.observations]
+        if set(seen[-CHECK_AFTER:]) != {outlook.sizes[best]} or len(seen) < CHECK_AFTER:
+            return best
+        columns = (i for i in (best - 1, best + 1) if 0 <= i < len(outlook.sizes))
+        untried = [i for i in columns if outlook.sizes[i] not in seen]
+        if not untried or not np.isfinite(worth[untried]).all():
+            return best
+        column = max(untried, key=worth.__getitem__)
+        self._checking = outlook.sizes[column]
+        return column
 
     def _run(self, outlook: Outlook, column: int, best_cost: float, gpu: str) -> Choice:
         cap = self._job.settings.beta * max(best_cost, float(outlook.cost[column]))
@@ -144,6 +162,9 @@ class Frugal:
         if column is None or not outlook.cost.size:
             return None
         best = self._best(outlook)
+        if progress.knobs.batch_size == self._checking:
+            checked = spent >= outlook.cost[best] or self._disappoints(outlook, column, best, curve)
+            return StopReason.NOT_WORTH_IT if checked else None
         if progress.epoch < 1:
             return self._after_profile(outlook, column, best, progress)
         left, gain = self._still(outlook, column, best, progress, curve)
@@ -186,9 +207,19 @@ class Frugal:
 
     def _run_epochs(self, outlook: Outlook, column: int, curve: Curve) -> tuple[float, float]:
         """Mean and standard deviation of log epochs of a run that has shown ``curve``."""
+        return of_run(outlook.epochs, column, outlook.noise, self._forecast(curve))
+
+    def _disappoints(self, outlook: Outlook, column: int, best: int, curve: Curve) -> bool:
+        """Whether the learning curve alone, not what was believed, says that the best costs less."""
+        seen = self._forecast(curve)
+        if seen is None:
+            return False
+        at_least = seen.log_epochs - math.sqrt(seen.var)
+        return bool(at_least + outlook.epoch_cost.mean[column] > math.log(outlook.cost[best]))
+
+    def _forecast(self, curve: Curve) -> Forecast | None:
         past = ((run.curve, run.epochs) for run in self._job.runs[-COMPARED:] if run.reached and run.curve)
-        seen = forecast(curve, past, self._job.target)
-        return of_run(outlook.epochs, column, outlook.noise, seen)
+        return forecast(curve, past, self._job.target)
 
     # --- what a run says -------------------------------------------------------------------------
 
@@ -271,12 +302,12 @@ class Frugal:
 
     def state(self) -> dict[str, Any]:
         """Plain JSON."""
-        return {"memory": self._memory.state(), "owed": self._owed}
+        return {"memory": self._memory.state(), "owed": self._owed, "checking": self._checking}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Inverse of :meth:`state`."""
         self._memory, self._owed = Memory.from_state(state["memory"]), state["owed"]
-        self._outlook = None
+        self._checking, self._outlook = state["checking"], None
 
 
 def _saving(outlook: Outlook, departure: int, best_cost: float) -> value.Array:

@@ -51,8 +51,9 @@ static void make_board(node_t *node, const char *kind, const char *where) {
     if (!card || node->count == MAX_BOARDS) return;
     board_t *b = &node->boards[node->count];
     snprintf(b->name, sizeof b->name, "%s", card->name);
-    snprintf(b->uuid, sizeof b->uuid, "GPU-%08x-0000-4000-8000-%012x", hash(where), node->count);
-    snprintf(b->mig_uuid, sizeof b->mig_uuid, "MIG-%08x-0000-5000-8000-%012x", hash(where), node->count);
+    uint32_t id = hash(where) ^ node->count * 2654435761u; /* differs in its first characters, as real ones do */
+    snprintf(b->uuid, sizeof b->uuid, "GPU-%08x-0000-4000-8000-%012x", id, node->count);
+    snprintf(b->mig_uuid, sizeof b->mig_uuid, "MIG-%08x-0000-5000-8000-%012x", id, node->count);
     b->min_mw = card->min_w * 1000;
     b->max_mw = b->default_mw = b->limit_mw = card->max_w * 1000;
     b->idle_mw = card->idle_w * 1000;

@@ -10,9 +10,11 @@ import numpy as np
 from zeus_ray.decide import power
 from zeus_ray.decide.cost import cost
 from zeus_ray.decide.job import Job, Run
-from zeus_ray.records import NAN, Best, Estimate
+from zeus_ray.records import NAN, Best, Estimate, StopReason
 
 Z90 = 1.645
+OURS = (StopReason.NOT_WORTH_IT, StopReason.PROFILED)
+"""Ends that were our choice: the batch size did not fail."""
 PRIOR_SPREAD = 0.2
 """Relative spread from run to run where no batch size has run twice: wider than most jobs show."""
 
@@ -45,7 +47,7 @@ def best(job: Job, eta: float) -> Best:
 
 def _answer(job: Job, eta: float, size: int, runs: list[Run], spread: float) -> Best:
     limit_w, energy_j, time_s = _expected(job, eta, size, runs)
-    failed = sum(1 for run in job.runs if run.batch_size == size and not run.reached)
+    failed = sum(1 for run in job.runs if run.batch_size == size and not run.reached and run.stop not in OURS)
     retried = (len(runs) + failed) / len(runs)
     mean = cost(energy_j, time_s, eta=eta, max_power_w=job.max_power_w, gpus=job.settings.gpus) * retried
     width = math.exp(Z90 * spread * math.sqrt(1 + 1 / len(runs)))
@@ -62,6 +64,9 @@ def _expected(job: Job, eta: float, size: int, runs: list[Run]) -> tuple[float |
     """Limit (W), energy (J) and time (s) to the target: from the profile, else as measured."""
     profile = job.profiles.get(size)
     epochs = _mean(run.epochs for run in runs)
+    stopped = (r.epochs for r in job.runs if r.batch_size == size and r.stop == StopReason.NOT_WORTH_IT)
+    # A run we stopped would have taken longer than it had, and no less than the others.
+    epochs = _mean([*(run.epochs for run in runs), *(max(epochs, told) for told in stopped)])
     if profile is None or math.isnan(epochs):
         return None, _mean(run.energy_j for run in runs), _mean(run.time_s for run in runs)
     limit_w = power.optimal_limit_w(profile, eta=eta, max_power_w=job.max_power_w, gpus=job.settings.gpus)

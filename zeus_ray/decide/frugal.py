@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from zeus_ray.decide import value
+from zeus_ray.decide import value, worth
 from zeus_ray.decide.curves import Curve, Forecast, forecast
 from zeus_ray.decide.epochs import Observation, of_run
 from zeus_ray.decide.job import Choice, Job, Run
@@ -30,12 +30,6 @@ from zeus_ray.decide.outlook import Outlook, look
 from zeus_ray.decide.probing import probes
 from zeus_ray.records import Progress, StopReason
 
-STOPS_AT = 2.0
-"""A trial that goes wrong is noticed and stopped at about this many runs of the best known."""
-PAYS_WITHIN = 0.75
-"""What is learned must pay for itself within this share of the runs to come: jobs change before."""
-TAILS, TAIL_SD = 2.0, 0.3
-"""Runs that take long take longer than a log-normal says: how much wider it is there, and at least."""
 ALMOST_NONE = 1e-9
 """Extra variance of an expected observation: none, but it did not happen."""
 CHECK_AFTER = 10
@@ -71,26 +65,26 @@ class Frugal:
         outlook = self._expect_pending(self._look(gpu), gpu)
         best = self._best(outlook)
         flying = [knobs.batch_size for knobs in self._job.pending.values()]
-        worth = self._worth(outlook, self._best(outlook, flying))
-        worth[np.isin(outlook.sizes, flying)] = -np.inf  # wait for what it says before it is run again
-        tried = int(np.argmax(worth))
+        net = self._worth(outlook, self._best(outlook, flying))
+        net[np.isin(outlook.sizes, flying)] = -np.inf  # wait for what it says before it is run again
+        tried = int(np.argmax(net))
         self._checking = None
-        if self._owed or worth[tried] <= 0:
+        if self._owed or net[tried] <= 0:
             if not self._job.settings.recurring:
                 return None
-            tried = best if self._owed else self._check(outlook, best, worth)
+            tried = best if self._owed else self._check(outlook, best, net)
         return self._run(outlook, tried, float(outlook.cost[best]), gpu)
 
-    def _check(self, outlook: Outlook, best: int, worth: value.Array) -> int:
+    def _check(self, outlook: Outlook, best: int, net: value.Array) -> int:
         """The best known; now and then an untried neighbour of it, because beliefs may be wrong."""
         seen = [observation.batch_size for observation in self._memory.observations]
         if set(seen[-CHECK_AFTER:]) != {outlook.sizes[best]} or len(seen) < CHECK_AFTER:
             return best
         columns = (i for i in (best - 1, best + 1) if 0 <= i < len(outlook.sizes))
         untried = [i for i in columns if outlook.sizes[i] not in seen]
-        if not untried or not np.isfinite(worth[untried]).all():
+        if not untried or not np.isfinite(net[untried]).all():
             return best
-        column = max(untried, key=worth.__getitem__)
+        column = max(untried, key=net.__getitem__)
         self._checking = outlook.sizes[column]
         return column
 
@@ -126,27 +120,9 @@ class Frugal:
         known = np.array([size in candidates for size in outlook.sizes])
         return int(np.argmin(np.where(known, outlook.cost, np.inf)))
 
-    def _worth(self, outlook: Outlook, best: int) -> np.ndarray[Any, np.dtype[np.float64]]:
-        """Saving over the runs still to come, less the price, of one run at each batch size."""
-        settings, best_cost = self._job.settings, float(outlook.cost[best])
+    def _worth(self, outlook: Outlook, best: int) -> value.Array:
         fails = self._memory.fails(outlook.sizes)
-        saving = outlook.weights @ np.array(
-            [_saving(outlook, i, best_cost) for i in range(len(outlook.weights))]
-        )
-        gain = self._runs_to_come * saving * (1 - fails)
-        run_sd = np.sqrt(outlook.var + outlook.noise**2)
-        price = value.expected_up_to(outlook.cost, run_sd, STOPS_AT * best_cost)
-        price += fails * settings.beta * best_cost
-        if settings.recurring:
-            price -= best_cost  # the job has to run anyway
-        worth = gain - price
-        worth[best] = 0.0 if settings.recurring else -best_cost
-        return np.asarray(worth)
-
-    @property
-    def _runs_to_come(self) -> float:
-        """Runs that a saving counts for."""
-        return PAYS_WITHIN * self._job.settings.future_runs
+        return worth.of_trying(outlook, best, fails, self._job.settings)
 
     # --- when to stop ----------------------------------------------------------------------------
 
@@ -167,7 +143,11 @@ class Frugal:
             return StopReason.NOT_WORTH_IT if checked else None
         if progress.epoch < 1:
             return self._after_profile(outlook, column, best, progress)
-        left, gain = self._still(outlook, column, best, progress, curve)
+        expected = self._run_epochs(outlook, column, curve)
+        dud = self._memory.dud(progress.knobs.batch_size)
+        left, gain = worth.of_finishing(
+            outlook, column, best, progress.epoch, expected=expected, dud=dud, settings=self._job.settings
+        )
         instead = float(outlook.cost[best]) if self._job.settings.recurring else 0.0
         return StopReason.NOT_WORTH_IT if left > instead + gain else None
 
@@ -179,31 +159,6 @@ class Frugal:
         if column == best or not probed or self._worth(outlook, best)[column] > 0:
             return None
         return StopReason.PROFILED
-
-    def _still(
-        self, outlook: Outlook, column: int, best: int, progress: Progress, curve: Curve
-    ) -> tuple[float, float]:
-        """Expected cost (J) to finish, and what finishing may save over the runs to come."""
-        log_mean, log_sd = self._run_epochs(outlook, column, curve)
-        epoch_cost = float(np.exp(outlook.epoch_cost.mean[column]))
-        late = progress.epoch > math.exp(log_mean)
-        tail_sd = max(TAILS * log_sd, TAIL_SD) if late else log_sd
-        needed, survives = value.mean_beyond(log_mean, tail_sd, progress.epoch)
-        prior = self._memory.dud(outlook.sizes[column])
-        dud = prior / (prior + (1 - prior) * survives)
-        ends = min(self._job.settings.max_epochs, 2 * math.exp(log_mean) + progress.epoch)
-        left = (1 - dud) * needed + dud * max(ends, needed) - progress.epoch
-        best_cost, gain = float(outlook.cost[best]), 0.0
-        if column == best and not late:
-            left = 0.0  # as it should be: nothing new is cheaper than going on
-        if column != best and progress.epoch * epoch_cost < best_cost:
-            latent = log_sd * math.sqrt(
-                outlook.epochs.var[column] / (outlook.epochs.var[column] + outlook.noise[column] ** 2)
-            )
-            mean = np.array([math.exp(log_mean + log_sd**2 / 2) * epoch_cost])
-            saving = value.expected_saving(mean, np.array([latent]), best_cost)
-            gain = self._runs_to_come * float(saving[0]) * (1 - dud)
-        return left * epoch_cost, gain
 
     def _run_epochs(self, outlook: Outlook, column: int, curve: Curve) -> tuple[float, float]:
         """Mean and standard deviation of log epochs of a run that has shown ``curve``."""
@@ -308,15 +263,3 @@ class Frugal:
         """Inverse of :meth:`state`."""
         self._memory, self._owed = Memory.from_state(state["memory"]), state["owed"]
         self._checking, self._outlook = state["checking"], None
-
-
-def _saving(outlook: Outlook, departure: int, best_cost: float) -> value.Array:
-    """What one run at each batch size may teach us to save per run, under one departure.
-
-    A run takes an epoch at least, so no saving is larger than one epoch leaves.
-    """
-    var = outlook.epochs.variances[departure] + outlook.epoch_cost.var
-    mean = np.exp(outlook.epochs.means[departure] + outlook.epoch_cost.mean + (var + outlook.noise**2) / 2)
-    learned_sd = var / np.sqrt(var + outlook.noise**2)
-    saving = value.expected_saving(mean / (1 - outlook.failing), learned_sd, best_cost)
-    return saving - value.expected_saving(mean, learned_sd, np.minimum(outlook.one_epoch, best_cost))

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check install clean
+.PHONY: demo test check peer install clean
 
 demo: $(INSTALLED)  ## a real Ray Tune search that saves energy, in a few minutes
 	$(BIN)/zeus-ray demo
@@ -18,6 +18,12 @@ check: $(INSTALLED)  ## format, lint, types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+peer: $(INSTALLED)  ## compare policy="nsdi23" with Zeus's own code, in an environment without Ray
+	$(PYTHON) -m venv .venv-peer
+	.venv-peer/bin/pip install --quiet --disable-pip-version-check zeus==0.16.0 numpy pandas
+	.venv-peer/bin/pip install --quiet --disable-pip-version-check --no-deps -e .
+	$(BIN)/pytest -m peer
+
 install: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml constraints.txt
@@ -28,4 +34,4 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) zeus-ray-demo .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .venv-peer zeus-ray-demo .pytest_cache .mypy_cache .ruff_cache

@@ -182,6 +182,17 @@ def test_a_shared_board_credits_no_arm(policy):
     assert math.isnan(search.best().cost.mean)
 
 
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_search_on_shared_boards_alone_ends(policy):
+    search = make(policy=policy, recurring=False)
+    for _ in range(200):
+        knobs = search.ask()
+        if knobs is None:
+            break
+        search.tell(outcome(knobs, shared=True))
+    assert search.finished
+
+
 def progress(knobs, epoch, metric):
     used = Measurement(energy_j=100.0 * epoch, time_s=epoch)
     return Progress(knobs=knobs, epoch=epoch, metric=metric, measurement=used)

@@ -44,8 +44,8 @@ class Frugal:
     def __init__(self, job: Job) -> None:
         self._job = job
         self._memory = Memory()
-        self._checking: int | None = None
-        """A batch size that runs only to see whether the beliefs are right."""
+        self._checking: set[int] = set()
+        """Batch sizes that run only to see whether the beliefs are right."""
         self._owed = False
         """A run of a recurring job was stopped: the job is still to be done, now by the best known."""
         self._outlook: Outlook | None = None
@@ -56,7 +56,10 @@ class Frugal:
     @property
     def finished(self) -> bool:
         """No batch size is worth the price of trying it."""
-        return self.choose("") is None
+        checking = set(self._checking)
+        nothing = self.choose("") is None
+        self._checking = checking  # asking whether there is something starts nothing
+        return nothing
 
     def choose(self, gpu: str) -> Choice | None:
         """The batch size with the largest net worth, or the best known."""
@@ -68,24 +71,30 @@ class Frugal:
         net = self._worth(outlook, self._best(outlook, flying))
         net[np.isin(outlook.sizes, flying)] = -np.inf  # wait for what it says before it is run again
         tried = int(np.argmax(net))
-        self._checking = None
-        if self._owed or net[tried] <= 0:
-            if not self._job.settings.recurring:
+        if self._owed:
+            tried = best
+        elif net[tried] <= 0:
+            tried = self._check(outlook, best, net)
+            if tried == best and not self._job.settings.recurring:
                 return None
-            tried = best if self._owed else self._check(outlook, best, net)
         return self._run(outlook, tried, float(outlook.cost[best]), gpu)
 
     def _check(self, outlook: Outlook, best: int, net: value.Array) -> int:
-        """The best known; now and then an untried neighbour of it, because beliefs may be wrong."""
+        """The best known, or an untried neighbour of it, because beliefs may be wrong.
+
+        Now and then where the job recurs; before a search ends, whose answer is used for long.
+        """
         seen = [observation.batch_size for observation in self._memory.observations]
-        if set(seen[-CHECK_AFTER:]) != {outlook.sizes[best]} or len(seen) < CHECK_AFTER:
+        settled = len(seen) >= CHECK_AFTER and set(seen[-CHECK_AFTER:]) == {outlook.sizes[best]}
+        if self._job.settings.recurring and not settled:
             return best
         columns = (i for i in (best - 1, best + 1) if 0 <= i < len(outlook.sizes))
         untried = [i for i in columns if outlook.sizes[i] not in seen]
-        if not untried or not np.isfinite(net[untried]).all():
+        waiting = [i for i in untried if np.isfinite(net[i])]
+        if not waiting:
             return best
-        column = max(untried, key=net.__getitem__)
-        self._checking = outlook.sizes[column]
+        column = max(waiting, key=net.__getitem__)
+        self._checking.add(outlook.sizes[column])
         return column
 
     def _run(self, outlook: Outlook, column: int, best_cost: float, gpu: str) -> Choice:
@@ -138,7 +147,7 @@ class Frugal:
         if column is None or not outlook.cost.size:
             return None
         best = self._best(outlook)
-        if progress.knobs.batch_size == self._checking:
+        if progress.knobs.batch_size in self._checking:
             checked = spent >= outlook.cost[best] or self._disappoints(outlook, column, best, curve)
             return StopReason.NOT_WORTH_IT if checked else None
         if progress.epoch < 1:
@@ -148,8 +157,7 @@ class Frugal:
         left, gain = worth.of_finishing(
             outlook, column, best, progress.epoch, expected=expected, dud=dud, settings=self._job.settings
         )
-        instead = float(outlook.cost[best]) if self._job.settings.recurring else 0.0
-        return StopReason.NOT_WORTH_IT if left > instead + gain else None
+        return StopReason.NOT_WORTH_IT if left > outlook.cost[best] + gain else None
 
     def _after_profile(
         self, outlook: Outlook, column: int, best: int, progress: Progress
@@ -181,6 +189,7 @@ class Frugal:
     def learn(self, run: Run) -> None:
         """Remember log epochs; of a run that was stopped, what it should have needed."""
         epochs = run.epochs if run.epochs > 0 else 1.0
+        self._checking.discard(run.batch_size)
         if run.stop != StopReason.PROFILED:
             self._owed = self._job.settings.recurring and not run.reached
         if run.reached:
@@ -257,9 +266,9 @@ class Frugal:
 
     def state(self) -> dict[str, Any]:
         """Plain JSON."""
-        return {"memory": self._memory.state(), "owed": self._owed, "checking": self._checking}
+        return {"memory": self._memory.state(), "owed": self._owed, "checking": sorted(self._checking)}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Inverse of :meth:`state`."""
         self._memory, self._owed = Memory.from_state(state["memory"]), state["owed"]
-        self._checking, self._outlook = state["checking"], None
+        self._checking, self._outlook = set(state["checking"]), None

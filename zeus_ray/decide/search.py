@@ -137,7 +137,8 @@ class Search:
     def _nothing_left(self) -> bool:
         if self._settings.recurring or self._baseline.wanted:
             return False
-        return not self._job.sizes or self._policy.finished
+        most = 2 * len(self._settings.batch_sizes) + self._settings.future_runs
+        return not self._job.sizes or self._job.told >= most or self._policy.finished
 
     def ask(self, gpu: str = "") -> Knobs | None:
         """The next run, or None: not now (a result is awaited), or never again (``finished``).

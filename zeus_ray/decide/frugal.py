@@ -112,16 +112,12 @@ class Frugal:
         near = sorted(sizes, key=lambda b: abs(math.log2(b / default)))
         if not near:
             return (
-                Choice(batch_size=self._fallback(), as_found=True) if self._job.settings.recurring else None
+                Choice(batch_size=self._job.fallback, as_found=True) if self._job.settings.recurring else None
             )
         waiting = [b for b in near if b not in flying] if not self._job.settings.recurring else near
         if not waiting:
             return None
         return Choice(batch_size=waiting[0], probe_limits_w=probes(self._job, waiting[0], gpu, math.inf))
-
-    def _fallback(self) -> int:
-        fits = [b for b in self._job.sizes if b <= self._job.settings.default_batch_size]
-        return fits[-1] if fits else self._job.settings.default_batch_size
 
     def _best(self, outlook: Outlook, also: Iterable[int] = ()) -> int:
         """The cheapest batch size that has reached the target, or is among ``also``."""

@@ -118,6 +118,12 @@ class Job:
         """The batch sizes that fit in memory, as far as known."""
         return tuple(size for size in self.settings.batch_sizes if size < self.too_large)
 
+    @property
+    def fallback(self) -> int:
+        """What runs when nothing works: the default batch size, or the largest below it that fits."""
+        fits = [size for size in self.sizes if size <= self.settings.default_batch_size]
+        return fits[-1] if fits else self.settings.default_batch_size
+
     def learn_max_power(self, max_power_w: float | None) -> None:
         """Fix MAXPOWER by the first board seen: the yardstick of a search never changes after that."""
         if self.max_power_w is None:
@@ -151,6 +157,18 @@ class Job:
             price = power.epoch_cost(profile, limit_w, settings.eta, settings.gpus, self.max_power_w)
             known = self._epoch_costs[batch_size] = (profile, price)
         return known[1]
+
+    def counts(self, size: int, outcome: Outcome) -> bool:
+        """Whether an outcome says something of its batch size: not the first crash, nor a shared board."""
+        if outcome.stop == StopReason.OUT_OF_MEMORY:
+            self.too_large = min(self.too_large, size)
+            return True
+        if outcome.stop == StopReason.ERROR and not outcome.reached:
+            return self.flights.crashed(size)
+        self.flights.ended(size)
+        if self.profiles.get(size, outcome.gpu) is None:
+            self.unprofiled.add(size)
+        return not outcome.shared
 
     def add(self, run: Run) -> None:
         """Take a run in; an old run's learning curve is forgotten."""

@@ -124,7 +124,7 @@ class Nsdi23:
         cap = self._job.settings.beta * self._cheapest
         expecting = self._pruning.expecting
         if expecting is None and not self._arms:
-            return Choice(batch_size=self._fallback(), as_found=True)
+            return Choice(batch_size=self._job.fallback, as_found=True)
         if expecting is None:
             return Choice(batch_size=self._sample(), cost_cap=cap, probe_limits_w=self._probes)
         in_flight = any(knobs.batch_size == expecting for knobs in self._job.pending.values())
@@ -160,12 +160,7 @@ class Nsdi23:
         return self._job.settings.power_limits_w
 
     def _best_known(self) -> int:
-        return self._best_size if self._best_size in self._job.sizes else self._fallback()
-
-    def _fallback(self) -> int:
-        """All arms are pruned: the default, or the largest that fits in memory."""
-        fits = [size for size in self._job.sizes if size <= self._job.settings.default_batch_size]
-        return fits[-1] if fits else self._job.settings.default_batch_size
+        return self._best_size if self._best_size in self._job.sizes else self._job.fallback
 
     def _told_cost(self, run: Run) -> float:
         spent = self._job.cost(run)

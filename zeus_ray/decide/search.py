@@ -211,23 +211,10 @@ class Search:
             job.target = self._baseline.target
             if self._baseline.wanted:
                 return
-        if self._counts(knobs.batch_size, outcome):
+        if job.counts(knobs.batch_size, outcome):
             run = Run.of(knobs, outcome, curve)
             job.add(run)
             self._policy.learn(run)
-
-    def _counts(self, size: int, outcome: Outcome) -> bool:
-        """Whether an outcome says something of its batch size: not the first crash, nor a shared board."""
-        job = self._job
-        if outcome.stop == StopReason.OUT_OF_MEMORY:
-            job.too_large = min(job.too_large, size)
-            return True
-        if outcome.stop == StopReason.ERROR and not outcome.reached:
-            return job.flights.crashed(size)
-        job.flights.ended(size)
-        if job.profiles.get(size, outcome.gpu) is None:
-            job.unprofiled.add(size)
-        return not outcome.shared
 
     def adopt(self, knobs: Knobs) -> None:
         """Take a run as asked for that a restored search has forgotten; one that is known changes nothing."""

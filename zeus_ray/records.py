@@ -224,6 +224,7 @@ class Report:
     """What comes up with every result of a trial, as flat keys ``zeus/<field>``, from the first on.
 
     ``energy_j`` and ``time_s`` are cumulative over attempts; ``cost`` is Eq. 2 of the paper on them.
+    ``energy_j_err`` bounds the error of this attempt's joules (J).
     ``cost_to_target`` is NaN until the target is reached: the one to rank trials by.
     ``profile`` is JSON of a :class:`PowerProfile`, or "" while there is none.
     """
@@ -232,6 +233,7 @@ class Report:
     batch_size: int = 0
     epochs: float = NAN
     energy_j: float = NAN
+    energy_j_err: float = NAN
     time_s: float = NAN
     average_power_w: float = NAN
     power_limit_w: float = NAN

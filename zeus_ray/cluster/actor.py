@@ -6,17 +6,22 @@ trial's lease ends with the trial however that ends: the actor watches the trial
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from typing import Any
 
 import ray
 
+from zeus_ray.cluster.metrics import BoardMetrics
 from zeus_ray.devices import discover
 from zeus_ray.devices.lease import Keeper
 
-SAMPLE_EVERY_S = 0.25
+LOOK_EVERY_S = 0.25
+METRICS_EVERY_S = 5.0
 LEAVE_AFTER_IDLE_S = 60.0
+
+log = logging.getLogger("zeus_ray")
 
 
 class GpuActor:
@@ -24,6 +29,8 @@ class GpuActor:
 
     def __init__(self, source: str, uuid: str) -> None:
         self._keeper = Keeper(discover.open_board(source, uuid))
+        self._uuid = uuid
+        self._myself = ray.get_runtime_context().current_actor
         self._busy_at_s = time.monotonic()
         self._ended = threading.Event()
         threading.Thread(target=self._watch, name="zeus-ray-watch", daemon=True).start()
@@ -45,11 +52,18 @@ class GpuActor:
         return self._keeper.idle and time.monotonic() - self._busy_at_s > LEAVE_AFTER_IDLE_S
 
     def _watch(self) -> None:
-        """Sample the power timeline, and end leases whose process is gone."""
-        myself = ray.get_runtime_context().current_actor
-        while not self._ended.wait(SAMPLE_EVERY_S):
-            self._keeper.reap()
-            self._keeper.sample()
-            if self._idle():
-                # From here, not from this thread: exit_actor works only inside an actor's task.
-                myself.leave_if_idle.remote()
+        """Until this actor ends: look after the leases, now and then tell Ray's metrics."""
+        metrics, told_at_s = BoardMetrics(), 0.0
+        while not self._ended.wait(LOOK_EVERY_S):
+            try:
+                self._keeper.reap()
+                if time.monotonic() - told_at_s > METRICS_EVERY_S:
+                    told_at_s = time.monotonic()
+                    metrics.update(self._keeper.status())
+                if self._idle():
+                    # From here, not from this thread: exit_actor works only inside an actor's task.
+                    self._myself.leave_if_idle.remote()
+            except Exception:
+                # Whatever a board or Ray answers just now, the next look is needed: the guard outside Ray
+                # leaves a board alone while its actor lives.
+                log.exception("zeus-ray: looking after %s", self._uuid)

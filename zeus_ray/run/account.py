@@ -65,6 +65,7 @@ class Account:
             batch_size=self._plan.knobs.batch_size,
             epochs=epochs,
             energy_j=used.energy_j,
+            energy_j_err=reading.energy_j_err,
             time_s=used.time_s,
             average_power_w=used.energy_j / used.time_s if used.time_s > 0 else NAN,
             power_limit_w=reading.power_limit_w,

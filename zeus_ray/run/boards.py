@@ -138,11 +138,16 @@ class Boards:
         readings = [board.ask(method, *arguments) for board in self._boards]
         if not readings:
             return Reading(
-                energy_j=NAN, time_s=time.perf_counter() - self._began_s, power_limit_w=NAN, shared=False
+                energy_j=NAN,
+                time_s=time.perf_counter() - self._began_s,
+                power_limit_w=NAN,
+                shared=False,
+                energy_j_err=NAN,
             )
         return Reading(
             energy_j=math.fsum(r.energy_j for r in readings),
             time_s=max(r.time_s for r in readings),
             power_limit_w=min(r.power_limit_w for r in readings),
             shared=any(r.shared for r in readings),
+            energy_j_err=math.fsum(r.energy_j_err for r in readings),
         )

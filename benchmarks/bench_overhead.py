@@ -1,6 +1,6 @@
 """What zeus-ray itself costs: a whole search, one suggestion, one lease, one training step.
 
-    python benchmarks/bench_overhead.py [--quick]
+    python benchmarks/bench_overhead.py [--quick] [--pairs 5]
 
 The search is timed in pairs, with and without zeus-ray in turn, on the same trials: same batch
 sizes, same number of epochs, same work per step. Times of single calls are medians.
@@ -219,6 +219,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="one pair of short searches: does it run?")
+    parser.add_argument("--pairs", type=int, default=5, help="pairs of 20-trial searches")
     options = parser.parse_args()
     os.environ["ZEUS_RAY_GPU"] = "simulated:V100"
     os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
@@ -233,7 +234,7 @@ def main() -> None:
         ray.init("local", num_cpus=2, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
         try:
             measure_lease()
-            measure_search(*((1, 3, 5) if options.quick else (5, 20, 60)))
+            measure_search(*((1, 3, 5) if options.quick else (options.pairs, 20, 60)))
         finally:
             ray.shutdown()
 

@@ -50,9 +50,8 @@ def main() -> int:
     if not (options.traces / "summary_train.csv").exists():
         print(f"skipped: no traces in {options.traces}")
         return 0
-    print(
-        f"{'workload':<14} {'gpu':<6} {'policy':<9} {'trials':>7} {'cost':>7} {'answer: median':>15} {'worst':>6}"
-    )
+    heads = f"{'trials':>7} {'cost':>7} {'answer: median':>15} {'worst':>6}"
+    print(f"{'workload':<14} {'gpu':<6} {'policy':<9} {heads}")
     for gpu in traces.gpus(options.traces):
         for work in traces.load(options.traces, gpu):
             for policy in ("zeus-ray", "nsdi23"):

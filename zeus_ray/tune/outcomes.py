@@ -30,6 +30,8 @@ class Trial:
     metric: float = NAN
     report: Report = field(default_factory=Report)
     verdict: StopReason | None = None
+    learned: str = ""
+    """The last profile handed on, as reported."""
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> Self:
@@ -62,10 +64,12 @@ class Trial:
         """Energy and time so far, over all attempts."""
         return Measurement(energy_j=self.report.energy_j, time_s=self.report.time_s)
 
-    @property
-    def profile(self) -> PowerProfile | None:
-        """The power profile this trial measured, once it has."""
-        return PowerProfile.from_json(self.report.profile) if self.report.profile else None
+    def new_profile(self) -> PowerProfile | None:
+        """The power profile this trial measured: once, though every report carries it."""
+        if self.report.profile == self.learned:
+            return None
+        self.learned = self.report.profile
+        return PowerProfile.from_json(self.learned) if self.learned else None
 
     def progress(self) -> Progress:
         """As the search wants it while the trial runs."""

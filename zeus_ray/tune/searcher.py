@@ -272,8 +272,8 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         )
 
     def _learn_profile(self, trial: Trial) -> None:
-        profile = trial.profile
-        if profile is not None and profile not in self.search.profiles:
+        profile = trial.new_profile()
+        if profile is not None:
             self._history.append({"profile": profile.to_json()})
             self.search.observe_profile(profile)
 

@@ -11,7 +11,7 @@ demo: $(INSTALLED)  ## a real Ray Tune search that saves energy, in a few minute
 
 test: $(INSTALLED)  ## everything this machine can run
 	$(BIN)/pytest
-	$(BIN)/pytest -m "ray or notebook or frameworks or pictures"
+	$(BIN)/pytest -m "ray or notebook or frameworks or pictures or processes"
 
 check: $(INSTALLED)  ## format, lint, types
 	$(BIN)/ruff format --check .

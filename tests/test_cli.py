@@ -17,6 +17,7 @@ def test_help_teaches(command, capsys):
     assert len(capsys.readouterr().out) > 300
 
 
+@pytest.mark.processes
 def test_doctor_says_that_there_is_no_driver_and_what_to_do(monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     code = "import sys; from zeus_ray.cli import main; sys.exit(main(['doctor']))"

@@ -300,7 +300,7 @@ def play(search, steps):
 
 
 @given(steps=STEPS, more=STEPS, policy=st.sampled_from(POLICIES))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_a_restored_search_asks_what_the_first_would_have_asked(steps, more, policy):
     search = make(policy=policy, seed=3)
     play(search, steps)

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import settings
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -135,6 +136,7 @@ class Orders(RuleBasedStateMachine):
         self.home.cleanup()
 
 
+@pytest.mark.processes
 def test_in_any_order_the_limit_found_comes_back(fake_nvml, monkeypatch):
     for name in ("LD_LIBRARY_PATH", "FAKE_NVML_STATE", "FAKE_NVML_NODE", "FAKE_NVML_CARDS"):
         monkeypatch.setenv(name, "")  # put back afterwards

@@ -76,6 +76,7 @@ def test_a_board_that_is_not_there():
         discover.open_board("simulated", "GPU-1")
 
 
+@pytest.mark.processes
 def test_discovery_needs_no_driver_and_loads_none():
     code = "import sys, zeus_ray.devices.discover, zeus_ray.devices.lease; print('pynvml' in sys.modules)"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

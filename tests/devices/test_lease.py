@@ -134,6 +134,7 @@ def test_off_in_the_environment_and_nonsense_there(make_node, monkeypatch):
         keeper_of(node)
 
 
+@pytest.mark.processes
 def test_off_does_not_even_give_back_what_the_dead_left(make_node, dead_holder):
     node = make_node()
     keeper_of(node).acquire(dead_holder, 150)
@@ -281,6 +282,7 @@ def test_timeline_has_power_and_the_limit_in_force(make_node):
     assert points[0][1:] == (285, 300)  # just before it was set
 
 
+@pytest.mark.processes
 def test_two_processes_on_one_board(make_node, state_dir):
     node = make_node()
     keeper = keeper_of(node)
@@ -301,6 +303,7 @@ print(lease.may_set, lease.why_not)
     assert node.limits_w == [150]
 
 
+@pytest.mark.processes
 def test_a_killed_keeper_is_followed_by_the_next(make_node, state_dir):
     node = make_node()
     first = """
@@ -317,6 +320,7 @@ os.kill(os.getpid(), 9)
     assert (node.limits_w, lease.found_limit_w) == ([300], 300)
 
 
+@pytest.mark.processes
 def test_a_new_keeper_adopts_the_lease_of_a_living_trial(make_node, state_dir):
     node = make_node()
     node.stop_clock()

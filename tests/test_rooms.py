@@ -14,6 +14,7 @@ BASE = {"records", "errors"}
 MAY_IMPORT = {
     "errors": set(),
     "records": {"errors"},
+    "carbon": BASE,
     "decide": BASE,
     "devices": BASE,
     "reporting": BASE,

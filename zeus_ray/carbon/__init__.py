@@ -1,0 +1,1 @@
+"""Carbon intensity or price over time, and what to do about it: pure arithmetic but for the providers."""

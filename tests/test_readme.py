@@ -38,8 +38,7 @@ def test_the_snippets_run(tmp_path, monkeypatch):
     monkeypatch.setenv("ZEUS_RAY_GPU", "simulated:V100")
     monkeypatch.setenv("RAY_AIR_NEW_OUTPUT", "0")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    monkeypatch.setenv("RAY_STORAGE", str(tmp_path))
-    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("RAY_STORAGE", str(tmp_path))  # not HOME: Ray keeps its token there
 
     def build(batch_size, lr):
         data = torch.utils.data.TensorDataset(torch.rand(512, 4), torch.rand(512, 1))

@@ -88,6 +88,7 @@ def test_every_public_name_exists_and_is_documented():
         "EnergyScheduler",
         "metered",
         "resources",
+        "Progress",
     }:
         assert getattr(zeus_ray, name).__doc__, name
     with pytest.raises(AttributeError, match="ZeusSearcher"):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from zeus_ray.records import Target as Target
     from zeus_ray.reporting.html import show as show
     from zeus_ray.tune.metered import metered as metered
+    from zeus_ray.tune.progress import Progress as Progress
     from zeus_ray.tune.resources import resources as resources
     from zeus_ray.tune.scheduler import EnergyScheduler as EnergyScheduler
     from zeus_ray.tune.searcher import ZeusSearcher as ZeusSearcher
@@ -35,6 +36,7 @@ _HOMES = {
     "session": "zeus_ray.tune.session",
     "metered": "zeus_ray.tune.metered",
     "resources": "zeus_ray.tune.resources",
+    "Progress": "zeus_ray.tune.progress",
     "show": "zeus_ray.reporting.html",
 }
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604 — the keys are strings

@@ -10,9 +10,12 @@ import sys
 import time
 from pathlib import Path
 
-from deaths import WANTED_W, Scene, wait_until
+import moved
+from deaths import FOUND_W, WANTED_W, Scene, wait_until
 
-DRIVER = Path(__file__).with_name("ray_driver.py")
+HERE = Path(__file__).parent
+START_S = 90.0
+"""What a Ray, a search and a job may take to get going on a busy machine: nothing is promised about that."""
 SUBREAPER = {"RAY_kill_child_processes_on_worker_exit_with_raylet_subreaper": "true"}
 
 
@@ -25,9 +28,9 @@ class RayScene(Scene):
         self.driver = None
         self.who = {}
 
-    def start_ray(self, *limits_w, env=None):
+    def start_ray(self, *limits_w, env=None, driver="ray_driver.py"):
         self.driver = subprocess.Popen(
-            [sys.executable, str(DRIVER), str(self.folder), *map(str, limits_w or (WANTED_W,))],
+            [sys.executable, str(HERE / driver), str(self.folder), *map(str, limits_w or (WANTED_W,))],
             env={**self.env, **(env or {})},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -125,6 +128,34 @@ def all_of_ray_killed_with_subreaper(scene):
     return scene.seconds_until_back()
 
 
+def train_job_stopped_early(scene):
+    """The workers of a Ray Train job are killed when Tune stops their trial: no ``finally`` runs."""
+    scene.start_ray(driver="train_driver.py")
+    wait_until(lambda: scene.board.limit_w == WANTED_W, START_S)
+    wait_until((scene.folder / "stopped").exists, START_S)
+    seconds = scene.seconds_until_back()
+    assert not (scene.folder / "finally").exists(), "the worker was not killed: this is no fault"
+    scene.end()
+    return seconds
+
+
+def paused_resumed_elsewhere_then_killed(scene):
+    """On a cluster of two nodes; the trial's joules are those of all three attempts."""
+    nodes = {name: scene.library.node(scene.folder, name) for name in "ab"}
+    for node in nodes.values():
+        node.load(1)
+        node.boards[0].limit_mw = int(FOUND_W * 1000)
+    homes = {
+        name: {**node.env, "ZEUS_RAY_STATE_DIR": str(scene.folder / name)} for name, node in nodes.items()
+    }
+    watch = moved.Watch(nodes)
+    scene.start_ray(WANTED_W, *map(json.dumps, homes.values()), driver="moved_driver.py")
+    said = scene.driver.stdout.read()
+    assert said.endswith("ended\n"), f"the search did not end well: {said}"
+    result = json.loads((scene.folder / "result").read_text())
+    return moved.judge(scene.folder, watch.end(), result, limit_w=WANTED_W, found_w=FOUND_W)
+
+
 KINDS = (
     trial_killed_under_ray,
     actor_killed_under_ray,
@@ -134,4 +165,6 @@ KINDS = (
     raylet_killed,
     all_of_ray_killed,
     all_of_ray_killed_with_subreaper,
+    train_job_stopped_early,
+    paused_resumed_elsewhere_then_killed,
 )

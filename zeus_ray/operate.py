@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -120,9 +120,18 @@ def _show(console: Console, name: str, node: NodeReport) -> None:
         for board in node.boards:
             table.add_row(*_cells(board))
         console.print(table)
-    for problem in (*node.problems, *(f"{b.uuid}: {p}" for b in node.boards for p in b.problems)):
+    for problem in (*node.problems, *_grouped(node.boards)):
         console.print(f"  - {problem}")
     console.print(f"  journals: {Path(node.state_dir)}")
+
+
+def _grouped(boards: Sequence[BoardReport]) -> list[str]:
+    """Each problem once, with the boards that have it."""
+    having: dict[str, list[str]] = {}
+    for board in boards:
+        for problem in board.problems:
+            having.setdefault(problem.replace(f" on {board.uuid}", ""), []).append(board.uuid[:12])
+    return [f"{', '.join(uuids)}: {problem}" for problem, uuids in having.items()]
 
 
 def _cells(board: BoardReport) -> tuple[str, ...]:

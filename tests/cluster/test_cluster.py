@@ -1,5 +1,6 @@
 """Real Ray, real actors, the real NVML binding: only the C library under them is ours."""
 
+import itertools
 import os
 import signal
 import sys
@@ -172,10 +173,14 @@ def test_a_trial_killed_with_9_gives_its_limit_back(boards):
 def test_paused_resumed_elsewhere_killed_and_retried_every_limit_is_back_and_every_joule_counted(
     boards, tmp_path
 ):
+    for name, index in itertools.product("ab", range(2)):
+        boards[name].load(moved.LOAD, index)
     watch = moved.Watch(boards)
     result = moved.search(tmp_path, 150.0)
     assert until(lambda: set(boards["a"].limits_w + boards["b"].limits_w) == {300.0})
     moved.judge(tmp_path, watch.end(), result, limit_w=150.0, found_w=300.0)
+    for name, index in itertools.product("ab", range(2)):
+        boards[name].load(1.0, index)
 
 
 def test_a_lost_board_fails_its_trial_and_no_other(boards, tmp_path):

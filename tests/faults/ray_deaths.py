@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import moved
+import psutil
 from deaths import FOUND_W, WANTED_W, Scene, wait_until
 
 HERE = Path(__file__).parent
@@ -55,6 +56,12 @@ class RayScene(Scene):
     def energies(self):
         path = self.folder / "energy"
         return [float(line) for line in path.read_text().split()] if path.exists() else []
+
+    def told(self):
+        """The runs whose outcome a search was told, in order."""
+        path = self.folder / "history.jsonl"
+        lines = path.read_text().splitlines() if path.exists() else []
+        return [json.loads(line)["outcome"]["knobs"]["run_id"] for line in lines if '"outcome"' in line]
 
     def end(self):
         """Let the trial end by itself."""
@@ -143,7 +150,7 @@ def paused_resumed_elsewhere_then_killed(scene):
     """On a cluster of two nodes; the trial's joules are those of all three attempts."""
     nodes = {name: scene.library.node(scene.folder, name) for name in "ab"}
     for node in nodes.values():
-        node.load(1)
+        node.load(moved.LOAD)
         node.boards[0].limit_mw = int(FOUND_W * 1000)
     homes = {
         name: {**node.env, "ZEUS_RAY_STATE_DIR": str(scene.folder / name)} for name, node in nodes.items()
@@ -154,6 +161,25 @@ def paused_resumed_elsewhere_then_killed(scene):
     assert said.endswith("ended\n"), f"the search did not end well: {said}"
     result = json.loads((scene.folder / "result").read_text())
     return moved.judge(scene.folder, watch.end(), result, limit_w=WANTED_W, found_w=FOUND_W)
+
+
+def search_killed_and_restored(scene):
+    """The driver and all of its Ray die in the midst of a search: no outcome it was told is lost."""
+    scene.start_ray("start", driver="search_driver.py")
+    wait_until(lambda: len(scene.told()) >= 2 and scene.board.limit_w != FOUND_W, START_S)
+    scene.who["everyone"] = [
+        process.pid for process in psutil.Process(scene.driver.pid).children(recursive=True)
+    ]
+    scene.strike_all()
+    seconds = scene.seconds_until_back()
+    before = scene.told()
+    scene.start_ray("restore", driver="search_driver.py")
+    said = scene.driver.stdout.read()
+    assert said.endswith("errors 0\nended\n"), f"the restored search did not end well: {said}"
+    after = scene.told()
+    assert after[: len(before)] == before, f"outcomes were lost: {before}, then {after}"
+    assert len(after) == len(set(after)) > len(before), f"outcomes count twice: {after}"
+    return seconds
 
 
 KINDS = (
@@ -167,4 +193,5 @@ KINDS = (
     all_of_ray_killed_with_subreaper,
     train_job_stopped_early,
     paused_resumed_elsewhere_then_killed,
+    search_killed_and_restored,
 )

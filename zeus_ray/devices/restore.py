@@ -111,10 +111,11 @@ def _give_back(journal: Journal, force: bool, open_gpu: Callable[[str], Gpu] | N
 
 def _held(record: Record) -> str:
     """Who still sees to this board, "" if nobody does: without a lease, its keeper gave up on it."""
-    if record.entries and record.keeper_alive() and record.keeper.pid != os.getpid():
-        return f"process {record.keeper.pid} keeps it"
     live = record.live()
-    return f"held by trial {live[0].holder.trial_id} (process {live[0].holder.pid})" if live else ""
+    trials = ", ".join(f"trial {e.holder.trial_id} (process {e.holder.pid})" for e in live) or "nobody alive"
+    if record.entries and record.keeper_alive() and record.keeper.pid != os.getpid():
+        return f"process {record.keeper.pid} keeps it for {trials} and gives it back; --force takes it now"
+    return f"held by {trials}, and given back when that ends; --force takes it now" if live else ""
 
 
 def unrestored(name: str, error: Exception) -> Restored:

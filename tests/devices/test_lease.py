@@ -452,6 +452,21 @@ def test_a_held_board_is_sampled_by_itself(make_node):
     assert keeper.idle
 
 
+@pytest.mark.parametrize("no_energy", [0, 1])
+def test_a_board_that_does_not_answer_ends_no_sampling(make_node, no_energy):
+    node = make_node(no_energy=no_energy, refresh_ms=100)
+    node.stop_clock()
+    keeper = keeper_of(node)
+    lease = keeper.acquire(me())
+    node.advance(20)
+    node.boards[0].lost = 1
+    keeper.sample()
+    node.boards[0].lost = 0
+    node.advance(1)
+    keeper.sample()
+    assert keeper.timeline(lease.lease_id)[-1][0] == pytest.approx(21, abs=0.5)
+
+
 def test_a_lease_that_only_measures_outlives_its_keeper_too(make_node):
     node = make_node()
     node.stop_clock()

@@ -25,9 +25,9 @@ def main(folder, limit_w, *settings):
     print(json.dumps({"everyone": everyone}), flush=True)  # noqa: T201 — to the campaign
     result = moved.search(folder, float(limit_w))
     (folder / "result").write_text(json.dumps({key: result.get(key) for key in result if "zeus/" in key}))
+    print("ended", flush=True)  # noqa: T201 — likewise
     ray.shutdown()
     cluster.shutdown()
-    print("ended", flush=True)  # noqa: T201 — likewise
 
 
 if __name__ == "__main__":

@@ -66,8 +66,15 @@ class RayScene(Scene):
     def end(self):
         """Let the trial end by itself."""
         (self.folder / "stop").touch()
-        said = self.driver.stdout.read()  # Ray says things there, too
-        assert said.endswith("ended\n"), f"the trial did not end well: {said}"
+        self.wait_for_end()
+
+    def wait_for_end(self):
+        """Until the driver says so; how its Ray goes then is not the question."""
+        said = [self.driver.stdout.readline()]  # Ray says things there, too
+        while said[-1] and said[-1] != "ended\n":
+            said.append(self.driver.stdout.readline())
+        assert said[-1], f"the driver did not end well: {said}"
+        return said
 
     def close(self):
         if self.driver is not None and self.driver.poll() is None:
@@ -157,8 +164,7 @@ def paused_resumed_elsewhere_then_killed(scene):
     }
     watch = moved.Watch(nodes)
     scene.start_ray(WANTED_W, *map(json.dumps, homes.values()), driver="moved_driver.py")
-    said = scene.driver.stdout.read()
-    assert said.endswith("ended\n"), f"the search did not end well: {said}"
+    scene.wait_for_end()
     result = json.loads((scene.folder / "result").read_text())
     return moved.judge(scene.folder, watch.end(), result, limit_w=WANTED_W, found_w=FOUND_W)
 
@@ -174,8 +180,7 @@ def search_killed_and_restored(scene):
     seconds = scene.seconds_until_back()
     before = scene.told()
     scene.start_ray("restore", driver="search_driver.py")
-    said = scene.driver.stdout.read()
-    assert said.endswith("errors 0\nended\n"), f"the restored search did not end well: {said}"
+    assert "errors 0\n" in scene.wait_for_end()
     after = scene.told()
     assert after[: len(before)] == before, f"outcomes were lost: {before}, then {after}"
     assert len(after) == len(set(after)) > len(before), f"outcomes count twice: {after}"

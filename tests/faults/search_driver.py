@@ -51,8 +51,8 @@ def main(folder, mode):
             run_config=tune.RunConfig(name="search", storage_path=str(folder), verbose=0),
         )
     grid = tuner.fit()
-    ray.shutdown()
     print(f"errors {len(grid.errors)}\nended", flush=True)  # noqa: T201 — likewise
+    ray.shutdown()
 
 
 if __name__ == "__main__":

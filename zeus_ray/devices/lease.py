@@ -164,13 +164,13 @@ class Keeper:
             return
         try:
             self._learn()
-        except DeviceError as error:
-            log.debug("zeus-ray: the counter does not answer: %s", error)
-        with self._lock:
-            self._note_power()
-            if self._meter.integrates and self._gpu.now_s() - self._claims.noted_s > SETTLE_EVERY_S:
-                self._tenants.settle(self._meter.read())
-                self._claims.note()
+            with self._lock:
+                self._note_power()
+                if self._meter.integrates and self._gpu.now_s() - self._claims.noted_s > SETTLE_EVERY_S:
+                    self._tenants.settle(self._meter.read())
+                    self._claims.note()
+        except DeviceError as error:  # the next look is needed all the same
+            log.debug("zeus-ray: nothing was sampled: %s", error)
 
     def timeline(self, lease_id: str) -> list[tuple[float, float, float]]:
         """(time_s since the lease began, power_w, enforced limit_w), thinned as it grows."""

@@ -50,11 +50,6 @@ def restore_all(
     except OSError as error:
         return [unrestored(str(folder), error)]
     journals = [Journal(folder, path.stem) for path in sorted(folder.glob("*.json"))]
-    if power_control() == "off":
-        return [
-            Restored(uuid=journal.path.stem, found_limit_w=NAN, done=False, said="power control is off")
-            for journal in journals
-        ]
     found = [restore_one(journal, force=force, open_gpu=open_gpu) for journal in journals]
     return [one for one in found if one is not None]
 
@@ -73,6 +68,8 @@ def _unless_held(journal: Journal, force: bool, open_gpu: Callable[[str], Gpu] |
     record = journal.read()
     if record is None:
         return None
+    if power_control() == "off":
+        return _left(record, "power control is off")
     held = _held(record)
     if held and not force:
         return _left(record, held)

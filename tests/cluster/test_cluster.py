@@ -18,7 +18,7 @@ import ray  # noqa: E402 — after the marker: importing it takes seconds
 
 import zeus_ray as zeus  # noqa: E402
 from zeus_ray.cluster import inventory  # noqa: E402
-from zeus_ray.devices.doctor import Health, unexamined  # noqa: E402
+from zeus_ray.devices.doctor import Health, examine, unexamined  # noqa: E402
 from zeus_ray.records import Report, Target  # noqa: E402
 
 for module in (sys.modules[__name__], moved):  # workers cannot import the tests
@@ -224,11 +224,16 @@ def test_doctor_and_restore_ask_every_node_and_bear_with_one_that_fails():
             raise ModuleNotFoundError("No module named 'zeus_ray'")
         return "fine"
 
-    answers = inventory._everywhere(fails_on_one, unexamined)
+    answers = inventory._everywhere(inventory._living(), fails_on_one, unexamined)
     assert sorted(map(str, answers.values()))[1:] == ["fine", "fine"]
     ill = next(answer for answer in answers.values() if answer != "fine")
     assert ill.health is Health.BROKEN
     assert "No module named 'zeus_ray'" in ill.problems[0]
+
+    here = examine()  # no driver in this process
+    assert inventory._as_counted(here, {"Resources": {"GPU": 1.0}}).health is Health.BROKEN
+    assert inventory._as_counted(here, {"Resources": {"CPU": 1.0}}).health is Health.OK
+    assert inventory._as_counted(ill, {"Resources": {}}).health is Health.BROKEN
 
     owed = inventory.restore_everywhere()
     assert sorted(owed) == sorted(reports)

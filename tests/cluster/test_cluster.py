@@ -8,6 +8,7 @@ import threading
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("cluster")]
@@ -181,6 +182,25 @@ def test_paused_resumed_elsewhere_killed_and_retried_every_limit_is_back_and_eve
     moved.judge(tmp_path, watch.end(), result, limit_w=150.0, found_w=300.0)
     for name, index in itertools.product("ab", range(2)):
         boards[name].load(1.0, index)
+
+
+@ray.remote(num_cpus=0)
+class Bare:
+    def pid(self):
+        return os.getpid()
+
+
+def listening(process):
+    return [one for one in process.net_connections(kind="inet") if one.status == psutil.CONN_LISTEN]
+
+
+def test_our_actors_listen_no_more_than_any_actor_of_rays_does():
+    bare = Bare.remote()
+    pid = ray.get(bare.pid.remote())
+    ours = [p for p in psutil.Process().children(recursive=True) if "GpuActor" in " ".join(p.cmdline())]
+    assert ours  # of the tests before: they stay a minute
+    for process in ours:
+        assert len(listening(process)) == len(listening(psutil.Process(pid))), process
 
 
 def test_a_lost_board_fails_its_trial_and_no_other(boards, tmp_path):

@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "tune": BASE | {"decide", "devices", "run", "cluster", "reporting"},
     "simulate": BASE | {"decide", "devices"},
 }
-TOP = {"__init__", "cli", "demo", "operate"}
+TOP = {"__init__", "cli", "demo", "operate", "grid"}
 """These use everything, when they are used."""
 FOREIGN = {"ray": {"cluster", "tune", *TOP}, "torch": {*TOP}, "pynvml": {"devices/nvml.py"}}
 FILES = sorted(ROOT.rglob("*.py"))

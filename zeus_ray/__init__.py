@@ -12,6 +12,7 @@ from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from zeus_ray.carbon.signal import open_signal as open_signal
     from zeus_ray.decide.search import Search as Search
     from zeus_ray.errors import BadInput as BadInput
     from zeus_ray.errors import ZeusError as ZeusError
@@ -38,6 +39,7 @@ _HOMES = {
     "resources": "zeus_ray.tune.resources",
     "Progress": "zeus_ray.tune.progress",
     "show": "zeus_ray.reporting.html",
+    "open_signal": "zeus_ray.carbon.signal",
 }
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604 — the keys are strings
 

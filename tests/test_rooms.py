@@ -19,8 +19,8 @@ MAY_IMPORT = {
     "devices": BASE,
     "reporting": BASE,
     "run": BASE | {"decide", "devices"},
-    "cluster": BASE | {"devices", "run"},
-    "tune": BASE | {"decide", "devices", "run", "cluster", "reporting"},
+    "cluster": BASE | {"devices", "run", "carbon"},
+    "tune": BASE | {"carbon", "decide", "devices", "run", "cluster", "reporting"},
     "simulate": BASE | {"decide", "devices"},
 }
 TOP = {"__init__", "cli", "demo", "operate", "grid"}

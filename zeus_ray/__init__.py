@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from zeus_ray.records import Target as Target
     from zeus_ray.reporting.html import show as show
     from zeus_ray.tune.metered import metered as metered
+    from zeus_ray.tune.objective import Mix as Mix
     from zeus_ray.tune.progress import Progress as Progress
     from zeus_ray.tune.resources import resources as resources
     from zeus_ray.tune.scheduler import EnergyScheduler as EnergyScheduler
@@ -39,6 +40,7 @@ _HOMES = {
     "resources": "zeus_ray.tune.resources",
     "Progress": "zeus_ray.tune.progress",
     "show": "zeus_ray.reporting.html",
+    "Mix": "zeus_ray.tune.objective",
     "open_signal": "zeus_ray.carbon.signal",
 }
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604 — the keys are strings

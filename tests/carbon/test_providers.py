@@ -208,7 +208,7 @@ def test_a_token_that_goes_away_is_no_reason_to_stop(grid, monkeypatch):
     for useless in ("", "two\nlines", "ä"):
         monkeypatch.setenv("ELECTRICITYMAPS_TOKEN", useless)
         assert not signal.refresh(T0 + 1e6)
-        assert "ELECTRICITYMAPS_TOKEN is not set" in signal.note
+        assert "needs ELECTRICITYMAPS_TOKEN" in signal.note
         signal._due_s = 0
     assert signal.at(T0 - 3600) == 320
 

@@ -127,6 +127,7 @@ class Remote:
         background: bool = True,
     ) -> None:
         self.source = source
+        self.fallback = fallback
         self.note = f"{source.name}:{source.zone} has not been asked yet"
         self._options: dict[str, Any] = {
             "cache": cache,

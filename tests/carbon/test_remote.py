@@ -189,6 +189,14 @@ def test_nobody_waits_for_an_answer():
     assert signal.at(T0 - HOUR_S) == (T0 / HOUR_S - 1) % 1000
 
 
+def test_without_a_thread_there_is_still_a_value(monkeypatch):
+    def refuse(_thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    assert Remote(Source(), clock=Clock(), fallback=5.0).at(T0) == 5.0
+
+
 def test_pickled_it_begins_anew(tmp_path):
     signal = Remote(Source(), cache=tmp_path / "x.json", background=False, fallback=3.0)
     again = pickle.loads(pickle.dumps(signal))  # noqa: S301 — our own, made just now

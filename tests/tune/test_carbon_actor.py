@@ -61,6 +61,16 @@ def test_a_token_that_the_head_node_lacks_is_said_and_survived(grid):
     assert grid.asked == []
 
 
+def test_a_text_is_opened_without_a_token():
+    from zeus_ray.cluster.carbon_actor import Colleague, open_shared
+    from zeus_ray.errors import BadInput
+
+    assert isinstance(open_shared("electricitymaps:DE").source, Colleague)
+    assert open_shared("constant:400").at(0.0) == 400.0
+    with pytest.raises(BadInput, match="one such as DE"):
+        open_shared("electricitymaps:Narnia")
+
+
 def test_what_has_no_provider_stays_as_it_is():
     from zeus_ray.carbon.signal import Constant
     from zeus_ray.cluster.carbon_actor import shared

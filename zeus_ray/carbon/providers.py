@@ -202,11 +202,21 @@ def open_provider(name: str, zone: str = "") -> Remote:
     Raises:
         BadInput: a zone that cannot be one, or no token in the environment.
     """
-    source = PROVIDERS[name](zone) if zone else PROVIDERS[name]()
-    source.check()
+    source = provider(name, zone)
     if source.missing():
         raise BadInput(source.missing())
     return Remote(source, cache=cache_file(source))
+
+
+def provider(name: str, zone: str = "") -> Uk | ElectricityMaps | WattTime:
+    """Who is asked, whether or not this process has the token.
+
+    Raises:
+        BadInput: a zone that cannot be one.
+    """
+    source = PROVIDERS[name](zone) if zone else PROVIDERS[name]()
+    source.check()
+    return source
 
 
 def _check_zone(source: Source, pattern: str, examples: str) -> None:
@@ -276,13 +286,13 @@ def _get(source: Source, client: httpx.Client, path: str, *, auth: Any = None, *
 
 
 def _retry_after_s(reply: httpx.Response) -> float:
-    """Seconds from a Retry-After header, which has a number or a date; 0 without one."""
+    """Seconds from a Retry-After header: a number, or a date, counted from the reply's own; 0 without one."""
     text = reply.headers.get("Retry-After", "")
     if re.fullmatch(r"\d{1,9}", text):
         return float(text)
     try:
-        until = email.utils.parsedate_to_datetime(text)
-        return max(0.0, (until - dt.datetime.now(dt.UTC)).total_seconds())
+        until, sent = (email.utils.parsedate_to_datetime(t) for t in (text, reply.headers.get("Date", "")))
+        return max(0.0, (until - sent).total_seconds())
     except (ValueError, TypeError, OverflowError):
         return 0.0
 

@@ -8,6 +8,7 @@ is known, and ``fallback``. ``note`` says why, in one line.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import math
@@ -215,7 +216,8 @@ class Remote:
             return
         if self._thread is None or not self._thread.is_alive():
             self._thread = threading.Thread(target=self.refresh, name="zeus-ray-signal", daemon=True)
-            self._thread.start()
+            with contextlib.suppress(RuntimeError):  # no more threads, or Python is ending: ask another time
+                self._thread.start()
 
 
 def _made(source: Source, options: dict[str, Any]) -> Remote:
@@ -240,9 +242,10 @@ def _save(path: Path, known: Known) -> None:
     raw = {"asked_s": known.asked_s, "past": _plain(known.past), "ahead": _plain(known.ahead)}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False) as file:
-            json.dump(raw, file, allow_nan=False)
-        Path(file.name).replace(path)
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            whole = Path(folder, path.name)
+            whole.write_text(json.dumps(raw, allow_nan=False))
+            whole.replace(path)
     except OSError as error:
         log.warning("zeus-ray: %s is not written: %s", path, error)
 

@@ -12,8 +12,10 @@ from typing import Any
 import ray
 
 from zeus_ray import __version__
+from zeus_ray.carbon.providers import PROVIDERS, provider
 from zeus_ray.carbon.remote import Known, Remote, Source, cache_file
 from zeus_ray.carbon.series import Series, Signal
+from zeus_ray.carbon.signal import open_signal
 from zeus_ray.errors import SignalLost
 
 NAMESPACE = "zeus-ray"
@@ -83,6 +85,16 @@ class Colleague:
             "max_restarts": -1,
         }
         return ray.remote(CarbonActor).options(**options).remote(self.source)
+
+
+def open_shared(text: str) -> Signal:
+    """As :func:`zeus_ray.open_signal`, for a process of the cluster; it needs no token, the head node does.
+
+    Raises:
+        BadInput: as there, but for a token that is missing.
+    """
+    name, _, zone = text.strip().partition(":")
+    return shared(Remote(provider(name, zone))) if name in PROVIDERS else open_signal(text)
 
 
 def shared(signal: Signal) -> Signal:

@@ -167,6 +167,17 @@ def test_a_damaged_file_says_nothing(text, tmp_path):
     assert signal.refresh()
 
 
+@pytest.mark.parametrize(("start_s", "step_s"), [(1e300, 1.0), (-1e300, 1e-300), (T0 + 1e8, 3600.0)])
+def test_a_file_of_impossible_times_says_nothing(start_s, step_s, tmp_path):
+    file = tmp_path / "x.json"
+    hours = {"start_s": start_s, "step_s": step_s, "values": [1, 2, 3]}
+    file.write_text(json.dumps({"asked_s": T0 - 1e6, "past": hours, "ahead": hours}))
+    signal = made(cache=file)
+    assert signal.at(T0) == WORLD_MEAN_G
+    assert signal.refresh()
+    assert len(signal.known.past) == KEEP_S / HOUR_S
+
+
 def test_a_disk_that_takes_nothing_is_survived(tmp_path, caplog):
     (tmp_path / "file").write_text("")
     signal = made(cache=tmp_path / "file" / "x.json")

@@ -9,7 +9,7 @@ import pytest
 from zeus_ray.cli import main
 
 
-@pytest.mark.parametrize("command", ["demo", "doctor", "restore"])
+@pytest.mark.parametrize("command", ["demo", "doctor", "restore", "carbon"])
 def test_help_teaches(command, capsys):
     with pytest.raises(SystemExit) as ended:
         main([command, "--help"])

@@ -1,5 +1,6 @@
 """A run on a simulated board: real Keeper, real profiler, time that passes only by training."""
 
+import dataclasses
 import json
 import math
 import os
@@ -66,6 +67,17 @@ def test_a_given_limit_is_set_and_what_was_found_is_given_back(gpu, boards):
     assert gpu.power_limit_w() == 150.0
     boards.release()
     assert gpu.power_limit_w() == found_w
+
+
+def test_the_limit_is_lower_while_energy_is_dear(gpu, boards):
+    """η = 0.1 and nine times the price weigh energy as much as time: η' = 0.5."""
+    points = tuple((w, 0.9 * w, 10.0 * (1 + 25 / w)) for w in LIMITS_W)
+    known = PowerProfile(batch_size=100, gpu=boards.gpu, max_power_w=300.0, points=points)
+    for price, eta in ((1.0, 0.1), (9.0, 0.5)):
+        priced = dataclasses.replace(plan(), eta=0.1, profiles=(known,), energy_price=price)
+        Run(priced, boards)
+        assert gpu.power_limit_w() == power.optimal_limit_w(known, eta=eta, max_power_w=300.0)
+    assert gpu.power_limit_w() < power.optimal_limit_w(known, eta=0.1, max_power_w=300.0)
 
 
 def test_no_limit_and_nothing_to_probe_leaves_the_board_as_it_is(gpu, boards):

@@ -18,9 +18,11 @@ MAY_IMPORT = {
     "decide": BASE,
     "devices": BASE,
     "reporting": BASE,
-    "run": BASE | {"decide", "devices"},
+    "history": BASE | {"decide"},
+    "run": BASE | {"decide", "devices", "history"},
     "cluster": BASE | {"devices", "run", "carbon"},
-    "tune": BASE | {"carbon", "decide", "devices", "run", "cluster", "reporting"},
+    "tune": BASE | {"carbon", "decide", "devices", "history", "run", "cluster", "reporting"},
+    "recur": BASE | {"decide", "devices", "history", "run", "tune", "reporting"},
     "simulate": BASE | {"decide", "devices"},
 }
 TOP = {"__init__", "cli", "demo", "operate", "grid"}

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from zeus_ray.errors import BadInput as BadInput
     from zeus_ray.errors import ZeusError as ZeusError
     from zeus_ray.records import Target as Target
+    from zeus_ray.recur.recurrence import Recurrence as Recurrence
     from zeus_ray.reporting.html import show as show
     from zeus_ray.tune.metered import metered as metered
     from zeus_ray.tune.objective import Mix as Mix
@@ -35,6 +36,7 @@ _HOMES = {
     "ZeusError": "zeus_ray.errors",
     "ZeusSearcher": "zeus_ray.tune.searcher",
     "EnergyScheduler": "zeus_ray.tune.scheduler",
+    "Recurrence": "zeus_ray.recur.recurrence",
     "session": "zeus_ray.tune.session",
     "metered": "zeus_ray.tune.metered",
     "resources": "zeus_ray.tune.resources",

@@ -4,6 +4,7 @@ ZeusError
 ├── BadInput            an argument, a setting or a file says something that cannot be (also a ValueError)
 ├── TargetNotReached    the default batch size did not reach the target, twice
 ├── SignalLost          a provider of carbon intensity gave no answer; never reaches a training run
+├── HistoryError        where a recurring job is remembered cannot be read, or written
 └── DeviceError         a board, or the way to it
     ├── NoDevice        there is none here, or not the one that was named
     ├── NotSupported    the board cannot do this (no energy counter, no power limit, a MIG slice)
@@ -36,6 +37,10 @@ class SignalLost(ZeusError):
     def __init__(self, message: str, retry_after_s: float = 0.0) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class HistoryError(ZeusError):
+    """The storage that remembers a recurring job does not answer."""
 
 
 class DeviceError(ZeusError):

@@ -14,9 +14,10 @@ from zeus_ray.devices.lease import Holder, Keeper
 from zeus_ray.devices.simulated import SimulatedGpu
 from zeus_ray.devices.timeline import Timeline
 from zeus_ray.errors import BadInput
+from zeus_ray.history.folders import LocalFolder
 from zeus_ray.records import Knobs, Measurement, Plan, PowerProfile, Report, StopReason, Target
 from zeus_ray.run.boards import Board, Boards
-from zeus_ray.run.ledger import Ledger, LocalFolder
+from zeus_ray.run.ledger import Ledger
 from zeus_ray.run.run import Run
 
 LIMITS_W = (250.0, 200.0, 150.0, 100.0)

@@ -105,6 +105,8 @@ class Job:
         """The smallest batch size that ran out of memory: it and larger ones are never tried again."""
         self.rng = np.random.default_rng(settings.seed)
         self._epoch_costs: dict[int, tuple[PowerProfile, float]] = {}
+        self.kinds_here: set[str] = set()
+        """Kinds of GPU that runs of this search were on; an earlier history may know others."""
         self.unprofiled: set[int] = set()
         """Batch sizes that ran and brought no profile: nobody can measure there, so it is not asked again."""
 
@@ -128,6 +130,7 @@ class Job:
         """Fix MAXPOWER by the first board seen: the yardstick of a search never changes after that."""
         if self.max_power_w is None:
             self.max_power_w = max_power_or_fallback_w(max_power_w)
+            self._epoch_costs.clear()
 
     def cost(self, measurement: Measurement | Run) -> float:
         """Cost (J) of what was measured; NaN where nothing was."""
@@ -155,6 +158,16 @@ class Job:
             price = power.epoch_cost(profile, limit_w, settings.eta, settings.gpus, self.max_power_w)
             known = self._epoch_costs[batch_size] = (profile, price)
         return known[1]
+
+    def kind_next(self, gpu: str) -> str:
+        """The kind of GPU a run will be on: as told, or the only one so far; "" where nobody knows."""
+        return gpu or (next(iter(self.kinds_here)) if len(self.kinds_here) == 1 else "")
+
+    @property
+    def usual_cap(self) -> float:
+        """Beta times what the cheapest run to the target has cost (J); inf while there is none."""
+        costs = [self.cost(run) for run in self.runs if run.reached]
+        return self.settings.beta * min((c for c in costs if c > 0), default=math.inf)
 
     def counts(self, size: int, outcome: Outcome) -> bool:
         """Whether an outcome says something of its batch size: not the first crash, nor a shared board."""
@@ -185,6 +198,7 @@ class Job:
             "runs": [dataclasses.asdict(run) for run in self.runs],
             "flights": self.flights.state(),
             "unprofiled": sorted(self.unprofiled),
+            "kinds_here": sorted(self.kinds_here),
             "told": self.told,
             "too_large": self.too_large,
             "random": self.rng.bit_generator.state,
@@ -201,7 +215,7 @@ class Job:
         self.profiles.last_gpu = state["last_gpu"]
         self.runs = [Run.from_dict(raw) for raw in state["runs"]]
         self.flights.restore(state["flights"])
-        self.unprofiled = set(state["unprofiled"])
+        self.unprofiled, self.kinds_here = set(state["unprofiled"]), set(state["kinds_here"])
         self.told, self.too_large = state["told"], state["too_large"]
         self.rng.bit_generator.state = state["random"]
 

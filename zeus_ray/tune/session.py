@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -69,12 +69,18 @@ def session(
 
 @contextmanager
 def open_session(
-    plan: Plan, context: TrialContext | None, *, gpus: int = 1, window_s: float = 5.0, settle_s: float = 1.0
+    plan: Plan,
+    context: TrialContext | None,
+    *,
+    gpus: int = 1,
+    window_s: float = 5.0,
+    settle_s: float = 1.0,
+    kind: Callable[..., Run] | None = None,
 ) -> Iterator[Run]:
-    """:func:`session` with its plan and its trial already known."""
+    """:func:`session` with its plan and its trial already known. ``kind``: makes the run."""
     boards = _boards(plan, context, gpus)
     try:
-        kind = Run if context is None else TuneRun
+        kind = kind or (Run if context is None else TuneRun)
         ledger = Ledger.open(context.folder, ask=_asking()) if context else Ledger.open(None)
         if boards.held:  # an attempt killed before its first report has used energy, too
             ledger.held = boards.held

@@ -1,0 +1,382 @@
+"""``zeus.Recurrence``: a job that is trained again and again, each run a step of one endless search."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Literal, TypeVar
+
+from zeus_ray.decide import Search
+from zeus_ray.devices import discover
+from zeus_ray.errors import BadInput, HistoryError, NoDevice, TargetNotReached
+from zeus_ray.history.earlier import earlier_runs
+from zeus_ray.history.events import ASK, END, LOST, PROFILE, Event, Events, folder_at
+from zeus_ray.history.replay import Point, replay
+from zeus_ray.records import Best, Knobs, MeasuredBy, Plan, StopReason, Target, key
+from zeus_ray.recur.place import Place
+from zeus_ray.recur.summary import Past, past
+from zeus_ray.run.run import Run
+from zeus_ray.tune.outcomes import Trial
+from zeus_ray.tune.plans import carried_settings
+from zeus_ray.tune.session import is_out_of_memory, open_session
+
+AGAIN = (StopReason.COST_CAP, StopReason.NOT_WORTH_IT, StopReason.PROFILED, StopReason.OUT_OF_MEMORY)
+"""A run that ended so has not done the job."""
+TRIES = 20
+"""As the published policy's: a recurrence is tried again at most this often."""
+SILENT_S, SILENT_FIRST_S = 3600.0, 86_400.0
+TIMES_THE_LONGEST = 3.0
+"""A run on another machine is given up after three times the longest so far, an hour at least; a day
+where none has ended yet. Should it end after all, its end counts."""
+
+REAL = (MeasuredBy.COUNTER, MeasuredBy.POWER_INTEGRAL)
+VIRTUAL = (MeasuredBy.SIMULATED, MeasuredBy.REPLAY)
+
+log = logging.getLogger("zeus_ray")
+Answer = TypeVar("Answer")
+
+
+class Recurrence:
+    """One job that comes back. Any number of its runs may be under way, on any machines.
+
+    >>> job = zeus.Recurrence("s3://bucket/zeus", job="resnet-nightly", batch_sizes=[64, 128, 256],
+    ...                       default_batch_size=128, target=zeus.Target("accuracy", 0.95))
+    >>> with job.run() as run: ...
+
+    Each run asks the history what to try, and tells it how it went, however it ended. The search is
+    read from the history each time, so that batch sizes, target and eta may change between runs.
+
+    Args:
+        history: a folder, or a URI that pyarrow knows (``s3://…``, ``gs://…``). Jobs may share one.
+        job: the name of the job: letters, digits, '.', '_' and '-'.
+        batch_sizes: what to choose from (samples per step, over all GPUs of a run).
+        default_batch_size: the one in use today.
+        target: the metric, and the value that counts as trained; without a value: what the default reaches.
+        eta: 1 saves energy alone, 0 time alone.
+        power_limits_w: limits to consider (W per GPU); None: each board's own range.
+        max_power_w: MAXPOWER of Eq. 2 (W per GPU); None: as the first board says.
+        gpus: GPUs of one run.
+        beta: a run is stopped before it costs beta times the cheapest.
+        max_epochs: a run that has not reached the target by then has failed.
+        policy: "zeus-ray", or "nsdi23" for the published one.
+        future_runs: how many more runs to expect: what knowing better is worth.
+        window: only the newest this many runs of a batch size count (nsdi23; None: all).
+        seed: the same seed and the same history ask the same.
+        points_to_evaluate: batch sizes to try first, in this order.
+        earlier: histories to begin with: folders of jobs, or ``history_file`` of a ZeusSearcher. From
+            another kind of GPU too: epochs carry over, profiles do not.
+
+    Raises:
+        BadInput: an argument that cannot be, naming what is allowed.
+    """
+
+    def __init__(
+        self,
+        history: str | os.PathLike[str],
+        job: str,
+        *,
+        batch_sizes: Sequence[int],
+        default_batch_size: int,
+        target: Target,
+        eta: float = 0.5,
+        power_limits_w: Sequence[float] | None = None,
+        max_power_w: float | None = None,
+        gpus: int = 1,
+        beta: float = 2.0,
+        max_epochs: float = 100,
+        policy: Literal["zeus-ray", "nsdi23"] = "zeus-ray",
+        future_runs: int = 50,
+        window: int | None = None,
+        seed: int = 0,
+        points_to_evaluate: Sequence[int] = (),
+        earlier: Iterable[str | os.PathLike[str]] = (),
+    ) -> None:
+        if not isinstance(target, Target):
+            raise BadInput(f"target is {target!r}; needed: Target(metric, value), or Target(metric)")
+        given = locals()
+        options = {name: given[name] for name in OPTIONS}
+        self.job = job
+        self._new_search = partial(Search, **options, recurring=True)
+        self._batch_sizes = tuple(batch_sizes)
+        self._gpus = gpus
+        self._events = Events(folder_at(history, job))
+        self._earlier = earlier_runs(earlier, target)
+        self._search = self._rebuilt(())
+        self._trials: dict[str, Trial] = {}
+        self._curves: dict[str, list[Point]] = {}
+
+    # --- the history -------------------------------------------------------------------------------
+
+    def search(self) -> Search:
+        """The search as the whole history makes it, now. Raises HistoryError."""
+        return self._rebuilt(self._events.read())
+
+    def best(self) -> Best:
+        """The knobs to use now, with what a run should take."""
+        return self.search().best()
+
+    def past(self) -> Past:
+        """Every run so far, and what the job has saved against its default."""
+        search = self.search()
+        return past(self._events.read(), search.profiles, search.default_batch_size, self._gpus, self.job)
+
+    def _rebuilt(self, events: Iterable[Event]) -> Search:
+        search = self._new_search()
+        if any(self._earlier):
+            search.remember(*self._earlier)
+        replay(search, events, self._batch_sizes)
+        return search
+
+    # --- ask, observe, tell ------------------------------------------------------------------------
+
+    def ask(self, gpu: str = "") -> Plan:
+        """What to run now: for ``config["zeus"]`` (:meth:`Plan.to_config`), or to be followed by hand.
+
+        Runs whose process is gone are given up first. ``gpu``: the kind it will run on, where known.
+
+        Raises:
+            HistoryError: the storage cannot be read or written.
+            BadInput: the history is of simulated boards and this run is not, or the other way round.
+        """
+        events = self._events.read()
+        _check_one_kind_of_measurement(events)
+        if self._give_up_the_lost(events):
+            events = self._events.read()
+        self._search = search = self._rebuilt(events)
+        run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
+        knobs = _asked(search, gpu, run_id)
+        body = {"knobs": dataclasses.asdict(knobs), "gpu": gpu, "place": dataclasses.asdict(Place.here())}
+        self._events.append(ASK, run_id, body)
+        self._trials[run_id], self._curves[run_id] = Trial(knobs), []
+        return Plan(
+            knobs=knobs,
+            eta=search.eta,
+            beta=search.beta,
+            max_power_w=search.max_power_w,
+            max_epochs=search.max_epochs,
+            target=search.target,
+            default_batch_size=search.default_batch_size,
+            profiles=tuple(p for p in search.profiles if p.batch_size == knobs.batch_size),
+            energy_price=1.0,
+            **carried_settings(),
+        )
+
+    def observe(self, run_id: str, result: dict[str, Any]) -> StopReason | None:
+        """Take in a result of ``run.report``: why the run should end now, or None."""
+        trial, search = self._trials[run_id], self._search
+        if trial.verdict == StopReason.TARGET_REACHED or not trial.observe(result, search.target):
+            return trial.verdict
+        profile = trial.new_profile()
+        if profile is not None:
+            self._keep(PROFILE, run_id, {"profile": profile.to_json()})
+            search.observe_profile(profile)
+        progress, curve = trial.progress(), self._curves[run_id]
+        if not curve or curve[-1][1] != progress.metric:
+            used = progress.measurement
+            curve.append((progress.epoch, progress.metric, used.energy_j, used.time_s))
+        trial.verdict = search.should_stop(progress)
+        return trial.verdict
+
+    def tell(self, run_id: str, *, error: bool = False) -> None:
+        """The run has ended, by itself or because it was stopped; ``error``: it has failed."""
+        trial, search = self._trials.pop(run_id), self._search
+        if trial.iteration == 0 and not error:
+            log.warning("zeus-ray: run %s ended without one report: it counts as a crash", run_id)
+        outcome = trial.outcome(search.target, error=error or trial.iteration == 0)
+        body = {
+            "outcome": dataclasses.asdict(outcome),
+            "curve": self._curves.pop(run_id),
+            "target": dataclasses.asdict(search.target),
+            "report": {**dataclasses.asdict(trial.report), "profile": ""},
+        }
+        self._keep(END, run_id, body)
+        search.tell(outcome)
+
+    def withdraw(self, run_id: str, why: str) -> None:
+        """The run says nothing: it never began, or somebody interrupted it."""
+        self._trials.pop(run_id, None)
+        self._keep(LOST, run_id, {"why": why, "crashed": False})
+        self._search.forget(run_id)
+
+    # --- a run -------------------------------------------------------------------------------------
+
+    @contextmanager
+    def run(self, *, window_s: float = 5.0, settle_s: float = 1.0) -> Iterator[Run]:
+        """Ask, open a session (see :func:`zeus_ray.session`), and tell at the end, however it ends.
+
+        ``run.batch_size``, ``run.scale_lr``, ``run.steps`` and ``run.report`` are the training loop's;
+        it ends when ``run.stop`` is set. If that is not "target reached" the job is still to be done:
+        :meth:`train` tries again by itself.
+
+        Raises:
+            whatever the body raises, after telling it; running out of memory too.
+        """
+        plan = self.ask(_gpu_here(self._gpus))
+        run_id, began, failure = plan.knobs.run_id, False, None
+        kind = partial(JobRun, self)
+        try:
+            with open_session(
+                plan, None, gpus=self._gpus, window_s=window_s, settle_s=settle_s, kind=kind
+            ) as run:
+                began = True
+                try:
+                    yield run
+                except Exception as error:
+                    failure = error  # which the session swallows where it is a lack of memory
+                    raise
+        except BaseException as error:
+            if began and isinstance(error, Exception):
+                self.tell(run_id, error=True)
+            else:
+                self.withdraw(run_id, f"{'interrupted' if began else 'never began'}: {error!r}")
+            raise
+        self.tell(run_id)
+        if failure is not None:
+            raise failure
+
+    def train(
+        self,
+        function: Callable[[Run], Answer],
+        *,
+        tries: int = TRIES,
+        window_s: float = 5.0,
+        settle_s: float = 1.0,
+    ) -> Answer:
+        """Call ``function(run)`` until a run was not stopped for its cost, or for lack of memory.
+
+        Returns what the last call returned.
+
+        Raises:
+            TargetNotReached: every one of ``tries`` runs was stopped.
+        """
+        for _ in range(tries):
+            try:
+                with self.run(window_s=window_s, settle_s=settle_s) as run:
+                    answer = function(run)
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                continue
+            if run.stop not in AGAIN:
+                return answer
+        raise TargetNotReached(f"{self.job}: {tries} runs in a row were stopped before the target")
+
+    # --- in the background -------------------------------------------------------------------------
+
+    def _give_up_the_lost(self, events: Sequence[Event]) -> bool:
+        """Tell the runs that nobody else will tell: their process is gone, or silent for too long."""
+        asks = {event.run: event for event in events if event.kind == ASK}
+        ends = {event.run: event for event in events if event.kind == END}
+        over = {event.run for event in events if event.kind in (END, LOST)}
+        longest_s = max((end.at_s - asks[run].at_s for run, end in ends.items() if run in asks), default=None)
+        patience_s = SILENT_FIRST_S if longest_s is None else max(SILENT_S, TIMES_THE_LONGEST * longest_s)
+        lost = False
+        for run, ask in asks.items():
+            why = _why_lost(ask, patience_s) if run not in over and run not in self._trials else ""
+            if why:
+                log.warning("zeus-ray: run %s of %s is given up: %s", run, self.job, why)
+                self._events.append(LOST, run, {"why": why, "crashed": True})
+                lost = True
+        return lost
+
+    def _keep(self, kind: str, run_id: str, body: dict[str, Any]) -> None:
+        """Append; a storage that fails now must not fail a training that is done."""
+        try:
+            self._events.append(kind, run_id, body)
+        except HistoryError as error:
+            log.error(  # noqa: TRY400 — the storage's own words are in the message
+                "zeus-ray: %s. Not remembered: %s of run %s: %s", error, kind, run_id, json.dumps(body)
+            )
+
+
+OPTIONS = (
+    "batch_sizes",
+    "default_batch_size",
+    "target",
+    "eta",
+    "power_limits_w",
+    "max_power_w",
+    "gpus",
+    "beta",
+    "max_epochs",
+    "policy",
+    "future_runs",
+    "window",
+    "seed",
+    "points_to_evaluate",
+)
+"""Arguments of a Recurrence that are its search's."""
+
+
+class JobRun(Run):
+    """A run whose results go to the history's search, which may end it."""
+
+    def __init__(self, job: Recurrence, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 — Run's
+        super().__init__(*arguments, **options)
+        self._job = job
+
+    def send(self, result: dict[str, Any], **options: Any) -> None:  # noqa: ANN401, ARG002 — as Run.send
+        """Let the search see the result, and stop the run if it says so."""
+        verdict = self._job.observe(self.plan.knobs.run_id, result)
+        if self.stop is None and verdict is not None:
+            self.stop = verdict
+            result[key("stop_reason")] = verdict.value
+
+
+def _asked(search: Search, gpu: str, run_id: str) -> Knobs:
+    """The search's answer; the default as it is where the search can give none, for the job must run."""
+    try:
+        knobs = search.ask(gpu, run_id)
+    except TargetNotReached as error:
+        log.warning("zeus-ray: %s", error)
+        knobs = None
+    if knobs is None:
+        knobs = Knobs(run_id=run_id, batch_size=search.default_batch_size)
+        search.adopt(knobs)
+    return knobs
+
+
+def _check_one_kind_of_measurement(events: Iterable[Event]) -> None:
+    """Simulated and real joules in one history would be nonsense."""
+    virtual = discover.is_virtual(discover.gpu_source())
+    unlike = REAL if virtual else VIRTUAL
+    seen = {event.body["report"]["measured_by"] for event in events if event.kind == END}
+    then = next((kind for kind in unlike if kind in seen), None)
+    if then is not None:
+        raise BadInput(
+            f"energy in this history is by {then}, but {discover.GPU_VARIABLE}={discover.gpu_source()} now: "
+            "a history needs one kind; give the other one another history or job"
+        )
+
+
+def _why_lost(ask: Event, patience_s: float) -> str:
+    """Why a run that has not ended will not end any more; "" while it may."""
+    alive = Place.from_dict(ask.body["place"]).alive()
+    if alive is False:
+        return "its process is gone"
+    silent_s = time.time() - ask.at_s
+    if alive is None and silent_s > patience_s:
+        return f"nothing was heard of it from another machine for {silent_s / 3600:.1f} h"
+    return ""
+
+
+def _gpu_here(gpus: int) -> str:
+    """The kind of GPU a run in this process would be on; "" without one."""
+    try:
+        boards = discover.open_boards(discover.gpu_source())
+    except NoDevice:
+        return ""
+    try:
+        chosen = discover.visible(os.environ, boards)[:gpus]
+        return " + ".join(dict.fromkeys(board.name for board in chosen))
+    finally:
+        for board in boards:
+            board.close()

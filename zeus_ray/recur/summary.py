@@ -1,0 +1,166 @@
+"""What a recurring job has done so far: its runs, what they took, and what that saved."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from zeus_ray.decide import power
+from zeus_ray.history.events import ASK, END, LOST, Event
+from zeus_ray.records import NAN, Knobs, Outcome, PowerProfile, Report, StopReason
+from zeus_ray.reporting.savings import how_measured
+from zeus_ray.reporting.units import UNKNOWN, energy, percent, seconds, three_digits
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderResult
+
+RUNNING = "running, or its end was not seen"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PastRun:
+    """One run of the job. ``outcome`` is None while it runs, and where it was lost."""
+
+    run: str
+    at_s: float
+    knobs: Knobs
+    ended: str
+    outcome: Outcome | None = None
+    report: Report = dataclasses.field(default_factory=Report)
+
+    @property
+    def reached(self) -> bool:
+        """Whether it trained to the target."""
+        return self.outcome is not None and self.outcome.reached
+
+    @property
+    def energy_j(self) -> float:
+        """What the whole run took; NaN where nobody knows."""
+        return self.report.energy_j
+
+
+@dataclass(frozen=True, kw_only=True)
+class Past:
+    """All runs, oldest first.
+
+    ``default_j``: one training of the default batch size at the highest limit of its board (J), by
+    kind of GPU: its epochs to the target times an epoch of its profile, evaluation not included.
+    """
+
+    job: str
+    runs: tuple[PastRun, ...]
+    default_batch_size: int
+    default_j: dict[str, float]
+
+    @property
+    def trained(self) -> list[PastRun]:
+        """The runs that reached the target."""
+        return [run for run in self.runs if run.reached]
+
+    @property
+    def spent_j(self) -> float:
+        """What all runs took, as far as it was measured: also those that were stopped or failed."""
+        joules = [run.energy_j for run in self.runs if not math.isnan(run.energy_j)]
+        return math.fsum(joules) if joules else NAN
+
+    @property
+    def default_would_take_j(self) -> float:
+        """What the default would have taken for as many trainings; NaN where a kind of GPU has no figure."""
+        known = [self.default_j.get(run.report.gpu, NAN) for run in self.trained]
+        return math.fsum(known) if known else NAN
+
+    @property
+    def saved_j(self) -> float:
+        """The difference, all exploring included; negative while it has not paid."""
+        return self.default_would_take_j - self.spent_j
+
+    def sentences(self) -> list[str]:
+        """All of it in plain words."""
+        if not self.runs:
+            return [f"{self.job} has not run yet."]
+        trained, sizes = len(self.trained), len({run.knobs.batch_size for run in self.runs})
+        unknown = sum(run.outcome is None or math.isnan(run.energy_j) for run in self.runs)
+        lines = [
+            f"{self.job}: {len(self.runs)} runs, {trained} of them to the target, at {sizes} batch sizes.",
+            f"They took {energy(self.spent_j)} in all" + (f"; {unknown} left no figure." if unknown else "."),
+            self._saved_in_words(),
+        ]
+        measured = [run.report for run in self.runs if run.outcome is not None]
+        by, gpus = {r.measured_by for r in measured}, {r.gpu for r in measured} - {""}
+        return [*lines, how_measured(sorted(by), sorted(gpus))]
+
+    def _saved_in_words(self) -> str:
+        default = f"the default (batch size {self.default_batch_size} at the highest limit)"
+        if math.isnan(self.saved_j):
+            return f"What {default} would have taken is not known: it has no profile on these GPUs yet."
+        share = self.saved_j / self.default_would_take_j
+        word = "saved" if share >= 0 else "spent more"
+        return (
+            f"For {len(self.trained)} trainings {default} would have taken about "
+            f"{energy(self.default_would_take_j)}: {energy(abs(self.saved_j))} ({percent(share)}) {word} "
+            "so far, exploring included."
+        )
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """For ``rich.print``: the table and the sentences."""
+        from rich import box  # noqa: PLC0415 — only what is shown needs rich
+        from rich.table import Table  # noqa: PLC0415 — likewise
+        from rich.text import Text  # noqa: PLC0415 — likewise
+
+        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), header_style="bold")
+        for heading in ("Began (UTC)", "Batch\nsize", "Limit\nW", "Epochs", "Energy", "Time", "Metric"):
+            table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column("Why it ended")
+        for run in self.runs:
+            table.add_row(*(Text(cell) for cell in _cells(run)))
+        yield table
+        yield from (Text(sentence) for sentence in self.sentences())
+
+
+def past(
+    events: Iterable[Event], profiles: Sequence[PowerProfile], default_batch_size: int, gpus: int, job: str
+) -> Past:
+    """The past of a job, from its events and the profiles of its search."""
+    known = list(events)
+    ends = {event.run: event for event in known if event.kind in (END, LOST)}
+    runs = tuple(_run(event, ends.get(event.run)) for event in known if event.kind == ASK)
+    reached = [run.outcome for run in runs if run.outcome is not None and run.outcome.reached]
+    epochs = [o.epochs for o in reached if o.knobs.batch_size == default_batch_size and o.epochs > 0]
+    default_j = {}
+    for profile in profiles if epochs else ():
+        if profile.batch_size == default_batch_size:
+            _limit_w, power_w, epoch_s = power.measured_points(profile)[-1]
+            default_j[profile.gpu] = fmean(epochs) * power_w * epoch_s * gpus
+    return Past(job=job, runs=runs, default_batch_size=default_batch_size, default_j=default_j)
+
+
+def _run(ask: Event, end: Event | None) -> PastRun:
+    asked = PastRun(run=ask.run, at_s=ask.at_s, knobs=Knobs.from_dict(ask.body["knobs"]), ended=RUNNING)
+    if end is None:
+        return asked
+    if end.kind == LOST:
+        return dataclasses.replace(asked, ended=str(end.body["why"]))
+    outcome = Outcome.from_dict(end.body["outcome"])
+    ended = StopReason.TARGET_REACHED.value if outcome.reached else "ended by itself"
+    return dataclasses.replace(
+        asked, ended=outcome.stop or ended, outcome=outcome, report=Report(**end.body["report"])
+    )
+
+
+def _cells(run: PastRun) -> tuple[str, ...]:
+    report, outcome = run.report, run.outcome
+    return (
+        f"{datetime.fromtimestamp(run.at_s, UTC):%Y-%m-%d %H:%M}",
+        str(run.knobs.batch_size),
+        UNKNOWN if math.isnan(report.power_limit_w) else f"{report.power_limit_w:.0f}",
+        three_digits(outcome.epochs if outcome else NAN),
+        energy(report.energy_j),
+        seconds(report.time_s),
+        UNKNOWN if outcome is None or math.isnan(outcome.metric) else f"{outcome.metric:.4g}",
+        run.ended,
+    )

@@ -1,4 +1,4 @@
-"""A process of the tests: ``nightly.py HISTORY RUNS [SECONDS]`` trains so often, and says when. Not a test."""
+"""A process of the tests: ``nightly.py HISTORY RUNS [SECONDS]`` trains so often. Not a test."""
 
 import sys
 import time

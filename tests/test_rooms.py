@@ -19,7 +19,7 @@ MAY_IMPORT = {
     "devices": BASE,
     "reporting": BASE,
     "history": BASE | {"decide"},
-    "run": BASE | {"decide", "devices", "history"},
+    "run": BASE | {"decide", "devices", "history", "reporting"},
     "cluster": BASE | {"devices", "run", "carbon"},
     "tune": BASE | {"carbon", "decide", "devices", "history", "run", "cluster", "reporting"},
     "recur": BASE | {"decide", "devices", "history", "run", "tune", "reporting"},
@@ -91,6 +91,7 @@ def test_every_public_name_exists_and_is_documented():
         "metered",
         "resources",
         "Progress",
+        "verify",
     }:
         assert getattr(zeus_ray, name).__doc__, name
     with pytest.raises(AttributeError, match="ZeusSearcher"):

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from zeus_ray.tune.scheduler import EnergyScheduler as EnergyScheduler
     from zeus_ray.tune.searcher import ZeusSearcher as ZeusSearcher
     from zeus_ray.tune.session import session as session
+    from zeus_ray.tune.verify import verify as verify
 
 __version__ = metadata.version("zeus-ray")
 
@@ -41,6 +42,7 @@ _HOMES = {
     "metered": "zeus_ray.tune.metered",
     "resources": "zeus_ray.tune.resources",
     "Progress": "zeus_ray.tune.progress",
+    "verify": "zeus_ray.tune.verify",
     "show": "zeus_ray.reporting.html",
     "Mix": "zeus_ray.tune.objective",
     "open_signal": "zeus_ray.carbon.signal",

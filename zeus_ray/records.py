@@ -228,7 +228,8 @@ class Report:
     ``energy_j`` and ``time_s`` are cumulative over attempts; ``cost`` is Eq. 2 of the paper on them.
     ``energy_j_err`` bounds the error of this attempt's joules (J).
     ``cost_to_target`` is NaN until the target is reached: the one to rank trials by.
-    ``profile`` is JSON of a :class:`PowerProfile`, or "" while there is none.
+    ``lr`` is what ``scale_lr`` gave, by ``lr_rule``. ``advice``: where no limit may be set, in words what
+    one would have saved. ``profile`` is JSON of a :class:`PowerProfile`, or "" while there is none.
     """
 
     run_id: str = ""
@@ -250,6 +251,9 @@ class Report:
     attempt: int = 1
     measured_by: str = MeasuredBy.NONE.value
     profile: str = ""
+    lr: float = NAN
+    lr_rule: str = ""
+    advice: str = ""
 
     def to_result(self) -> dict[str, Any]:
         """Flat keys ``zeus/<field>``."""

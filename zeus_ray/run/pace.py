@@ -35,6 +35,11 @@ class Pace:
         self._last = boards.read()
         self._sample_s = boards.time_per_sample_s(batch_size) if boards.virtual else 0.0
 
+    @property
+    def last(self) -> Reading:
+        """The newest reading, without another one."""
+        return self._last
+
     def tick(self, samples: int) -> None:
         """Count ``samples`` as trained."""
         self.samples += samples

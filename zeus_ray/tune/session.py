@@ -97,6 +97,9 @@ def open_session(
             log.warning("zeus-ray: batch size %d does not fit: %s", run.batch_size, error)
             run.stop = StopReason.OUT_OF_MEMORY
             run.report({plan.target.metric: NAN})
+        finally:
+            if run.advice:
+                log.warning("zeus-ray: %s", run.advice)
     finally:
         boards.release()
 

@@ -9,7 +9,7 @@ import pytest
 from zeus_ray.cli import main
 
 
-@pytest.mark.parametrize("command", ["demo", "doctor", "restore", "carbon"])
+@pytest.mark.parametrize("command", ["demo", "doctor", "restore", "recur", "report", "carbon"])
 def test_help_teaches(command, capsys):
     with pytest.raises(SystemExit) as ended:
         main([command, "--help"])

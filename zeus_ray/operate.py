@@ -1,4 +1,4 @@
-"""The operator's commands: ``zeus-ray doctor`` and ``zeus-ray restore``, on one node or a whole cluster."""
+"""The operator's commands: ``zeus-ray doctor`` and ``restore``, on a node or a cluster, and ``report``."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from zeus_ray.devices.doctor import BoardReport, NodeReport, examine
 from zeus_ray.devices.journal import state_dir
 from zeus_ray.devices.restore import Restored, restore_all
 from zeus_ray.errors import BadInput, ZeusError
+from zeus_ray.history.events import Events, folder_at, jobs_in
+from zeus_ray.recur.summary import past
 
 ANSWER_WITHIN_S = 5.0
 
@@ -84,6 +86,19 @@ def _reach(address: str) -> None:
     if not host or not port.isdecimal():
         raise ValueError("this is neither 'auto' nor HOST:PORT")
     socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_WITHIN_S).close()
+
+
+def report(options: argparse.Namespace) -> int:
+    """Show the past of one job of a history, or of all. Exit code 1: there is none."""
+    jobs = [options.job] if options.job else jobs_in(options.history)
+    shown = [past(Events(folder_at(options.history, job)).read(), job) for job in jobs]
+    console = Console()
+    for one in shown:
+        console.print(one)
+    if not any(one.runs for one in shown):
+        console.print(f"no run is remembered in {options.history}", highlight=False)
+        return 1
+    return 0
 
 
 def _cluster_reports(address: str) -> Mapping[str, NodeReport]:

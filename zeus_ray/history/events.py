@@ -53,12 +53,23 @@ def folder_at(history: str | os.PathLike[str], job: str) -> Folder:
     """
     if not JOB.fullmatch(job):
         raise BadInput(f"job is {job!r}; allowed: letters, digits, '.', '_' and '-', such as resnet-nightly")
-    text = os.fspath(history)
+    return _folder(os.fspath(history), f"/{job}")
+
+
+def jobs_in(history: str | os.PathLike[str]) -> list[str]:
+    """The jobs of a history. Raises BadInput, HistoryError."""
+    try:
+        return [name for name in _folder(os.fspath(history), "").names() if JOB.fullmatch(name)]
+    except OSError as error:
+        raise HistoryError(f"the history cannot be read: {error}") from error
+
+
+def _folder(text: str, below: str) -> Folder:
     if "://" not in text:
         path = Path(text).expanduser()
         if path.is_file():
-            raise BadInput(f"history {text!r} is a file; it must be a folder, or can be made one")
-        return LocalFolder(path / job)
+            raise BadInput(f"history {text!r} is a file; allowed: a folder, which need not be there yet")
+        return LocalFolder(Path(f"{path}{below}"))
     from pyarrow import fs  # noqa: PLC0415 — comes with ray[tune]; only cloud storage needs it
 
     try:
@@ -67,7 +78,7 @@ def folder_at(history: str | os.PathLike[str], job: str) -> Folder:
         raise BadInput(
             f"history is {text!r}, which pyarrow cannot open ({error}); allowed: a path, s3://…, gs://…"
         ) from error
-    return StorageFolder(filesystem, f"{root.rstrip('/')}/{job}")
+    return StorageFolder(filesystem, root.rstrip("/") + below)
 
 
 class Events:

@@ -23,6 +23,7 @@ from zeus_ray.history.replay import Point, replay
 from zeus_ray.records import Best, Knobs, MeasuredBy, Plan, StopReason, Target, key
 from zeus_ray.recur.place import Place
 from zeus_ray.recur.summary import Past, past
+from zeus_ray.recur.words import expectation, why
 from zeus_ray.run.run import Run
 from zeus_ray.tune.outcomes import Trial
 from zeus_ray.tune.plans import carried_settings
@@ -125,8 +126,15 @@ class Recurrence:
 
     def past(self) -> Past:
         """Every run so far, and what the job has saved against its default."""
-        search = self.search()
-        return past(self._events.read(), search.profiles, search.default_batch_size, self._gpus, self.job)
+        return past(self._events.read(), self.job)
+
+    def why(self, plan: Plan) -> str:
+        """One sentence on a plan that was just asked for: its knobs, and the reason for them."""
+        return why(plan.knobs, self._search.target, self._search.best(), self.past())
+
+    def expectation(self) -> str:
+        """One sentence on the best knobs, and what they should take."""
+        return expectation(self.best(), self.past())
 
     def _rebuilt(self, events: Iterable[Event]) -> Search:
         search = self._new_search()
@@ -153,7 +161,13 @@ class Recurrence:
         self._search = search = self._rebuilt(events)
         run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
         knobs = _asked(search, gpu, run_id)
-        body = {"knobs": dataclasses.asdict(knobs), "gpu": gpu, "place": dataclasses.asdict(Place.here())}
+        body = {
+            "knobs": dataclasses.asdict(knobs),
+            "gpu": gpu,
+            "place": dataclasses.asdict(Place.here()),
+            "default_batch_size": search.default_batch_size,
+            "gpus": self._gpus,
+        }
         self._events.append(ASK, run_id, body)
         self._trials[run_id], self._curves[run_id] = Trial(knobs), []
         return Plan(
@@ -183,6 +197,8 @@ class Recurrence:
             used = progress.measurement
             curve.append((progress.epoch, progress.metric, used.energy_j, used.time_s))
         trial.verdict = search.should_stop(progress)
+        if trial.report.stop_reason == StopReason.OUT_OF_MEMORY:
+            trial.verdict = StopReason.OUT_OF_MEMORY
         return trial.verdict
 
     def tell(self, run_id: str, *, error: bool = False) -> None:

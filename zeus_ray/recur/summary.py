@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from statistics import fmean
 from typing import TYPE_CHECKING
 
 from zeus_ray.decide import power
-from zeus_ray.history.events import ASK, END, LOST, Event
+from zeus_ray.decide.profiles import Profiles
+from zeus_ray.history.events import ASK, END, LOST, PROFILE, Event
 from zeus_ray.records import NAN, Knobs, Outcome, PowerProfile, Report, StopReason
 from zeus_ray.reporting.savings import how_measured
 from zeus_ray.reporting.units import UNKNOWN, energy, percent, seconds, three_digits
@@ -122,21 +123,23 @@ class Past:
         yield from (Text(sentence) for sentence in self.sentences())
 
 
-def past(
-    events: Iterable[Event], profiles: Sequence[PowerProfile], default_batch_size: int, gpus: int, job: str
-) -> Past:
-    """The past of a job, from its events and the profiles of its search."""
+def past(events: Iterable[Event], job: str) -> Past:
+    """The past of a job, from its events alone. The default is what it was in the newest run."""
     known = list(events)
     ends = {event.run: event for event in known if event.kind in (END, LOST)}
-    runs = tuple(_run(event, ends.get(event.run)) for event in known if event.kind == ASK)
+    asks = [event for event in known if event.kind == ASK]
+    runs = tuple(_run(event, ends.get(event.run)) for event in asks)
+    default = int(asks[-1].body["default_batch_size"]) if asks else 0
+    gpus = int(asks[-1].body["gpus"]) if asks else 1
     reached = [run.outcome for run in runs if run.outcome is not None and run.outcome.reached]
-    epochs = [o.epochs for o in reached if o.knobs.batch_size == default_batch_size and o.epochs > 0]
+    epochs = [o.epochs for o in reached if o.knobs.batch_size == default and o.epochs > 0]
+    profiles = Profiles(PowerProfile.from_json(e.body["profile"]) for e in known if e.kind == PROFILE)
     default_j = {}
-    for profile in profiles if epochs else ():
-        if profile.batch_size == default_batch_size:
+    for profile in profiles.all() if epochs else ():
+        if profile.batch_size == default:
             _limit_w, power_w, epoch_s = power.measured_points(profile)[-1]
             default_j[profile.gpu] = fmean(epochs) * power_w * epoch_s * gpus
-    return Past(job=job, runs=runs, default_batch_size=default_batch_size, default_j=default_j)
+    return Past(job=job, runs=runs, default_batch_size=default, default_j=default_j)
 
 
 def _run(ask: Event, end: Event | None) -> PastRun:

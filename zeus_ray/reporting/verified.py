@@ -83,9 +83,8 @@ def compared(
         spread_a, spread_b = variance(ours) / len(ours), variance(theirs) / len(theirs)
         width = math.sqrt(spread_a + spread_b)
         if width > 0:
-            freedom = (spread_a + spread_b) ** 2 / (
-                spread_a**2 / (len(ours) - 1) + spread_b**2 / (len(theirs) - 1)
-            )
+            ours_share = spread_a / (spread_a + spread_b)
+            freedom = 1 / (ours_share**2 / (len(ours) - 1) + (1 - ours_share) ** 2 / (len(theirs) - 1))
             width *= student_t(0.975, freedom)
         low, high = difference - width, difference + width
     return Verification(

@@ -79,6 +79,7 @@ def _add_doctor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "Exit code: 0 all well, 1 limited, 2 broken.",
     )
     doctor.add_argument("--address", help="a Ray cluster, such as 'auto': ask all its nodes")
+    doctor.add_argument("--history", help="of recurring jobs: what limits would save where none may be set")
     doctor.add_argument("--json", action="store_true", help="for programs")
     doctor.set_defaults(run=_doctor)
 

@@ -241,3 +241,41 @@ def test_earlier_needs_a_history_and_a_target(tmp_path):
 def test_bad_input_names_what_was_given(history, options, words):
     with pytest.raises(zeus.BadInput, match=words):
         job(history, **options)
+
+
+ONE = {"batch_sizes": [256], "default_batch_size": 256, "eta": 1}
+"""A job whose limit alone is to be chosen, on a board that is busy: it binds."""
+
+
+def test_where_no_limit_may_be_set_a_run_ends_with_what_one_would_have_saved(history, monkeypatch, caplog):
+    for _ in range(2):
+        job(history, **ONE).train(train)
+    monkeypatch.setenv("ZEUS_RAY_POWER_CONTROL", "off")
+    job(history, **ONE).train(train)
+    said = [r.message for r in caplog.records if "by the profile recorded of batch size 256" in r.message]
+    assert len(said) == 1
+    past = job(history, **ONE).past()
+    assert past.runs[-1].report.power_limit_w == 250.0
+    # What it promised is what the run at that limit has taken.
+    promised = float(said[0].partition("would have taken ")[2].split()[0]) / 100
+    measured = 1 - past.runs[1].energy_j / past.runs[-1].energy_j
+    assert promised == pytest.approx(measured, abs=0.005)
+    assert promised > 0.1
+
+
+def test_where_nothing_was_recorded_it_says_what_is_missing(history, monkeypatch, caplog):
+    monkeypatch.setenv("ZEUS_RAY_POWER_CONTROL", "off")
+    with job(history).run() as run:
+        train(run)
+    assert "no power profile of batch size 64 on simulated V100 is known" in caplog.text
+
+
+def test_the_default_is_reckoned_by_what_it_took_at_its_limit(history, monkeypatch):
+    for _ in range(3):
+        job(history, **ONE).train(train)
+    reckoned = job(history, **ONE).past()
+    assert reckoned.saved_j == pytest.approx(3 * reckoned.default_j["simulated V100"] - reckoned.spent_j)
+    monkeypatch.setenv("ZEUS_RAY_POWER_CONTROL", "off")
+    job(history, **ONE).train(train)
+    measured_j = job(history, **ONE).past().runs[-1].energy_j  # it ran at the highest limit
+    assert reckoned.default_j["simulated V100"] == pytest.approx(measured_j, rel=0.005)

@@ -134,7 +134,7 @@ class Recurrence:
 
     def expectation(self) -> str:
         """One sentence on the best knobs, and what they should take."""
-        return expectation(self.best(), self.past())
+        return expectation(self.best())
 
     def _rebuilt(self, events: Iterable[Event]) -> Search:
         search = self._new_search()

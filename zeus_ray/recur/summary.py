@@ -50,7 +50,7 @@ class Past:
     """All runs, oldest first.
 
     ``default_j``: one training of the default batch size at the highest limit of its board (J), by
-    kind of GPU: its epochs to the target times an epoch of its profile, evaluation not included.
+    kind of GPU; see :func:`_default_j`.
     """
 
     job: str
@@ -131,15 +131,36 @@ def past(events: Iterable[Event], job: str) -> Past:
     runs = tuple(_run(event, ends.get(event.run)) for event in asks)
     default = int(asks[-1].body["default_batch_size"]) if asks else 0
     gpus = int(asks[-1].body["gpus"]) if asks else 1
-    reached = [run.outcome for run in runs if run.outcome is not None and run.outcome.reached]
-    epochs = [o.epochs for o in reached if o.knobs.batch_size == default and o.epochs > 0]
-    profiles = Profiles(PowerProfile.from_json(e.body["profile"]) for e in known if e.kind == PROFILE)
-    default_j = {}
-    for profile in profiles.all() if epochs else ():
-        if profile.batch_size == default:
-            _limit_w, power_w, epoch_s = power.measured_points(profile)[-1]
-            default_j[profile.gpu] = fmean(epochs) * power_w * epoch_s * gpus
+    profiles = profiles_in(known)
+    of_default = [run for run in runs if run.reached and run.knobs.batch_size == default]
+    default_j = {p.gpu: _default_j(p, of_default, gpus) for p in profiles.all() if p.batch_size == default}
     return Past(job=job, runs=runs, default_batch_size=default, default_j=default_j)
+
+
+def profiles_in(events: Iterable[Event]) -> Profiles:
+    """The profiles of a history."""
+    return Profiles(PowerProfile.from_json(e.body["profile"]) for e in events if e.kind == PROFILE)
+
+
+def _default_j(profile: PowerProfile, runs: list[PastRun], gpus: int) -> float:
+    """One training of the default at the highest limit of a kind of GPU (J); NaN where none has ended.
+
+    From runs on that kind whose limit stood from the start: what they took, in the proportion of the
+    profile. Else epochs to the target times an epoch of the profile, evaluation not included.
+    """
+    epoch_j = {limit_w: power_w * time_s for limit_w, power_w, time_s in power.measured_points(profile)}
+    highest_j = epoch_j[max(epoch_j)]
+    taken = [
+        run.energy_j * highest_j / epoch_j[run.report.power_limit_w]
+        for run in runs
+        if run.knobs.power_limit_w is not None
+        and run.report.gpu == profile.gpu
+        and run.report.power_limit_w in epoch_j
+    ]
+    epochs = [run.outcome.epochs for run in runs if run.outcome is not None and run.outcome.epochs > 0]
+    by_epochs = [n * highest_j * gpus for n in epochs]
+    known = [joules for joules in taken or by_epochs if not math.isnan(joules)]
+    return fmean(known) if known else NAN
 
 
 def _run(ask: Event, end: Event | None) -> PastRun:

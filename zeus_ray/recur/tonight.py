@@ -130,8 +130,6 @@ def _once(job: Recurrence, tonight: Tonight) -> int | None:
     try:
         with job.run() as run:
             say(job.why(run.plan))
-            if run.note:
-                say(run.note)
             _follow(run, tonight)
     except Failed as error:
         say(str(error))

@@ -37,15 +37,12 @@ def _reason(size: int, target: Target, best: Best, past: Past) -> str:
     return f"tried {times} times, and worth knowing better"
 
 
-def expectation(best: Best, past: Past) -> str:
-    """One sentence: the knobs a run would have now, against the default's."""
+def expectation(best: Best) -> str:
+    """One sentence: the knobs a run would have now, and what it should take."""
     if math.isnan(best.cost.mean):
         return "No run has reached the target yet."
     limit = "the limit found" if best.power_limit_w is None else power(best.power_limit_w)
-    last = past.trained[-1].report.gpu if past.trained else ""
-    default_j = past.default_j.get(last, math.nan)
-    against = "" if math.isnan(default_j) else f", against {energy(default_j)} of the default"
     return (
         f"Best known: batch size {best.batch_size} at {limit}; expect {energy(best.energy_j.mean)} "
-        f"and {seconds(best.time_s.mean)} a training{against}."
+        f"and {seconds(best.time_s.mean)} a training."
     )

@@ -61,6 +61,11 @@ def percent(share: float) -> str:
     return "unknown" if math.isnan(share) else f"{abs(share) * 100:.1f} %"
 
 
+def less(share: float) -> str:
+    """A share that was saved as "12.3 % less"; a negative one as "12.3 % more"."""
+    return f"{percent(share)} {'less' if share >= 0 else 'more'}"
+
+
 def three_digits(value: float) -> str:
     """A number with three significant digits and no exponent; "–" where unknown."""
     if not math.isfinite(value):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from zeus_ray.decide.advice import advise
+from zeus_ray.decide.advice import Advice, advise
 from zeus_ray.records import NAN, Plan, PowerProfile
-from zeus_ray.reporting.units import energy, percent
+from zeus_ray.reporting.units import energy, less
 
 
 def advice(
@@ -31,18 +31,20 @@ def advice(
             f"no power profile of batch size {size} on {gpu} is known: one run that may set limits, on a "
             "board of this kind, would tell what a limit saves (zeus-ray doctor says how to get there)"
         )
-    by = f"by the profile recorded of batch size {size} on {gpu}"
-    if found.limit_w == found.against_w:
-        return f"{by}, the {found.limit_w:g} W in force are best"
     joules = "" if math.isnan(energy_j) else f", {energy(abs(energy_j * found.energy_share))} of this run's,"
-    less = f"{_less(found.energy_share)} energy{joules} and {_less(found.time_share)} time"
-    return f"{by}, {found.limit_w:g} W instead of {found.against_w:g} W would have taken {less}"
+    return f"by the profile recorded of batch size {size} on {gpu}, {in_words(found, joules)}"
+
+
+def in_words(found: Advice, joules: str = "") -> str:
+    """The advice, without where it comes from. ``joules``: what to put behind the energy."""
+    if found.limit_w == found.against_w:
+        return f"the {found.limit_w:g} W in force are best"
+    return (
+        f"{found.limit_w:g} W instead of {found.against_w:g} W would have taken {less(found.energy_share)} "
+        f"energy{joules} and {less(found.time_share)} time"
+    )
 
 
 def _of_kind(plan: Plan, gpu: str) -> PowerProfile | None:
     known = (p for p in plan.profiles if p.batch_size == plan.knobs.batch_size and p.gpu == gpu)
     return next(known, None)
-
-
-def _less(share: float) -> str:
-    return f"{percent(share)} {'less' if share >= 0 else 'more'}"

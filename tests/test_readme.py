@@ -52,6 +52,7 @@ ray.init("local", num_cpus=2, include_dashboard=False, logging_level="ERROR", lo
 CHECKS = """
 assert searcher.best().batch_size in (8, 16, 32, 64, 128, 256)
 assert row["zeus/energy_j"] > 0
+assert len(job.past().trained) == 1
 """
 
 
@@ -65,6 +66,7 @@ def test_the_snippets_run(tmp_path):
     ran = subprocess.run(
         [sys.executable, script],
         env={**os.environ, **home, **quiet},
+        cwd=tmp_path,
         capture_output=True,
         text=True,
         check=False,

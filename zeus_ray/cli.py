@@ -157,13 +157,14 @@ report. What was spent, saved and chosen, and why, goes to standard error.
 The command prints its metric once per epoch, in a line such as "accuracy=0.71", "accuracy: 0.71" or
 {"accuracy": 0.71}; or writes it as JSON to --metrics-file. At the target it gets SIGTERM, and SIGKILL
 after --grace seconds: it should have saved its model by then, or saves it on SIGTERM; with --run-on it
-goes on to its own end. A run that turns out too dear is stopped and the best known knobs run instead.
+goes on to its own end. A run that turns out too dear is stopped and the best known knobs run instead;
+the last of --tries runs is stopped for nothing but the target, so that the job gets done.
 """
 CODES = """\
 exit code:
   0    trained to the target (without a value: trained)
   2    bad input
-  3    ended by itself before the target, or stopped --tries times
+  3    ended by itself before the target, or no batch size fits in memory
   130, 143  interrupted, terminated: the command was stopped, limits are back, no batch size is blamed
   else the command's own, if it failed; 128 + n if signal n ended it
 """
@@ -204,7 +205,7 @@ def _add_recur(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add("--first", type=_sizes, default=(), metavar="N,N,…", help="batch sizes to try first")
     add("--earlier", action="append", default=[], metavar="HISTORY/JOB", help="begin with another job's runs")
     add("--grace", type=float, default=30.0, metavar="S", help="seconds from SIGTERM to SIGKILL (default 30)")
-    add("--tries", type=int, default=20, help="runs in a row that may be stopped for their cost (default 20)")
+    add("--tries", type=int, default=3, help="runs at most; the last is not stopped for its cost (default 3)")
     add("--run-on", action="store_true", help="at the target, let the command go on to its own end")
     add("command", nargs=argparse.REMAINDER, metavar="-- COMMAND", help="with {batch_size} and {lr} in it")
     recur.set_defaults(run=_recur)

@@ -402,3 +402,17 @@ def test_a_warm_start_leaves_out_what_the_machine_of_then_is_to_blame_for():
 def test_a_warm_start_needs_a_target():
     with pytest.raises(BadInput, match="target"):
         make(target=Target("accuracy")).remember([], [])
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_cap_goes_by_what_runs_really_cost_beside_their_epochs(policy):
+    """Starting up, loading, evaluating: a hundred times what the epochs of the profile should take."""
+    search = make(policy=policy, batch_sizes=[64], beta=2.0)
+    for _ in range(3):
+        knobs = search.ask("V100")
+        search.observe_profile(profile_of(64))
+        told = outcome(knobs, epochs=1.0, energy_j=1e6, time_s=1e4, gpu="V100")
+        assert knobs.cost_cap >= 1.99 * search.cost(told.measurement)
+        search.tell(told)
+        search = Search.from_state(json.loads(json.dumps(search.state())))
+    assert math.isfinite(search.ask("V100").cost_cap)

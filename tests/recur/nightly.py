@@ -10,7 +10,7 @@ pause_s = float(sys.argv[3]) if len(sys.argv) > 3 else 0.0
 print("ready", flush=True)  # noqa: T201 — how it talks to the test
 for _ in range(runs):
     with job(history).run() as run:
-        print("began", run.plan.knobs.run_id, flush=True)  # noqa: T201 — likewise
+        print(f"began {run.plan.knobs.run_id}", flush=True)  # noqa: T201 — likewise
         train(run)
         time.sleep(pause_s)  # so that there is something to kill
-    print("ended", run.plan.knobs.run_id, flush=True)  # noqa: T201 — likewise
+    print(f"ended {run.plan.knobs.run_id}", flush=True)  # noqa: T201 — likewise

@@ -81,6 +81,20 @@ def test_a_target_out_of_reach_is_exit_code_3(history):
     assert main(arguments(history, target="accuracy=1.5", sizes="64")) == 3
 
 
+def test_a_real_board_gets_its_limit_and_is_given_back_what_was_found(history, make_node, monkeypatch, capfd):
+    monkeypatch.delenv("ZEUS_RAY_GPU")
+    node = make_node("V100")
+    node.load(1.0)
+    (found_w,) = node.limits_w
+    for _ in range(2):
+        assert main(arguments(history, "slow", sizes="64", options=["--power-limits", "200,150"])) == 0
+    err = capfd.readouterr().err
+    assert "by their own counters" in err
+    assert re.search(r"accuracy 0\.9\d* of 0\.9, .* limit (150|200) W", err)
+    assert node.attempts > 2
+    assert node.limits_w == [found_w]
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_whoever_ends_it_ends_the_command_and_blames_nothing(history, number, code):
     process, child = start(history)

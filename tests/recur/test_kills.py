@@ -27,7 +27,8 @@ def start(history, runs, pause_s=0.0):
 
 
 def said(lines, word):
-    return [line.split()[1] for line in lines if line.startswith(word)]
+    whole = [line.split() for line in lines if line.endswith("\n")]  # the last word may be cut off
+    return [words[1] for words in whole if words[0] == word]
 
 
 def counts(history):
@@ -66,7 +67,11 @@ def test_thirty_runs_killed_at_random_points_are_in_the_history_once(tmp_path):
 
 def test_ten_processes_at_once_lose_no_run(tmp_path):
     processes = [start(tmp_path, 3) for _ in range(10)]
-    lines = [line for process in processes for line in process.communicate(timeout=120)[0].splitlines()]
+    lines = [
+        line
+        for process in processes
+        for line in process.communicate(timeout=120)[0].splitlines(keepends=True)
+    ]
     assert [process.returncode for process in processes] == [0] * 10
     found = counts(tmp_path)
     assert sorted(said(lines, "ended")) == sorted(found[END])

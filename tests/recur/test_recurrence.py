@@ -109,6 +109,41 @@ def test_an_error_is_told_and_raised(history):
     assert event.body["outcome"]["stop"] == StopReason.ERROR
 
 
+@pytest.mark.processes  # importing torch takes seconds
+def test_a_batch_size_that_does_not_fit_is_told_and_another_does_the_job(history):
+    torch = pytest.importorskip("torch")
+
+    def small(run):
+        if run.batch_size > 64:
+            raise torch.OutOfMemoryError("tried to allocate 80 GiB")
+        train(run)
+        return run.batch_size
+
+    assert job(history, points_to_evaluate=[256]).train(small) <= 64
+    ends = [run.ended for run in job(history).past().runs]
+    assert ends == [StopReason.OUT_OF_MEMORY, StopReason.TARGET_REACHED]
+    with pytest.raises(torch.OutOfMemoryError), job(history, points_to_evaluate=[128]).run() as run:
+        small(run)  # tried once: what was to run has not
+    assert job(history).search().ask().batch_size <= 64
+
+
+def test_the_last_try_is_stopped_for_nothing_but_the_target(history):
+    job(history).train(train)
+    seen = []
+
+    def dear(run):  # a hundred times as many steps as it was yesterday
+        for epoch in range(1, 41):
+            for _batch in run.steps([None] * (2_000_000 // run.batch_size)):
+                pass
+            run.report({"accuracy": curve(epoch, run.batch_size)})
+            if run.stop:
+                break
+        seen.append(run.stop)
+
+    job(history).train(dear, tries=3)
+    assert seen == [StopReason.COST_CAP, StopReason.COST_CAP, StopReason.TARGET_REACHED]
+
+
 def test_whoever_interrupts_a_run_blames_no_batch_size(history):
     for _ in range(4):
         with pytest.raises(KeyboardInterrupt), job(history).run() as run:

@@ -105,6 +105,7 @@ class Job:
         """The smallest batch size that ran out of memory: it and larger ones are never tried again."""
         self.rng = np.random.default_rng(settings.seed)
         self._epoch_costs: dict[int, tuple[PowerProfile, float]] = {}
+        self._cheapest = math.inf
         self.kinds_here: set[str] = set()
         """Kinds of GPU that runs of this search were on; an earlier history may know others."""
         self.unprofiled: set[int] = set()
@@ -165,9 +166,8 @@ class Job:
 
     @property
     def usual_cap(self) -> float:
-        """Beta times what the cheapest run to the target has cost (J); inf while there is none."""
-        costs = [self.cost(run) for run in self.runs if run.reached]
-        return self.settings.beta * min((c for c in costs if c > 0), default=math.inf)
+        """Beta times what the cheapest run to the target has really cost (J); inf while there is none."""
+        return self.settings.beta * self._cheapest
 
     def counts(self, size: int, outcome: Outcome) -> bool:
         """Whether an outcome says something of its batch size: not the first crash, nor a shared board."""
@@ -184,9 +184,15 @@ class Job:
     def add(self, run: Run) -> None:
         """Take a run in; an old run's learning curve is forgotten."""
         self.runs.append(run)
+        self._see_cost(run)
         if len(self.runs) > CURVES_KEPT:
             old = self.runs[-CURVES_KEPT - 1]
             self.runs[-CURVES_KEPT - 1] = dataclasses.replace(old, curve=())
+
+    def _see_cost(self, run: Run) -> None:
+        cost = self.cost(run)
+        if run.reached and cost > 0:
+            self._cheapest = min(self._cheapest, cost)
 
     def state(self) -> dict[str, Any]:
         """Everything but the settings, as plain JSON."""
@@ -218,6 +224,8 @@ class Job:
         self.unprofiled, self.kinds_here = set(state["unprofiled"]), set(state["kinds_here"])
         self.told, self.too_large = state["told"], state["too_large"]
         self.rng.bit_generator.state = state["random"]
+        for run in self.runs:
+            self._see_cost(run)
 
 
 def _measured(number: float) -> float:

@@ -192,9 +192,17 @@ class Search:
             batch_size=size,
             power_limit_w=limit_w,
             probe_limits_w=probes,
-            cost_cap=math.inf if new_kind else choice.cost_cap,  # nobody knows what an epoch costs there
+            cost_cap=math.inf if new_kind else self._cap(choice),  # nobody knows what an epoch costs there
         )
         return job.flights.issue(knobs, run_id)
+
+    def _cap(self, choice: Choice) -> float:
+        """The policy's cap, but never below beta times what the cheapest run has really cost.
+
+        What is expected is epochs times epoch cost; a run also starts up, loads data and evaluates.
+        """
+        seen = self._job.usual_cap
+        return max(choice.cost_cap, seen) if math.isfinite(seen) else choice.cost_cap
 
     def should_stop(self, progress: Progress) -> StopReason | None:
         """Whether a run should end now, and why. To be asked after its probes (epoch 0) and each epoch."""

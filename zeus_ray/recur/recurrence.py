@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import math
 import os
 import time
 import uuid
@@ -31,8 +32,8 @@ from zeus_ray.tune.session import is_out_of_memory, open_session
 
 AGAIN = (StopReason.COST_CAP, StopReason.NOT_WORTH_IT, StopReason.PROFILED, StopReason.OUT_OF_MEMORY)
 """A run that ended so has not done the job."""
-TRIES = 20
-"""As the published policy's: a recurrence is tried again at most this often."""
+TRIES = 3
+"""So many runs make a recurrence: all but the last may be stopped for their cost."""
 SILENT_S, SILENT_FIRST_S = 3600.0, 86_400.0
 TIMES_THE_LONGEST = 3.0
 """A run on another machine is given up after three times the longest so far, an hour at least; a day
@@ -113,6 +114,7 @@ class Recurrence:
         self._search = self._rebuilt(())
         self._trials: dict[str, Trial] = {}
         self._curves: dict[str, list[Point]] = {}
+        self._to_the_end: set[str] = set()
 
     # --- the history -------------------------------------------------------------------------------
 
@@ -145,10 +147,11 @@ class Recurrence:
 
     # --- ask, observe, tell ------------------------------------------------------------------------
 
-    def ask(self, gpu: str = "") -> Plan:
+    def ask(self, gpu: str = "", *, to_the_end: bool = False) -> Plan:
         """What to run now: for ``config["zeus"]`` (:meth:`Plan.to_config`), or to be followed by hand.
 
         Runs whose process is gone are given up first. ``gpu``: the kind it will run on, where known.
+        ``to_the_end``: a run that is not stopped for its cost.
 
         Raises:
             HistoryError: the storage cannot be read or written.
@@ -161,6 +164,11 @@ class Recurrence:
         self._search = search = self._rebuilt(events)
         run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
         knobs = _asked(search, gpu, run_id)
+        if to_the_end:
+            knobs = dataclasses.replace(knobs, cost_cap=math.inf)
+            search.forget(run_id)
+            search.adopt(knobs)
+            self._to_the_end.add(run_id)
         body = {
             "knobs": dataclasses.asdict(knobs),
             "gpu": gpu,
@@ -196,7 +204,8 @@ class Recurrence:
         if not curve or curve[-1][1] != progress.metric:
             used = progress.measurement
             curve.append((progress.epoch, progress.metric, used.energy_j, used.time_s))
-        trial.verdict = search.should_stop(progress)
+        verdict = search.should_stop(progress)
+        trial.verdict = None if verdict in AGAIN and run_id in self._to_the_end else verdict
         if trial.report.stop_reason == StopReason.OUT_OF_MEMORY:
             trial.verdict = StopReason.OUT_OF_MEMORY
         return trial.verdict
@@ -225,17 +234,17 @@ class Recurrence:
     # --- a run -------------------------------------------------------------------------------------
 
     @contextmanager
-    def run(self, *, window_s: float = 5.0, settle_s: float = 1.0) -> Iterator[Run]:
+    def run(self, *, to_the_end: bool = False, window_s: float = 5.0, settle_s: float = 1.0) -> Iterator[Run]:
         """Ask, open a session (see :func:`zeus_ray.session`), and tell at the end, however it ends.
 
         ``run.batch_size``, ``run.scale_lr``, ``run.steps`` and ``run.report`` are the training loop's;
-        it ends when ``run.stop`` is set. If that is not "target reached" the job is still to be done:
-        :meth:`train` tries again by itself.
+        it ends when ``run.stop`` is set. If that is for its cost, the job is still to be done:
+        :meth:`train` tries again by itself, and ``to_the_end`` runs without such stops.
 
         Raises:
             whatever the body raises, after telling it; running out of memory too.
         """
-        plan = self.ask(_gpu_here(self._gpus))
+        plan = self.ask(_gpu_here(self._gpus), to_the_end=to_the_end)
         run_id, began, failure = plan.knobs.run_id, False, None
         kind = partial(JobRun, self)
         try:
@@ -266,16 +275,17 @@ class Recurrence:
         window_s: float = 5.0,
         settle_s: float = 1.0,
     ) -> Answer:
-        """Call ``function(run)`` until a run was not stopped for its cost, or for lack of memory.
+        """Call ``function(run)`` until a run was not stopped; the last of ``tries`` is not, at any cost.
 
-        Returns what the last call returned.
+        Returns what the last call returned. Runs that do not fit in memory do not count as tries.
 
         Raises:
-            TargetNotReached: every one of ``tries`` runs was stopped.
+            TargetNotReached: no batch size fits in memory.
         """
-        for _ in range(tries):
+        stopped = 0
+        for _ in range(tries + len(self._batch_sizes)):
             try:
-                with self.run(window_s=window_s, settle_s=settle_s) as run:
+                with self.run(to_the_end=stopped >= tries - 1, window_s=window_s, settle_s=settle_s) as run:
                     answer = function(run)
             except Exception as error:
                 if not is_out_of_memory(error):
@@ -283,7 +293,8 @@ class Recurrence:
                 continue
             if run.stop not in AGAIN:
                 return answer
-        raise TargetNotReached(f"{self.job}: {tries} runs in a row were stopped before the target")
+            stopped += 1
+        raise TargetNotReached(f"{self.job}: no batch size of {list(self._batch_sizes)} fits in memory")
 
     # --- in the background -------------------------------------------------------------------------
 

@@ -111,33 +111,33 @@ def recur(job: Recurrence, tonight: Tonight) -> int:
     """Run until one training was not stopped for its cost. The exit code: see ``zeus-ray recur --help``."""
     before = signal.signal(signal.SIGTERM, _terminated)
     try:
-        for _ in range(tonight.tries):
-            code = _once(job, tonight)
+        code, stopped = None, 0
+        for _ in range(tonight.tries + len(tonight.batch_sizes)):
+            code, out_of_memory = _once(job, tonight, to_the_end=stopped >= tonight.tries - 1)
             if code is not None:
                 break
-        else:
-            say(f"{tonight.tries} runs in a row were stopped before the target")
-            code = NOT_REACHED
+            stopped += not out_of_memory
     finally:
         signal.signal(signal.SIGTERM, before)
     for sentence in (*job.past().sentences(), job.expectation()):
         say(sentence)
-    return code
+    return NOT_REACHED if code is None else code
 
 
-def _once(job: Recurrence, tonight: Tonight) -> int | None:
-    """One run; None: it was stopped, and the job is still to be done."""
+def _once(job: Recurrence, tonight: Tonight, *, to_the_end: bool) -> tuple[int | None, bool]:
+    """One run: its exit code, None where the job is still to be done; and whether memory was too small."""
     try:
-        with job.run() as run:
+        with job.run(to_the_end=to_the_end) as run:
             say(job.why(run.plan))
             _follow(run, tonight)
     except Failed as error:
         say(str(error))
-        return error.code
+        return error.code, False
     say(f"ended: {run.stop or 'by itself'}")
     if run.stop in AGAIN:
-        return None
-    return DONE if run.stop == StopReason.TARGET_REACHED or tonight.target.value is None else NOT_REACHED
+        return None, run.stop == StopReason.OUT_OF_MEMORY
+    done = run.stop == StopReason.TARGET_REACHED or tonight.target.value is None
+    return DONE if done else NOT_REACHED, False
 
 
 def _follow(run: Run, tonight: Tonight) -> None:

@@ -191,6 +191,8 @@ class Plan:
 
     knobs: Knobs
     eta: float = 0.5
+    energy_price: float = 1.0
+    """What a joule costs as the run starts, in multiples of its long-run mean: it moves the limit."""
     beta: float = 2.0
     max_power_w: float | None = None
     max_epochs: float = math.inf
@@ -199,8 +201,6 @@ class Plan:
     profiles: tuple[PowerProfile, ...] = ()
     power_control: str = "auto"
     gpu_source: str = ""
-    energy_price: float = 1.0
-    """What a joule costs as the run starts, in multiples of its long-run mean: it moves the limit."""
 
     def to_config(self) -> dict[str, Any]:
         """Plain JSON values, for ``config["zeus"]``."""

@@ -272,13 +272,13 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         return Plan(
             knobs=knobs,
             eta=search.eta,
+            energy_price=self._objective.energy_price(),
             beta=search.beta,
             max_power_w=search.max_power_w,
             max_epochs=search.max_epochs,
             target=search.target,
             default_batch_size=search.default_batch_size,
             profiles=tuple(p for p in search.profiles if p.batch_size == knobs.batch_size),
-            energy_price=self._objective.energy_price(),
             **carried_settings(),
         )
 

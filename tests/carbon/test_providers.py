@@ -76,6 +76,15 @@ def test_a_free_plan_has_no_forecast_and_a_day_of_past(grid):
     assert np.isfinite(look_ahead(signal, T0, 86400).values).all()
 
 
+def test_made_up_numbers_are_refused(grid):
+    row = maps_row("2026-03-28T23:00:00.000Z", 320, isEstimated=True, estimationMethod="SANDBOX_MODE_DATA")
+    grid.replies["/v3/carbon-intensity/history"] = {**MAPS_HISTORY, "history": [row]}
+    signal = remote(ElectricityMaps("DE"), grid, fallback=400.0)
+    assert not signal.refresh()
+    assert "sandbox token" in signal.note
+    assert signal.at(T0) == 400.0
+
+
 def test_watttime_is_marginal_and_pounds_end_at_the_edge(grid):
     signal = remote(WattTime("CAISO_NORTH"), grid)
     assert signal.refresh()

@@ -32,6 +32,8 @@ DAY_S = 86400.0
 KG_PER_LB = 0.45359237
 """Pounds per MWh times this are kilograms per MWh, which are grams per kWh."""
 ELECTRICITYMAPS_TOKEN = "ELECTRICITYMAPS_TOKEN"  # noqa: S105 — the variable's name, not a token
+SANDBOX = "SANDBOX_MODE_DATA"
+"""How Electricity Maps marks numbers that it made up, for a token that is only for trying out."""
 WATTTIME_TOKEN = "WATTTIME_TOKEN"  # noqa: S105 — likewise
 WATTTIME_USER, WATTTIME_PASSWORD = "WATTTIME_USER", "WATTTIME_PASSWORD"
 
@@ -81,7 +83,7 @@ class ElectricityMaps:
     """Average intensity of most of the world's zones, hourly. Token in ``ELECTRICITYMAPS_TOKEN``.
 
     A free token knows the last 24 hours of one zone: then there is no forecast, and the past grows
-    in the cache.
+    in the cache. A sandbox token's numbers are made up: they are refused.
     """
 
     zone: str = ""
@@ -111,6 +113,10 @@ class ElectricityMaps:
                 return _list(self, _get(self, client, path, zone=self.zone, **query), key)
 
             past = get("history", "history")
+            if any(isinstance(row, dict) and row.get("estimationMethod") == SANDBOX for row in past):
+                raise _Refused(
+                    f"{ELECTRICITYMAPS_TOKEN} is a sandbox token: its numbers are made up", PATIENT_S
+                )
             for first, last in _chunks(since_s, now_s - DAY_S, 9 * DAY_S):
                 more = _unless_refused(get, "past-range", "data", start=_iso(first), end=_iso(last))
                 if more is None:

@@ -13,7 +13,7 @@ from grid_server import MAPS_HISTORY, T0, WATT_META, WATT_PAST, maps_row
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zeus_ray.carbon import providers
+from zeus_ray.carbon import web
 from zeus_ray.carbon.outlook import look_ahead
 from zeus_ray.carbon.providers import ElectricityMaps, Uk, WattTime
 from zeus_ray.carbon.remote import Remote
@@ -166,7 +166,7 @@ def test_nobody_there(source, grid):
 
 
 def test_a_server_that_never_answers_is_left(grid, monkeypatch):
-    monkeypatch.setattr(providers, "TIMEOUT_S", 0.05)
+    monkeypatch.setattr(web, "TIMEOUT_S", 0.05)
     grid.may_answer.clear()
     signal = remote(Uk(), grid)
     assert not signal.refresh()
@@ -274,8 +274,8 @@ def test_any_json_is_a_series_or_a_lost_signal(reply):
     transport = httpx.MockTransport(lambda _request: httpx.Response(200, text=text))
     with httpx.Client(transport=transport, base_url="http://grid") as client:
         try:
-            rows = providers._list(Uk(), providers._get(Uk(), client, "/"), "data")
-            series = providers._series(Uk(), rows, "from", lambda row: row["intensity"]["actual"])
+            rows = web.rows_of(Uk(), web.get_json(Uk(), client, "/"), "data")
+            series = web.series_of(Uk(), rows, "from", lambda row: row["intensity"]["actual"])
         except SignalLost:
             return
     assert series is None or isinstance(series, Series)

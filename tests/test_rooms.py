@@ -20,12 +20,19 @@ MAY_IMPORT = {
     "reporting": BASE,
     "run": BASE | {"decide", "devices"},
     "cluster": BASE | {"devices", "run"},
+    "train": BASE | {"run", "tune"},
     "tune": BASE | {"decide", "devices", "run", "cluster", "reporting"},
     "simulate": BASE | {"decide", "devices"},
 }
 TOP = {"__init__", "cli", "demo", "operate"}
 """These use everything, when they are used."""
-FOREIGN = {"ray": {"cluster", "tune", *TOP}, "torch": {*TOP}, "pynvml": {"devices/nvml.py"}}
+FOREIGN = {
+    "ray": {"cluster", "tune", "train", *TOP},
+    "torch": {"train", *TOP},
+    "lightning": {"train"},
+    "transformers": {"train"},
+    "pynvml": {"devices/nvml.py"},
+}
 FILES = sorted(ROOT.rglob("*.py"))
 
 

@@ -44,7 +44,19 @@ class Run:
         self._pace = Pace(boards, self.batch_size)
         self._limit = Limit(plan, boards, self._pace, self._account, window_s=window_s, settle_s=settle_s)
         self._stepping = False
+        self._left: float = math.inf  # samples of this epoch
+        self._samples = 0  # of this step
         self._check_cost_at_s = 0.0
+
+    @property
+    def gpu(self) -> str:
+        """The kind of card ("" without one)."""
+        return self._boards.gpu
+
+    @property
+    def measured_by(self) -> str:
+        """Where its joules come from, as in a report."""
+        return self._boards.measured_by.value
 
     @property
     def note(self) -> str:
@@ -63,32 +75,49 @@ class Run:
         Ends early when ``stop`` is set. One pass is one epoch. A last batch that is not full counts
         for the epoch but not for the profile.
         """
-        self._stepping = True
         expected = samples_per_epoch(loader, self.batch_size)
-        self._account.samples_per_epoch = expected or self._account.samples_per_epoch
-        left = expected if expected is not None else math.inf
         began = self._pace.samples
-        self._limit.resume()
+        self._left = math.inf
+        self.resume(expected)
         for batch in loader:
             if self.stop:
                 break
-            samples = self.batch_size if left <= 0 else int(min(left, self.batch_size))
-            if samples < self.batch_size:
-                self._limit.pause()
+            self.before_step()
             yield batch
-            left -= samples
-            self._stepped(samples)
-        self._limit.pause()
+            self.after_step()
+        self.pause()
         if expected is None and not self.stop:
             self._account.samples_per_epoch = self._pace.samples - began
 
-    def _stepped(self, samples: int) -> None:
-        """After each step: about a microsecond, unless a window ends or the cost is looked at."""
-        self._pace.tick(samples)
+    def resume(self, samples_per_epoch: int | None = None) -> None:
+        """Training begins, or goes on after an evaluation.
+
+        With :meth:`before_step`, :meth:`after_step` and :meth:`pause` this is what :meth:`steps`
+        does, for loops that are a framework's. ``samples_per_epoch``: given where an epoch begins.
+        """
+        self._stepping = True
+        if samples_per_epoch is not None:
+            self._account.samples_per_epoch = self._left = samples_per_epoch
+        self._limit.resume()
+
+    def before_step(self) -> None:
+        """An optimizer step begins: of a whole batch, or of what is left of the epoch."""
+        self._samples = self.batch_size if self._left <= 0 else int(min(self._left, self.batch_size))
+        if self._samples < self.batch_size:
+            self._limit.pause()
+
+    def after_step(self) -> None:
+        """The step is done. About a microsecond, unless a window ends or the cost is looked at."""
+        self._left -= self._samples
+        self._pace.tick(self._samples)
         if not self._limit.settled:
             self._limit.step()
         elif self._pace.now_s() >= self._check_cost_at_s:
             self._check_cost()
+
+    def pause(self) -> None:
+        """Training stops for a while: an evaluation, an epoch's end."""
+        self._limit.pause()
 
     def _check_cost(self) -> None:
         """Stop at the cap. Looks again after half the time that is left at the present rate."""

@@ -72,7 +72,7 @@ def open_session(
     plan: Plan, context: TrialContext | None, *, gpus: int = 1, window_s: float = 5.0, settle_s: float = 1.0
 ) -> Iterator[Run]:
     """:func:`session` with its plan and its trial already known."""
-    boards = _boards(plan, context, gpus)
+    boards = leased(plan, context, gpus)
     try:
         kind = Run if context is None else TuneRun
         ledger = Ledger.open(context.folder if context else None)
@@ -114,8 +114,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     return False
 
 
-def _boards(plan: Plan, context: TrialContext | None, gpus: int) -> Boards:
-    """Through actors under Ray, in this process elsewhere."""
+def leased(plan: Plan, context: TrialContext | None, gpus: int = 1) -> Boards:
+    """This run's boards: through actors under Ray, in this process elsewhere."""
     source = os.environ.get(discover.GPU_VARIABLE) or plan.gpu_source or "nvml"
     control = discover.strictest(discover.power_control(os.environ), plan.power_control)
     if context is not None:

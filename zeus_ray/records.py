@@ -84,7 +84,8 @@ class Knobs:
     ``power_limit_w=None`` with ``probe_limits_w``: profile these limits first, and where that is
     None too, the board's own range (nobody knows yet which limits it takes). ``power_limit_w=None``
     with empty ``probe_limits_w``: the limit found on the board. ``cost_cap``: stop before the
-    run's cost exceeds it (inf: never).
+    run's cost exceeds it (inf: never). ``accumulate``: micro-batches a step, more than 1 where the
+    batch size does not fit in memory at once.
     """
 
     run_id: str
@@ -92,6 +93,7 @@ class Knobs:
     power_limit_w: float | None = None
     probe_limits_w: tuple[float, ...] | None = ()
     cost_cap: float = math.inf
+    accumulate: int = 1
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> Self:

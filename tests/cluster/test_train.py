@@ -1,5 +1,6 @@
 """Ray Train on two nodes: two workers, two boards, one limit, one bill."""
 
+import math
 import sys
 
 import pytest
@@ -56,7 +57,7 @@ def worker(config):
                 limits.append(truth.limit_w())
                 if config["does"] == "outgrows the memory" and run.rank == 1:
                     raise torch.OutOfMemoryError("tried to allocate 80 GiB")
-                model(torch.rand(run.batch_size_per_worker, 8)).sum().backward()
+                model(torch.rand(run.micro_batch_size, 8)).sum().backward()
             now, now_j = run.measure({}), truth.energy_j()
             everyones = torch_trainer.everyones(
                 (limits, now_j - first_j, ray.get_runtime_context().get_node_id())
@@ -93,7 +94,8 @@ def job(config):
     ).fit()
 
 
-def test_two_workers_on_two_nodes_are_one_run(boards, tmp_path):
+def search(boards, tmp_path, does, **options):
+    """One trial of the job; afterwards every limit is back within what we promise."""
     from test_cluster import until
 
     searcher = zeus.ZeusSearcher(
@@ -105,7 +107,7 @@ def test_two_workers_on_two_nodes_are_one_run(boards, tmp_path):
     )
     result = tune.run(
         job,
-        config={"does": "learns", "storage": str(tmp_path / "train")},
+        config={"does": does, "storage": str(tmp_path / "train")},
         metric="accuracy",
         mode="max",
         search_alg=searcher,
@@ -114,14 +116,32 @@ def test_two_workers_on_two_nodes_are_one_run(boards, tmp_path):
         resources_per_trial=zeus.resources(gpus=0),
         storage_path=str(tmp_path / "tune"),
         verbose=0,
+        **options,
     )
+    assert until(lambda: set(boards["a"].limits_w + boards["b"].limits_w) == {300.0})
     (trial,) = result.trials
-    last, report = trial.last_result, Report.from_result(trial.last_result)
     assert trial.status == "TERMINATED"
+    return trial.last_result, Report.from_result(trial.last_result)
+
+
+def test_two_workers_on_two_nodes_are_one_run(boards, tmp_path):
+    last, report = search(boards, tmp_path, "learns")
     assert last["nodes"] == 2
     assert last["measured_j"] == pytest.approx(last["true_j"], rel=0.01)
     assert last["same_limits"]
     assert set(LIMITS_W) <= set(last["limits_w"])
     assert [point[0] for point in PowerProfile.from_json(report.profile).points] == LIMITS_W
     assert report.stop_reason == StopReason.TARGET_REACHED
-    assert until(lambda: set(boards["a"].limits_w + boards["b"].limits_w) == {300.0})
+
+
+def test_a_worker_that_runs_out_of_memory_is_an_answer(boards, tmp_path):
+    last, report = search(boards, tmp_path, "outgrows the memory")
+    assert report.stop_reason == StopReason.OUT_OF_MEMORY
+    assert report.measured_by == "counter"
+    assert math.isnan(last["accuracy"])
+
+
+def test_an_early_stop_from_outside_ends_all_workers(boards, tmp_path):
+    _last, report = search(boards, tmp_path, "goes on", stop={"training_iteration": 2})
+    assert report.power_limit_w < 300.0
+    assert report.stop_reason == ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sized
 from typing import Any, TypeVar
 
 from zeus_ray.records import NAN, Plan, StopReason
@@ -22,7 +22,9 @@ class Run:
     """What ``zeus.session`` hands to the training function.
 
     Attributes:
-        batch_size: samples per step, over all GPUs of the run.
+        batch_size: samples per optimizer step, over all GPUs of the run.
+        accumulate: micro-batches a step; more than 1 where the batch size does not fit otherwise.
+        step_ends: whether the optimizer should step with the present micro-batch.
         stop: None, or why the run should end now. Under Ray Tune ``report`` ends the trial then;
             elsewhere the training loop looks at it.
     """
@@ -38,6 +40,8 @@ class Run:
     ) -> None:
         self.plan = plan
         self.batch_size = plan.knobs.batch_size
+        self.accumulate = plan.knobs.accumulate
+        self.step_ends = True
         self.stop: StopReason | None = None
         self._boards = boards
         self._account = Account(plan, boards, ledger or Ledger.open(None))
@@ -45,8 +49,14 @@ class Run:
         self._limit = Limit(plan, boards, self._pace, self._account, window_s=window_s, settle_s=settle_s)
         self._stepping = False
         self._left: float = math.inf  # samples of this epoch
+        self._began = 0  # samples before it
         self._samples = 0  # of this step
         self._check_cost_at_s = 0.0
+
+    @property
+    def micro_batch_size(self) -> int:
+        """Samples that go through the model at once, in this process: what the loader should give."""
+        return self.batch_size // self.accumulate
 
     @property
     def gpu(self) -> str:
@@ -73,32 +83,46 @@ class Run:
         """Iterate over ``loader``; power limits are profiled just in time, and the cost cap holds.
 
         Ends early when ``stop`` is set. One pass is one epoch. A last batch that is not full counts
-        for the epoch but not for the profile.
+        for the epoch but not for the profile. Where batches are accumulated, ``loader`` gives
+        micro-batches, and ``step_ends`` says with which of them the optimizer should step.
         """
-        expected = samples_per_epoch(loader, self.batch_size)
-        began = self._pace.samples
-        self._left = math.inf
-        self.resume(expected)
-        for batch in loader:
+        batches = len(loader) if isinstance(loader, Sized) else None
+        self.begin_epoch(samples_per_epoch(loader, self.batch_size // self.accumulate))
+        for number, batch in enumerate(loader, 1):
             if self.stop:
                 break
-            self.before_step()
+            if self.step_ends:
+                self.before_step()
+            self.step_ends = number % self.accumulate == 0 or number == batches
             yield batch
-            self.after_step()
-        self.pause()
-        if expected is None and not self.stop:
-            self._account.samples_per_epoch = self._pace.samples - began
+            if self.step_ends:
+                self.after_step()
+        self.step_ends = True
+        self.end_epoch()
 
-    def resume(self, samples_per_epoch: int | None = None) -> None:
-        """Training begins, or goes on after an evaluation.
+    # What `steps` does, for loops that are a framework's.
 
-        With :meth:`before_step`, :meth:`after_step` and :meth:`pause` this is what :meth:`steps`
-        does, for loops that are a framework's. ``samples_per_epoch``: given where an epoch begins.
-        """
+    def begin_epoch(self, samples: int | None) -> None:
+        """An epoch begins; ``samples``: how many it will train, where that is known."""
         self._stepping = True
-        if samples_per_epoch is not None:
-            self._account.samples_per_epoch = self._left = samples_per_epoch
+        self._account.samples_per_epoch = samples or self._account.samples_per_epoch
+        self._left = math.inf if samples is None else samples
+        self._began = self._pace.samples
+        self.resume()
+
+    def end_epoch(self) -> None:
+        """An epoch ends: now its length is known."""
+        self.pause()
+        if self._left == math.inf and not self.stop:
+            self._account.samples_per_epoch = self._pace.samples - self._began
+
+    def resume(self) -> None:
+        """Training goes on after an evaluation."""
         self._limit.resume()
+
+    def pause(self) -> None:
+        """Training stops for a while, such as for an evaluation, which no profile should see."""
+        self._limit.pause()
 
     def before_step(self) -> None:
         """An optimizer step begins: of a whole batch, or of what is left of the epoch."""
@@ -114,10 +138,6 @@ class Run:
             self._limit.step()
         elif self._pace.now_s() >= self._check_cost_at_s:
             self._check_cost()
-
-    def pause(self) -> None:
-        """Training stops for a while: an evaluation, an epoch's end."""
-        self._limit.pause()
 
     def _check_cost(self) -> None:
         """Stop at the cap. Looks again after half the time that is left at the present rate."""

@@ -26,7 +26,7 @@ def train(config: dict[str, Any]) -> None:
     with torch_trainer.session(config) as run:
         digits, labels = load_digits(return_X_y=True)
         data = TensorDataset(torch.tensor(digits / 16, dtype=torch.float32), torch.tensor(labels))
-        loader = prepare_data_loader(DataLoader(data, run.batch_size_per_worker, shuffle=True))
+        loader = prepare_data_loader(DataLoader(data, run.micro_batch_size, shuffle=True))
         model = prepare_model(nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10)))
         optimizer = torch.optim.Adam(model.parameters(), lr=run.scale_lr(1e-3, "sqrt"))
         for _epoch in range(30):

@@ -83,16 +83,16 @@ class TrainRun(Run):
         super().__init__(plan, boards, **options)
         self.rank = int(torch.distributed.get_rank())
         self.workers = int(torch.distributed.get_world_size())
-        if self.batch_size % self.workers:
+        if super().micro_batch_size % self.workers:
             raise BadInput(
-                f"batch size {self.batch_size} is for {self.workers} workers; "
-                "allowed: multiples of their number"
+                f"{super().micro_batch_size} samples are to be shared out over {self.workers} workers; "
+                "allowed batch sizes: multiples of their number"
             )
 
     @property
-    def batch_size_per_worker(self) -> int:
-        """Samples per step of this worker."""
-        return self.batch_size // self.workers
+    def micro_batch_size(self) -> int:
+        """Samples that go through the model at once in this worker: its share."""
+        return super().micro_batch_size // self.workers
 
     def send(self, result: dict[str, Any], checkpoint: Checkpoint | None = None, **options: Any) -> None:  # noqa: ANN401 — Ray Train's own
         """Hand the result to ``ray.train.report``; does not return when the job ends there."""

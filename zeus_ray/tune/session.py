@@ -21,6 +21,16 @@ from zeus_ray.tune.plans import planned
 
 log = logging.getLogger("zeus_ray")
 
+OUT_OF_MEMORY = (
+    "CUDA out of memory",
+    "CUDA error: out of memory",
+    "HIP out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "DefaultCPUAllocator: can't allocate memory",
+    "No executable batch size found",
+)
+"""What plain RuntimeErrors say: of drivers and libraries below torch, of its CPU allocator, of Accelerate."""
+
 
 def session(
     config: Mapping[str, Any] | None = None,
@@ -103,12 +113,13 @@ class TuneRun(Run):
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether the GPU's memory was too small: torch's error, or one that wraps it."""
+    """Whether the GPU's memory was too small: torch's error, one that wraps it, or one that says so."""
     torch = sys.modules.get("torch")
     kinds = (torch.OutOfMemoryError,) if torch is not None else ()
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, kinds):
+        said = str(cause) if isinstance(cause, RuntimeError) else ""
+        if isinstance(cause, kinds) or any(words in said for words in OUT_OF_MEMORY):
             return True
         cause = cause.__cause__ or cause.__context__
     return False

@@ -228,11 +228,13 @@ class Report:
     ``energy_j`` and ``time_s`` are cumulative over attempts; ``cost`` is Eq. 2 of the paper on them.
     ``energy_j_err`` bounds the error of this attempt's joules (J).
     ``cost_to_target`` is NaN until the target is reached: the one to rank trials by.
+    ``accumulate``: micro-batches a step.
     ``profile`` is JSON of a :class:`PowerProfile`, or "" while there is none.
     """
 
     run_id: str = ""
     batch_size: int = 0
+    accumulate: int = 1
     epochs: float = NAN
     energy_j: float = NAN
     energy_j_err: float = NAN

@@ -218,6 +218,31 @@ def test_learning_rates_scale_by_rule(rule, lr):
     assert run.scale_lr(0.1, rule) == pytest.approx(lr)
 
 
+def test_accumulated_batches_are_one_step_of_the_whole_batch_size(boards):
+    run = Run(plan(100, accumulate=4), boards)
+    assert run.micro_batch_size == 25
+    ends = [run.step_ends for _batch in run.steps(Loader(1_010, 25))]
+    assert ends == [False, False, False, True] * 10 + [True]  # the last, of ten samples, is a step too
+    report = Report.from_result(run.report({}))
+    assert (report.epochs, report.batch_size, report.accumulate) == (1, 100, 4)
+
+
+def test_accumulated_or_at_once_the_same_samples_cost_the_same(boards):
+    costs = []
+    for parts in (1, 4):
+        run = Run(plan(100, accumulate=parts), boards)
+        before = Report.from_result(run.report({}))
+        epochs(run, 2, samples=5_000, batch_size=100 // parts)
+        costs.append(Report.from_result(run.report({})).energy_j - before.energy_j)
+    assert costs[0] == pytest.approx(costs[1])
+
+
+def test_a_loader_of_batches_that_do_not_fit_is_refused(boards):
+    run = Run(plan(100, accumulate=4), boards)
+    with pytest.raises(BadInput, match="100 samples at once, but only 25 fit"):
+        next(run.steps(Loader(1_000, 100)))
+
+
 def test_an_unknown_rule_names_the_rules():
     run = Run(plan(), Boards([]))
     with pytest.raises(BadInput, match="linear"):

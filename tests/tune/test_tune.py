@@ -12,7 +12,7 @@ from ray.tune.schedulers import ASHAScheduler  # noqa: E402 — after the marker
 from ray.tune.search import ConcurrencyLimiter  # noqa: E402
 
 import zeus_ray as zeus  # noqa: E402
-from zeus_ray.records import Report, Target  # noqa: E402
+from zeus_ray.records import Report, StopReason, Target  # noqa: E402
 
 SIZES = [16, 32, 64, 128]
 TARGET = Target("accuracy", 0.9)
@@ -199,6 +199,24 @@ def test_a_batch_size_that_fails_is_not_the_best_and_does_not_end_the_search(tmp
             assert math.isnan(trial.last_result.get("zeus/cost_to_target", math.nan))
     if train is trainables.runs_out_of_memory:
         assert all(trial.status == "TERMINATED" for trial in result.trials)
+
+
+def test_only_the_default_is_given_and_the_largest_that_fits_is_found(tmp_path):
+    alg = searcher(default_batch_size=16, batch_sizes="auto", target=Target("accuracy", 0.5))
+    result = run(
+        trainables.larger_is_better_until_it_does_not_fit,
+        tmp_path,
+        searcher=alg,
+        scheduler=zeus.EnergyScheduler(alg),
+        config={},
+        num_samples=30,
+    )
+    found = reports(result)
+    failed = [report for report in found if report.stop_reason == StopReason.OUT_OF_MEMORY]
+    assert len(failed) <= 2
+    assert max(r.batch_size for r in found if r.stop_reason != StopReason.OUT_OF_MEMORY) == 64
+    assert alg.best().batch_size == 64
+    assert all(trial.status == "TERMINATED" for trial in result.trials)
 
 
 def test_simulated_boards_are_free_again_at_the_end(ray_local, tmp_path):

@@ -54,6 +54,20 @@ def runs_out_of_memory(config):
             run.report({"accuracy": curve(epoch, config["batch_size"])})
 
 
+def larger_is_better_until_it_does_not_fit(config):
+    """Memory grows with the batch size: 100 samples and no more."""
+    import torch
+
+    import zeus_ray as zeus
+
+    with zeus.session(config) as run:
+        for epoch in range(1, 31):
+            for _batch in run.steps([None] * max(1, 20_000 // config["batch_size"])):
+                if run.micro_batch_size > 100:
+                    raise torch.OutOfMemoryError("tried to allocate 80 GiB")
+            run.report({"accuracy": curve(epoch, 32)})
+
+
 def metric_is_sometimes_nan(config):
     import zeus_ray as zeus
 

@@ -63,6 +63,7 @@ class Account:
         return Report(
             run_id=self._plan.knobs.run_id,
             batch_size=self._plan.knobs.batch_size,
+            accumulate=self._plan.knobs.accumulate,
             epochs=epochs,
             energy_j=used.energy_j,
             energy_j_err=reading.energy_j_err,

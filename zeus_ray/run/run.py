@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sized
 from typing import Any, TypeVar
 
+from zeus_ray.errors import BadInput
 from zeus_ray.records import NAN, Plan, StopReason
 from zeus_ray.run.account import Account
 from zeus_ray.run.boards import Boards
@@ -87,6 +88,7 @@ class Run:
         micro-batches, and ``step_ends`` says with which of them the optimizer should step.
         """
         batches = len(loader) if isinstance(loader, Sized) else None
+        self._check_parts(getattr(loader, "batch_size", None))
         self.begin_epoch(samples_per_epoch(loader, self.batch_size // self.accumulate))
         for number, batch in enumerate(loader, 1):
             if self.stop:
@@ -99,6 +101,14 @@ class Run:
                 self.after_step()
         self.step_ends = True
         self.end_epoch()
+
+    def _check_parts(self, size: object) -> None:
+        """A loader of whole batches would run out of memory again, and look like another batch size."""
+        if self.accumulate > 1 and isinstance(size, int) and size != self.micro_batch_size:
+            raise BadInput(
+                f"the loader gives {size} samples at once, but only {self.micro_batch_size} fit: give it "
+                "run.micro_batch_size, and step the optimizer where run.step_ends"
+            )
 
     # What `steps` does, for loops that are a framework's.
 

@@ -55,7 +55,10 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         target: the metric and value that count as trained. None: what the default batch size
             reaches, so that no accuracy is lost against what you had.
         default_batch_size: the one you would use today.
-        batch_sizes: what to search; else ``tune.choice([...])`` in the space.
+        batch_sizes: what to search; else ``tune.choice([...])`` in the space. "auto": the default
+            times powers of two, outwards to what fits in memory.
+        accumulate: a batch size that does not fit runs as micro-batches: ``run.micro_batch_size``
+            samples at once, ``run.accumulate`` times a step. Needs a function with a session.
         eta: 1 saves energy alone, 0 time alone.
         power_limits_w: limits to consider (W per GPU); None: each board's own range.
         max_power_w: maximum limit of the board (W per GPU); None: as the board says.
@@ -82,7 +85,8 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         target: Target | None = None,
         *,
         default_batch_size: int,
-        batch_sizes: Sequence[int] | None = None,
+        batch_sizes: Sequence[int] | Literal["auto"] | None = None,
+        accumulate: bool = False,
         eta: float = 0.5,
         power_limits_w: Sequence[float] | None = None,
         max_power_w: float | None = None,
@@ -114,10 +118,11 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
             "max_epochs": max_epochs,
             "policy": policy,
             "future_runs": future_runs,
+            "accumulate": accumulate,
             "seed": seed,
         }
         # A search of the default alone: whatever is wrong with the options, it says so now.
-        Search(batch_sizes=[default_batch_size], **self._options)
+        Search(batch_sizes=batch_sizes or [default_batch_size], **self._options)
         self._others = others
         self._batch_sizes = batch_sizes
         self._batch_size_key = batch_size_key

@@ -228,7 +228,8 @@ class Report:
     ``energy_j`` and ``time_s`` are cumulative over attempts; ``cost`` is Eq. 2 of the paper on them.
     ``energy_j_err`` bounds the error of this attempt's joules (J).
     ``cost_to_target`` is NaN until the target is reached: the one to rank trials by.
-    ``accumulate``: micro-batches a step.
+    ``accumulate``: micro-batches a step. ``moved_from``: the kind of GPU that the attempt before had,
+    where it was another; energy and time are of both then.
     ``profile`` is JSON of a :class:`PowerProfile`, or "" while there is none.
     """
 
@@ -248,6 +249,7 @@ class Report:
     target_reached: bool = False
     stop_reason: str = ""
     gpu: str = ""
+    moved_from: str = ""
     shared: bool = False
     attempt: int = 1
     measured_by: str = MeasuredBy.NONE.value

@@ -196,6 +196,60 @@ def test_a_second_attempt_goes_on_counting(boards, tmp_path):
     assert json.loads(folder.read("zeus-attempt-1.json"))["energy_j"] == before.energy_j
 
 
+def attempt(folder, tmp_path, *, card="V100", resumed=False, count=20, probes=LIMITS_W):
+    """One attempt of a trial in a process of its own, as far as boards and books can tell."""
+    keeper = Keeper(SimulatedGpu.open(card, 0), state_dir=tmp_path / "state", guarded=False)
+    boards = Boards([Board.local(keeper, Holder.current("trial"), "auto")])
+    run = Run(plan(probe_limits_w=probes), boards, ledger=Ledger.open(folder), window_s=1.0, settle_s=0.0)
+    if resumed:
+        run.go_on()
+    epochs(run, count)
+    report = Report.from_result(run.report({}))
+    epochs(run, 1)
+    run.close()
+    boards.release()
+    keeper.close()
+    return run, report
+
+
+def test_an_attempt_that_goes_on_counts_on_and_does_not_profile_again(tmp_path):
+    folder = LocalFolder(tmp_path / "trial")
+    _run, first = attempt(folder, tmp_path)
+    run, second = attempt(folder, tmp_path, resumed=True, count=5)
+    assert (second.attempt, second.epochs) == (2, 20 + 1 + 5)
+    assert second.profile == first.profile != ""
+    assert second.power_limit_w == first.power_limit_w
+    assert second.energy_j > first.energy_j * 26 / 21  # the profile is dearer than the epochs after it
+    assert run.note == ""
+    _run, third = attempt(folder, tmp_path, count=1)
+    assert (third.attempt, third.epochs) == (3, 1)  # from the beginning, no checkpoint
+    assert third.energy_j > second.energy_j
+
+
+def test_an_attempt_that_goes_on_probes_only_what_is_left(gpu, boards, tmp_path):
+    folder = LocalFolder(tmp_path / "trial")
+    first = Run(plan(probe_limits_w=LIMITS_W), boards, ledger=Ledger.open(folder))
+    for _ in range(3):  # no steps: one limit a report, the first report only begins
+        first.report({})
+    limits = []
+    second = Run(plan(probe_limits_w=LIMITS_W), boards, ledger=Ledger.open(folder))
+    while not second.report({})["zeus/profile"]:
+        limits.append(gpu.power_limit_w())
+    assert limits == list(LIMITS_W[2:])
+    profile = PowerProfile.from_json(second.report({})["zeus/profile"])
+    assert [point[0] for point in profile.points] == list(LIMITS_W)
+
+
+def test_an_attempt_on_another_kind_of_gpu_says_so_and_profiles_there(tmp_path):
+    folder = LocalFolder(tmp_path / "trial")
+    _run, first = attempt(folder, tmp_path)
+    run, second = attempt(folder, tmp_path, card="A40", resumed=True)
+    assert second.moved_from == first.gpu
+    assert PowerProfile.from_json(second.profile).gpu == second.gpu != first.gpu
+    assert f"began on {first.gpu} and goes on on {second.gpu}" in run.note
+    assert second.energy_j > first.energy_j
+
+
 def test_the_pid_of_the_holder_is_this_process():
     assert Holder.current("trial").pid == os.getpid()
 

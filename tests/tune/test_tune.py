@@ -1,6 +1,8 @@
 """Whole searches in real Ray Tune, on simulated boards."""
 
+import json
 import math
+from pathlib import Path
 
 import pytest
 import trainables
@@ -8,7 +10,7 @@ import trainables
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]
 tune = pytest.importorskip("ray.tune")
 
-from ray.tune.schedulers import ASHAScheduler  # noqa: E402 — after the marker: importing it takes seconds
+from ray.tune.schedulers import ASHAScheduler, FIFOScheduler  # noqa: E402 — after the marker: importing it takes seconds
 from ray.tune.search import ConcurrencyLimiter  # noqa: E402
 
 import zeus_ray as zeus  # noqa: E402
@@ -120,6 +122,45 @@ def test_a_class_trainable_is_metered(tmp_path):
         reuse_actors=False,
     )
     assert all(r.stop_reason for r in reports(result))
+
+
+class PausesOnce(FIFOScheduler):
+    """Pauses each trial after its second result."""
+
+    def __init__(self):
+        super().__init__()
+        self.paused = set()
+
+    def on_trial_result(self, _controller, trial, result):
+        if result["training_iteration"] == 2 and trial.trial_id not in self.paused:
+            self.paused.add(trial.trial_id)
+            return self.PAUSE
+        return self.CONTINUE
+
+
+def test_a_class_that_is_paused_and_killed_counts_on_and_is_profiled_once(tmp_path):
+    Model = type("Model", (trainables.Counts, tune.Trainable), {})  # noqa: N806 — a class
+    result = run(
+        zeus.metered(Model),
+        tmp_path,
+        scheduler=zeus.EnergyScheduler(target=Target("accuracy", 1.0), base=PausesOnce()),
+        config={"batch_size": 32, "dies": tune.grid_search([True, False]), "mark": str(tmp_path / "mark")},
+        num_samples=1,
+        max_concurrent_trials=1,
+        checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=1),
+        max_failures=1,
+    )
+    rows = {trial.config["dies"]: trial.last_result for trial in result.trials}
+    killed, paused = (Report.from_result(rows[dies]) for dies in (True, False))
+    assert (killed.attempt, paused.attempt) == (3, 2)  # paused and killed; paused
+    for report, row in zip((killed, paused), rows.values(), strict=True):
+        assert (row["steps"], report.epochs) == (6, 6)
+        assert report.stop_reason == "target reached"
+    for trial in result.trials:
+        books = [json.loads(path.read_text()) for path in Path(trial.path).glob("zeus-attempt-*.json")]
+        energy_j = sum(entry["energy_j"] for entry in books)
+        assert trial.last_result["zeus/energy_j"] == pytest.approx(energy_j, rel=0.05)
+        assert all(entry["energy_j"] > 0 for entry in books)
 
 
 def test_without_a_gpu_nothing_is_measured_and_the_search_goes_on_by_time(tmp_path):

@@ -3,6 +3,35 @@
 import math
 
 
+class Counts:
+    """The body of a class trainable that keeps checkpoints. It is killed in its fourth step, once."""
+
+    def setup(self, config):
+        self.config, self.done = config, 0
+
+    def step(self):
+        import os
+        import signal
+        from pathlib import Path
+
+        mark = Path(self.config["mark"])
+        if self.done == 3 and self.config["dies"] and not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        self.done += 1
+        return {"accuracy": self.done / 6, "steps": self.done}
+
+    def save_checkpoint(self, _folder):
+        return {"done": self.done}
+
+    def load_checkpoint(self, checkpoint):
+        self.done = checkpoint["done"]
+
+    def reset_config(self, config):
+        self.config, self.done = config, 0
+        return True
+
+
 def curve(epoch, batch_size):
     """Accuracy after ``epoch`` epochs: batch size 32 learns fastest."""
     return 1 - math.exp(-epoch / (3 + abs(math.log2(batch_size / 32))))

@@ -6,8 +6,9 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sized
 from typing import Any, TypeVar
 
+from zeus_ray.devices.lease import Reading
 from zeus_ray.errors import BadInput
-from zeus_ray.records import NAN, Plan, StopReason
+from zeus_ray.records import NAN, Plan, PowerProfile, StopReason
 from zeus_ray.run.account import Account
 from zeus_ray.run.boards import Boards
 from zeus_ray.run.ledger import Ledger
@@ -45,9 +46,20 @@ class Run:
         self.step_ends = True
         self.stop: StopReason | None = None
         self._boards = boards
-        self._account = Account(plan, boards, ledger or Ledger.open(None))
+        ledger = ledger or Ledger.open(None)
+        self._account = Account(plan, boards, ledger)
         self._pace = Pace(boards, self.batch_size)
-        self._limit = Limit(plan, boards, self._pace, self._account, window_s=window_s, settle_s=settle_s)
+        self._limit = Limit(
+            plan,
+            boards,
+            self._pace,
+            self._account,
+            measured=ledger.profiles,
+            window_s=window_s,
+            settle_s=settle_s,
+        )
+        before = self._account.moved_from
+        self._moved = f"this trial began on {before} and goes on on {self.gpu}." if before else ""
         self._stepping = False
         self._left: float = math.inf  # samples of this epoch
         self._began = 0  # samples before it
@@ -72,7 +84,11 @@ class Run:
     @property
     def note(self) -> str:
         """One line on what was lost, such as limits that may not be set; "" if nothing."""
-        return self._limit.note
+        return " ".join(filter(None, (self._moved, self._limit.note)))
+
+    def go_on(self) -> None:
+        """The training function goes on from a checkpoint: epochs are counted on, as energy and time are."""
+        self._account.go_on()
 
     def power_timeline(self) -> list[tuple[float, float, float]]:
         """The first board's power so far: (time_s, power_w, power_limit_w), thinned as it grows."""
@@ -195,14 +211,21 @@ class Run:
         self.stop = self.stop or self._why_stop(reached, epochs, self._account.cost(reading))
         if self.stop:
             self._limit.finish(partial=True)
-        profile = self._limit.profile
+        self._enter(reading)
         report = self._account.report(
             reading,
-            epochs=epochs,
+            samples=self._pace.samples,
             stop=self.stop.value if self.stop else "",
-            profile=profile.to_json() if profile else "",
+            profile=_json(self._limit.profile),
         )
         return {**metrics, **report.to_result()}
+
+    def close(self) -> None:
+        """The last entry of the books: what was used since the last report counts for the next attempt."""
+        self._enter(self._pace.glance())
+
+    def _enter(self, reading: Reading) -> None:
+        self._account.enter(reading, samples=self._pace.samples, profile=_json(self._limit.so_far))
 
     def _metric(self, metrics: Mapping[str, Any]) -> float:
         return float(metrics.get(self.plan.target.metric, NAN)) if self.plan.target else NAN
@@ -215,3 +238,7 @@ class Run:
         if cost >= self.plan.knobs.cost_cap and self._limit.settled:
             return StopReason.COST_CAP
         return None
+
+
+def _json(profile: PowerProfile | None) -> str:
+    return profile.to_json() if profile else ""

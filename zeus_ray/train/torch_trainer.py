@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import ray.train
@@ -62,10 +63,13 @@ def session(
     try:
         boards = SharedBoards(mine, everyones)
         run = TrainRun(plan, boards, ledger=_shared_ledger(trial), window_s=window_s, settle_s=settle_s)
+        if trial.resumed:
+            run.go_on()
         if run.note and run.rank == 0:
             log.warning("zeus-ray: %s", run.note)
         try:
             yield run
+            run.close()
         except _Ended:
             pass  # in every worker alike, after the same report
         except Exception as error:
@@ -147,8 +151,8 @@ def _shared_ledger(trial: TrialContext) -> Ledger:
     """Rank 0 keeps the books of the trial; the others know what they begin with."""
     keeper = torch.distributed.get_rank() == 0
     ledger = Ledger.open(trial.folder if keeper else None)
-    first = everyones((ledger.attempt, ledger.before))[0]
-    return ledger if keeper else Ledger(None, *first)
+    first: Ledger = everyones(replace(ledger, folder=None))[0]
+    return ledger if keeper else first
 
 
 def _does_not_fit(run: TrainRun, time_s: float, error: Exception) -> DoesNotFit:

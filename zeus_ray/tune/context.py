@@ -45,6 +45,8 @@ class TrialContext:
     trial_id: str
     folder: Folder | None
     gpu_ids: tuple[str, ...]
+    resumed: bool = False
+    """Whether its function goes on from a checkpoint."""
 
     @classmethod
     def current(cls) -> Self | None:
@@ -65,7 +67,8 @@ class TrialContext:
         if session is None or session.trial_info is None:
             _not_in_a_worker()
             return None
-        return cls.of(session.trial_info.id, session.storage)
+        trial = cls.of(session.trial_info.id, session.storage)
+        return replace(trial, resumed=session.loaded_checkpoint is not None)
 
     @classmethod
     def of_worker(cls) -> TrialContext:
@@ -80,7 +83,8 @@ class TrialContext:
         known = [c.trial for c in job.run_config.callbacks or () if isinstance(c, Remembers) and c.trial]
         trial = known[0] if known else cls(job.run_id, None, ())
         gpu_ids = ray.get_runtime_context().get_accelerator_ids().get("GPU", [])
-        return replace(trial, gpu_ids=tuple(gpu_ids))
+        resumed = trial.resumed or ray.train.get_checkpoint() is not None
+        return replace(trial, gpu_ids=tuple(gpu_ids), resumed=resumed)
 
     @classmethod
     def of(cls, trial_id: str, storage: Any) -> Self:  # noqa: ANN401 — Ray's StorageContext, not public

@@ -52,6 +52,11 @@ class Meter(Base):  # type: ignore[misc]  # Ray is not typed
         measured = self._zeus_run.measure(result)
         return {**measured, "done": True} if self._zeus_run.stop else measured
 
+    def load_checkpoint(self, checkpoint: Any) -> None:  # noqa: ANN401 — Tune's own
+        """The trial goes on from where it was paused or killed."""
+        super().load_checkpoint(checkpoint)
+        self._zeus_run.go_on()
+
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """The process is given to another trial."""
         self._zeus_open.close()

@@ -47,8 +47,7 @@ class Outgrows(transformers.TrainerCallback):
         raise RuntimeError("CUDA out of memory. Tried to allocate 80 GiB")  # as older wrappings say it
 
 
-def fit(run, tmp_path, *callbacks, told=None, micro=20, accumulate=1, epochs=2, **options):
-    told = told if told is not None else []
+def small_bert():
     config = transformers.BertConfig(
         vocab_size=16,
         hidden_size=8,
@@ -57,6 +56,11 @@ def fit(run, tmp_path, *callbacks, told=None, micro=20, accumulate=1, epochs=2, 
         intermediate_size=8,
         max_position_embeddings=8,
     )
+    return transformers.BertForSequenceClassification(config)
+
+
+def fit(run, tmp_path, *callbacks, told=None, micro=20, accumulate=1, epochs=2, **options):
+    told = told if told is not None else []
     scores = []
 
     def metrics(_prediction):
@@ -64,7 +68,7 @@ def fit(run, tmp_path, *callbacks, told=None, micro=20, accumulate=1, epochs=2, 
         return {"accuracy": scores[-1]}
 
     trainer = transformers.Trainer(
-        model=transformers.BertForSequenceClassification(config),
+        model=small_bert(),
         args=transformers.TrainingArguments(
             output_dir=str(tmp_path),
             use_cpu=True,

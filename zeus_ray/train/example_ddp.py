@@ -6,6 +6,7 @@ the CPU (gloo), and on simulated boards if ``ZEUS_RAY_GPU=simulated`` asks for t
 
 from __future__ import annotations
 
+import argparse
 from typing import Any
 
 import ray
@@ -52,6 +53,9 @@ def job(config: dict[str, Any]) -> None:
 
 def main() -> None:
     """Search, and say what was found."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trials", type=int, default=6, help="the most trials to run")
+    trials = parser.parse_args().trials
     ray.init("local", include_dashboard=False)
     searcher = zeus.ZeusSearcher(target=zeus.Target("accuracy", 0.95), default_batch_size=64, gpus=2)
     tune.run(
@@ -62,7 +66,7 @@ def main() -> None:
         search_alg=searcher,
         scheduler=zeus.EnergyScheduler(searcher),
         resources_per_trial=zeus.resources(gpus=0),
-        num_samples=4,
+        num_samples=trials,
         max_concurrent_trials=1,
     )
     print(searcher.best())  # noqa: T201 — an example

@@ -198,6 +198,7 @@ class Plan:
     max_epochs: float = math.inf
     target: Target | None = None
     default_batch_size: int | None = None
+    gpus: int | None = None
     profiles: tuple[PowerProfile, ...] = ()
     power_control: str = "auto"
     gpu_source: str = ""

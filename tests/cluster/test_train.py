@@ -2,6 +2,7 @@
 
 import math
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -48,6 +49,8 @@ def worker(config):
 
     from zeus_ray.train import torch_trainer
 
+    with pytest.raises(zeus.BadInput, match=r"torch_trainer\.session"):
+        zeus.session(config)
     with torch_trainer.session(config, window_s=0.3, settle_s=0.1) as run:
         model = DistributedDataParallel(torch.nn.Linear(8, 8))
         truth, limits = Truth(), []
@@ -121,6 +124,9 @@ def search(boards, tmp_path, does, **options):
     assert until(lambda: set(boards["a"].limits_w + boards["b"].limits_w) == {300.0})
     (trial,) = result.trials
     assert trial.status == "TERMINATED"
+    assert does == "outgrows the memory" or [p.name for p in Path(trial.path).glob("zeus-attempt-*")] == [
+        "zeus-attempt-1.json"
+    ]
     return trial.last_result, Report.from_result(trial.last_result)
 
 

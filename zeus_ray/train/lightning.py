@@ -73,9 +73,10 @@ class ZeusCallback(pl.Callback):  # type: ignore[misc]  # Lightning's types are 
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """The micro-batch with which the optimizer stepped ends the step."""
-        if trainer.global_step == self._global_step:
+        global_step = trainer.global_step
+        if global_step == self._global_step:
             return
-        self._global_step, self._stepped = trainer.global_step, True
+        self._global_step, self._stepped = global_step, True
         self._run.after_step()
         if self._run.stop:
             trainer.should_stop = True

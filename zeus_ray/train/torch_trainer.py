@@ -87,6 +87,11 @@ class TrainRun(Run):
         super().__init__(plan, boards, **options)
         self.rank = int(torch.distributed.get_rank())
         self.workers = int(torch.distributed.get_world_size())
+        if len(boards) and plan.gpus not in (None, len(boards)):
+            raise BadInput(
+                f"the search reckons with gpus={plan.gpus} a trial, but this job has {len(boards)}: "
+                f"give ZeusSearcher gpus={len(boards)}"
+            )
         if super().micro_batch_size % self.workers:
             raise BadInput(
                 f"{super().micro_batch_size} samples are to be shared out over {self.workers} workers; "

@@ -65,7 +65,11 @@ class TrialContext:
 
         session = get_session()
         if session is None or session.trial_info is None:
-            _not_in_a_worker()
+            if _in_a_worker():
+                raise BadInput(
+                    "zeus_ray.session was used in a worker of Ray Train, whose GPUs are one job's: "
+                    "use zeus_ray.train.torch_trainer.session there"
+                )
             return None
         trial = cls.of(session.trial_info.id, session.storage)
         return replace(trial, resumed=session.loaded_checkpoint is not None)
@@ -75,7 +79,14 @@ class TrialContext:
         """The trial that this worker of Ray Train works for, as the job's :class:`Remembers` has it.
 
         Without one the job stands for the trial, and no earlier attempt is known.
+
+        Raises:
+            BadInput: not in a worker of Ray Train.
         """
+        if not _in_a_worker():
+            raise BadInput(
+                "this session is for workers of Ray Train, and this process is none: use zeus_ray.session"
+            )
         import ray  # noqa: PLC0415 — already loaded: we are inside a worker
         from ray.train.v2._internal.execution.context import get_train_context  # noqa: PLC0415 — only there
 
@@ -103,13 +114,9 @@ class Remembers:
         self.trial = TrialContext.current()
 
 
-def _not_in_a_worker() -> None:
+def _in_a_worker() -> bool:
     if "ray.train.v2._internal.execution.train_fn_utils" not in sys.modules:
-        return
+        return False
     from ray.train.v2._internal.util import _in_ray_train_worker  # noqa: PLC0415 — already loaded
 
-    if _in_ray_train_worker():
-        raise BadInput(
-            "zeus_ray.session was used in a worker of Ray Train, whose GPUs are one job's: "
-            "use zeus_ray.train.torch_trainer.session there"
-        )
+    return bool(_in_ray_train_worker())

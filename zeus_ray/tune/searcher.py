@@ -272,6 +272,7 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
             max_epochs=search.max_epochs,
             target=search.target,
             default_batch_size=search.default_batch_size,
+            gpus=self._options["gpus"],
             profiles=tuple(p for p in search.profiles if p.batch_size == knobs.batch_size),
             **carried_settings(),
         )

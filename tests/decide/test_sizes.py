@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from zeus_ray.decide import Search
 from zeus_ray.decide.sizes import Sizes, powers_of_two
 from zeus_ray.errors import BadInput
-from zeus_ray.records import Knobs, Measurement, Outcome, StopReason
+from zeus_ray.records import Knobs, Measurement, Outcome, StopReason, Target
 
 OOM = StopReason.OUT_OF_MEMORY
 
@@ -85,6 +85,13 @@ def test_what_does_not_fit_at_once_runs_in_parts(monkeypatch):
     assert (256, 4) in model.ran
     assert all(parts == max(1, size // 64) for size, parts in model.ran)
     assert model.failures <= 2
+
+
+def test_a_default_that_does_not_fit_at_once_still_sets_the_target_in_parts():
+    model = Model(8)
+    done = ended(search(accumulate=True, target=Target("accuracy"), max_epochs=30), model)
+    assert (32, 4) in model.ran
+    assert done.target.value == pytest.approx(0.91, rel=0.01)
 
 
 def test_a_part_is_shared_out_equally_over_the_gpus():

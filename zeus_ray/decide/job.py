@@ -168,7 +168,7 @@ class Job:
         """Whether an outcome says something of its batch size: not the first crash, nor a shared board."""
         size = knobs.batch_size
         if outcome.stop == StopReason.OUT_OF_MEMORY:
-            return self.memory.observe(knobs, outcome.stop)
+            return True
         if outcome.stop == StopReason.ERROR and not outcome.reached:
             return self.flights.crashed(size)
         self.flights.ended(size)

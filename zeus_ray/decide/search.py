@@ -210,6 +210,8 @@ class Search:
         knobs, curve = flight
         job.told += 1
         job.learn_max_power(None)
+        if outcome.stop == StopReason.OUT_OF_MEMORY and not job.memory.observe(knobs, outcome.stop):
+            return  # it says nothing of the batch size: it can run again, in smaller parts
         if self._baseline.wanted:
             outcome = self._baseline.end(outcome)
             job.target = self._baseline.target

@@ -65,6 +65,7 @@ def ran(tmp_path, *command):
         capture_output=True,
         text=True,
         check=False,
+        timeout=300,
     )
 
 

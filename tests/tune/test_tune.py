@@ -138,16 +138,18 @@ class PausesOnce(FIFOScheduler):
         return self.CONTINUE
 
 
-def test_a_class_that_is_paused_and_killed_counts_on_and_is_profiled_once(tmp_path):
+@pytest.mark.parametrize("kind", ["class", "function"])
+def test_a_trial_that_is_paused_and_killed_counts_on(tmp_path, kind):
     Model = type("Model", (trainables.Counts, tune.Trainable), {})  # noqa: N806 — a class
+    every = {"checkpoint_frequency": 1} if kind == "class" else {}
     result = run(
-        zeus.metered(Model),
+        zeus.metered(Model) if kind == "class" else trainables.counts_in_a_function,
         tmp_path,
         scheduler=zeus.EnergyScheduler(target=Target("accuracy", 1.0), base=PausesOnce()),
         config={"batch_size": 32, "dies": tune.grid_search([True, False]), "mark": str(tmp_path / "mark")},
         num_samples=1,
         max_concurrent_trials=1,
-        checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=1),
+        checkpoint_config=tune.CheckpointConfig(**every),
         max_failures=1,
     )
     rows = {trial.config["dies"]: trial.last_result for trial in result.trials}

@@ -3,21 +3,49 @@
 import math
 
 
+def dies_once(config, done):
+    """Kill this process in its fourth step, where the config says so, and only once."""
+    import os
+    import signal
+    from pathlib import Path
+
+    mark = Path(config["mark"])
+    if done == 3 and config["dies"] and not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def counts_in_a_function(config):
+    """Keeps checkpoints, and goes on from them."""
+    import tempfile
+    from pathlib import Path
+
+    from ray import tune
+
+    import zeus_ray as zeus
+
+    with zeus.session(config) as run:
+        given = tune.get_checkpoint()
+        done = int((Path(given.path) / "done").read_text()) if given else 0
+        while done < 6:
+            dies_once(config, done)
+            for _batch in run.steps([None] * 100):
+                pass
+            done += 1
+            with tempfile.TemporaryDirectory() as folder:
+                (Path(folder) / "done").write_text(str(done))
+                checkpoint = tune.Checkpoint.from_directory(folder)
+                run.report({"accuracy": done / 6, "steps": done}, checkpoint=checkpoint)
+
+
 class Counts:
-    """The body of a class trainable that keeps checkpoints. It is killed in its fourth step, once."""
+    """The body of a class trainable that does the same."""
 
     def setup(self, config):
         self.config, self.done = config, 0
 
     def step(self):
-        import os
-        import signal
-        from pathlib import Path
-
-        mark = Path(self.config["mark"])
-        if self.done == 3 and self.config["dies"] and not mark.exists():
-            mark.touch()
-            os.kill(os.getpid(), signal.SIGKILL)
+        dies_once(self.config, self.done)
         self.done += 1
         return {"accuracy": self.done / 6, "steps": self.done}
 

@@ -21,6 +21,8 @@ from torch.utils.data import DataLoader, TensorDataset
 import zeus_ray as zeus
 from zeus_ray.train import torch_trainer
 
+WORKERS = 2
+
 
 def train(config: dict[str, Any]) -> None:
     """What every worker runs."""
@@ -46,7 +48,7 @@ def job(config: dict[str, Any]) -> None:
     TorchTrainer(
         train,
         train_loop_config=config,
-        scaling_config=ScalingConfig(num_workers=2, use_gpu=torch.cuda.is_available()),
+        scaling_config=ScalingConfig(num_workers=WORKERS, use_gpu=torch.cuda.is_available()),
         run_config=RunConfig(callbacks=[torch_trainer.ZeusCallback()]),
     ).fit()
 
@@ -56,8 +58,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=6, help="the most trials to run")
     trials = parser.parse_args().trials
-    ray.init("local", include_dashboard=False)
-    searcher = zeus.ZeusSearcher(target=zeus.Target("accuracy", 0.95), default_batch_size=64, gpus=2)
+    ray.init(
+        "local", num_cpus=1 + WORKERS, include_dashboard=False
+    )  # for the trial's function and each worker
+    searcher = zeus.ZeusSearcher(target=zeus.Target("accuracy", 0.95), default_batch_size=64, gpus=WORKERS)
     tune.run(
         job,
         config={"batch_size": tune.choice([16, 32, 64, 128])},

@@ -17,7 +17,8 @@ def resources(gpus: int = 1, cpus: int = 1) -> dict[str, float] | DriverOnly:
     """``resources_per_trial`` for a trial on ``gpus`` GPUs; no GPU where there is none.
 
     Asking Ray for a GPU on a machine without one waits for ever. On simulated or replayed boards a
-    trial needs none. ``gpus=0``: the trial's function starts Ray Train, whose workers ask for GPUs.
+    trial needs none. ``gpus=0``: the trial's function starts Ray Train, whose workers ask for GPUs; what
+    it takes of the cluster's CPUs they do not have.
     """
     if gpus == 0:
         return DriverOnly([{"CPU": float(cpus)}])

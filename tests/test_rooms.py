@@ -19,12 +19,12 @@ MAY_IMPORT = {
     "devices": BASE,
     "reporting": BASE,
     "run": BASE | {"decide", "devices"},
-    "cluster": BASE | {"devices", "run"},
+    "cluster": BASE | {"devices", "run", "carbon"},
     "train": BASE | {"run", "tune"},
-    "tune": BASE | {"decide", "devices", "run", "cluster", "reporting"},
+    "tune": BASE | {"carbon", "decide", "devices", "run", "cluster", "reporting"},
     "simulate": BASE | {"decide", "devices"},
 }
-TOP = {"__init__", "cli", "demo", "operate"}
+TOP = {"__init__", "cli", "demo", "operate", "grid"}
 """These use everything, when they are used."""
 FOREIGN = {
     "ray": {"cluster", "tune", "train", *TOP},

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich import box
@@ -15,6 +17,9 @@ from zeus_ray.devices import guard
 from zeus_ray.devices.doctor import BoardReport, NodeReport, examine
 from zeus_ray.devices.journal import state_dir
 from zeus_ray.devices.restore import Restored, restore_all
+from zeus_ray.errors import BadInput, ZeusError
+
+ANSWER_WITHIN_S = 5.0
 
 
 def doctor(options: argparse.Namespace) -> int:
@@ -23,7 +28,7 @@ def doctor(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps({name: node.to_dict() for name, node in nodes.items()}, indent=1))  # noqa: T201 — for a pipe
     else:
-        console = Console()
+        console = Console(markup=False, highlight=False)  # names of trials are shown as they are
         for name, node in nodes.items():
             _show(console, name, node)
     return max((int(node.health) for node in nodes.values()), default=2)
@@ -32,12 +37,9 @@ def doctor(options: argparse.Namespace) -> int:
 def restore(options: argparse.Namespace) -> int:
     """Give back every limit that was left behind. Exit code 1: something is still owed."""
     if options.watch:
-        folder = state_dir()
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        guard.watch(folder)
-        return 0
+        return _watch()
     found = _cluster_restore(options) if options.address else {"this node": restore_all(force=options.force)}
-    console = Console()
+    console = Console(markup=False, highlight=False)
     for name, owed in found.items():
         if not owed:
             console.print(f"{name}: nothing was left behind")
@@ -46,27 +48,61 @@ def restore(options: argparse.Namespace) -> int:
     return int(any(not one.done for owed in found.values() for one in owed))
 
 
+def _watch() -> int:
+    try:
+        guard.watch(state_dir())
+    except OSError as error:
+        raise ZeusError(f"this node cannot be guarded: {error}") from error
+    return 0
+
+
+@contextmanager
+def _joined(address: str) -> Iterator[None]:
+    """In a running cluster. Raises BadInput in words for whoever typed the address."""
+    try:
+        _reach(address)
+        import ray  # noqa: PLC0415 — only for a cluster that answers
+
+        ray.init(address, logging_level="ERROR", log_to_driver=False)
+    except Exception as error:
+        raise BadInput(
+            f"no Ray cluster can be joined at --address {address!r} ({type(error).__name__}: {error}). "
+            "Give 'auto' on a node of the cluster, or HOST:PORT as `ray start --head` printed it; where the "
+            "cluster asks for a token, set RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH as on its nodes"
+        ) from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _reach(address: str) -> None:
+    """Raise OSError or ValueError where nothing can be there: Ray itself would try for 20 s, noisily."""
+    if address == "auto" or address.startswith("ray://"):
+        return
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        raise ValueError("this is neither 'auto' nor HOST:PORT")
+    socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_WITHIN_S).close()
+
+
 def _cluster_reports(address: str) -> Mapping[str, NodeReport]:
-    import ray  # noqa: PLC0415 — only for a cluster
+    with _joined(address):
+        from zeus_ray.cluster.inventory import examine_all  # noqa: PLC0415 — only for a cluster
 
-    from zeus_ray.cluster.inventory import examine_all  # noqa: PLC0415 — likewise
-
-    with ray.init(address, logging_level="ERROR", log_to_driver=False):
         return examine_all()
 
 
 def _cluster_restore(options: argparse.Namespace) -> Mapping[str, list[Restored]]:
-    import ray  # noqa: PLC0415 — only for a cluster
+    with _joined(options.address):
+        from zeus_ray.cluster.inventory import restore_everywhere  # noqa: PLC0415 — only for a cluster
 
-    from zeus_ray.cluster.inventory import restore_everywhere  # noqa: PLC0415 — likewise
-
-    with ray.init(options.address, logging_level="ERROR", log_to_driver=False):
         return restore_everywhere(force=options.force)
 
 
 def _show(console: Console, name: str, node: NodeReport) -> None:
     console.print(
-        f"[bold]{name}[/bold] ({node.host}): {node.health.name.lower()}; {node.source}, driver "
+        f"{name} ({node.host}): {node.health.name.lower()}; {node.source}, driver "
         f"{node.driver or 'none'}; power control {node.power_control}; guard {node.guard}"
     )
     if node.boards:
@@ -84,9 +120,18 @@ def _show(console: Console, name: str, node: NodeReport) -> None:
         for board in node.boards:
             table.add_row(*_cells(board))
         console.print(table)
-    for problem in (*node.problems, *(f"{b.uuid}: {p}" for b in node.boards for p in b.problems)):
-        console.print(f"  - {problem}", highlight=False)
-    console.print(f"  journals: {Path(node.state_dir)}", highlight=False)
+    for problem in (*node.problems, *_grouped(node.boards)):
+        console.print(f"  - {problem}")
+    console.print(f"  journals: {Path(node.state_dir)}")
+
+
+def _grouped(boards: Sequence[BoardReport]) -> list[str]:
+    """Each problem once, with the boards that have it."""
+    having: dict[str, list[str]] = {}
+    for board in boards:
+        for problem in board.problems:
+            having.setdefault(problem.replace(f" on {board.uuid}", ""), []).append(board.uuid[:12])
+    return [f"{', '.join(uuids)}: {problem}" for problem, uuids in having.items()]
 
 
 def _cells(board: BoardReport) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """What the earlier attempts of a trial used and learned: kept with it, one small file an attempt.
 
 A trial that was killed, paused or moved starts its clock and its joules again; its ledger does not.
+What an attempt used after its last report is known to whoever kept its boards: the next attempt asks.
 Files are replaced whole, which is atomic on local disks and the only way on object stores.
 """
 
@@ -8,11 +9,17 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, Self
 
 from zeus_ray.records import Measurement, PowerProfile
+
+Held = Sequence[Sequence[str]]
+"""(actor, lease id) of each board of an attempt."""
+Ask = Callable[[Held], Measurement | None]
+"""What leases had used when they ended; None where nobody knows any more."""
 
 
 class Folder(Protocol):
@@ -60,6 +67,7 @@ class Ledger:
         samples: trained by the last one and those it went on from.
         gpu: the kind of GPU of the last one ("": there was none).
         profiles: power profiles that earlier attempts measured, for their kinds of GPU.
+        held: the leases of this attempt, for the next one to ask about.
     """
 
     folder: Folder | None
@@ -68,12 +76,13 @@ class Ledger:
     samples: int = 0
     gpu: str = ""
     profiles: tuple[PowerProfile, ...] = ()
+    held: Held = field(default_factory=tuple)
 
     @classmethod
-    def open(cls, folder: Folder | None) -> Self:
-        """Add up the attempts so far; this one is the next."""
+    def open(cls, folder: Folder | None, *, ask: Ask = lambda _held: None) -> Self:
+        """Add up the attempts so far, asking what they used to their end; this one is the next."""
         names = [n for n in folder.names() if _is_entry(n)] if folder else []
-        entries = [json.loads(folder.read(n)) for n in names] if folder else []
+        entries = [_to_its_end(folder, n, ask) for n in names] if folder else []
         if not entries:
             return cls(folder, 1, Measurement(energy_j=0.0, time_s=0.0))
         last = max(entries, key=lambda entry: int(entry["attempt"]))
@@ -103,12 +112,24 @@ class Ledger:
             "samples": samples,
             "gpu": gpu,
             "profile": profile,
+            "held": self.held,
         }
         self.folder.write(f"zeus-attempt-{self.attempt}.json", json.dumps(entry))
 
 
 def _is_entry(name: str) -> bool:
     return name.startswith("zeus-attempt-") and name.endswith(".json")
+
+
+def _to_its_end(folder: Folder, name: str, ask: Ask) -> dict[str, Any]:
+    """One attempt's entry, brought up to the end of its leases where somebody still knows."""
+    entry: dict[str, Any] = json.loads(folder.read(name))
+    ended = ask(entry["held"]) if entry.get("held") else None
+    if ended is None or not (ended.energy_j >= entry["energy_j"] and ended.time_s >= entry["time_s"]):
+        return entry
+    entry |= {"energy_j": ended.energy_j, "time_s": ended.time_s, "held": []}
+    folder.write(name, json.dumps(entry))
+    return entry
 
 
 def _total(entries: list[dict[str, Any]]) -> Measurement:

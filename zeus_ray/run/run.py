@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sized
 from typing import Any, TypeVar
 
@@ -16,6 +17,7 @@ from zeus_ray.run.limit import Limit
 from zeus_ray.run.loader import samples_per_epoch
 from zeus_ray.run.pace import Pace
 from zeus_ray.run.rates import scaled_lr
+from zeus_ray.run.timeline import write_parquet
 
 Batch = TypeVar("Batch")
 
@@ -89,10 +91,23 @@ class Run:
     def go_on(self) -> None:
         """The training function goes on from a checkpoint: epochs are counted on, as energy and time are."""
         self._account.go_on()
+        self.begin()
+
+    def begin(self) -> None:
+        """A first entry of the books: an attempt killed before its first report has used energy, too."""
+        if self._boards.held:
+            self._enter(self._pace.glance())
 
     def power_timeline(self) -> list[tuple[float, float, float]]:
         """The first board's power so far: (time_s, power_w, power_limit_w), thinned as it grows."""
         return self._boards.timeline()
+
+    def write_power_timeline(self, path: str | os.PathLike[str]) -> None:
+        """Write every board's power so far to a Parquet file: gpu, time_s, power_w, power_limit_w.
+
+        Raises OSError.
+        """
+        write_parquet(path, self._boards.timelines())
 
     # --- training ------------------------------------------------------------------------------
 
@@ -219,10 +234,6 @@ class Run:
             profile=_json(self._limit.profile),
         )
         return {**metrics, **report.to_result()}
-
-    def close(self) -> None:
-        """The last entry of the books: what was used since the last report counts for the next attempt."""
-        self._enter(self._pace.glance())
 
     def _enter(self, reading: Reading) -> None:
         self._account.enter(reading, samples=self._pace.samples, profile=_json(self._limit.so_far))

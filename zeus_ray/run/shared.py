@@ -30,10 +30,10 @@ class SharedBoards(Boards):
     def __init__(self, mine: Boards, gather: Gather) -> None:
         self._mine = mine
         self._gather = gather
-        everyones = gather((mine.leases, mine.why_none))
+        everyones = gather((mine.known, mine.why_none))
         super().__init__(
-            [Board(_not_mine, lease) for leases, _why in everyones for lease in leases],
-            why_none=next((why for _leases, why in everyones if why), ""),
+            [Board(_not_mine, lease, actor) for known, _why in everyones for lease, actor in known],
+            why_none=next((why for _known, why in everyones if why), ""),
         )
 
     @property
@@ -52,6 +52,10 @@ class SharedBoards(Boards):
     def timeline(self) -> list[tuple[float, float, float]]:
         """The power of this process's first board."""
         return self._mine.timeline()
+
+    def timelines(self) -> dict[str, list[tuple[float, float, float]]]:
+        """The power of this process's boards, by UUID."""
+        return self._mine.timelines()
 
     def release(self) -> None:
         """Give back this process's boards; the others give back theirs, or their end does."""

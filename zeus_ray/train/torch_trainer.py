@@ -20,12 +20,13 @@ from ray.tune.integration.ray_train import TuneReportCallback
 
 from zeus_ray.errors import BadInput, DoesNotFit
 from zeus_ray.records import NAN, Plan, Report, StopReason, Target
+from zeus_ray.run.boards import Boards
 from zeus_ray.run.ledger import Ledger
 from zeus_ray.run.run import Run
 from zeus_ray.run.shared import SharedBoards
 from zeus_ray.tune.context import Remembers, TrialContext
 from zeus_ray.tune.plans import planned
-from zeus_ray.tune.session import is_out_of_memory, leased
+from zeus_ray.tune.session import books, is_out_of_memory, leased
 
 log = logging.getLogger("zeus_ray")
 
@@ -62,14 +63,17 @@ def session(
     mine = leased(plan, trial)
     try:
         boards = SharedBoards(mine, everyones)
-        run = TrainRun(plan, boards, ledger=_shared_ledger(trial), window_s=window_s, settle_s=settle_s)
+        run = TrainRun(
+            plan, boards, ledger=_shared_books(trial, boards), window_s=window_s, settle_s=settle_s
+        )
         if trial.resumed:
             run.go_on()
+        else:
+            run.begin()
         if run.note and run.rank == 0:
             log.warning("zeus-ray: %s", run.note)
         try:
             yield run
-            run.close()
         except _Ended:
             pass  # in every worker alike, after the same report
         except Exception as error:
@@ -152,12 +156,11 @@ def everyones(mine: Any) -> list[Any]:  # noqa: ANN401 — small values of any t
     return values
 
 
-def _shared_ledger(trial: TrialContext) -> Ledger:
+def _shared_books(trial: TrialContext, boards: Boards) -> Ledger:
     """Rank 0 keeps the books of the trial; the others know what they begin with."""
-    keeper = torch.distributed.get_rank() == 0
-    ledger = Ledger.open(trial.folder if keeper else None)
-    first: Ledger = everyones(replace(ledger, folder=None))[0]
-    return ledger if keeper else first
+    mine = books(trial, boards) if torch.distributed.get_rank() == 0 else Ledger.open(None)
+    first: Ledger = everyones(replace(mine, folder=None))[0]
+    return mine if mine.folder else first
 
 
 def _does_not_fit(run: TrainRun, time_s: float, error: Exception) -> DoesNotFit:

@@ -11,7 +11,7 @@ from typing import Any
 
 from zeus_ray.devices import discover
 from zeus_ray.devices.lease import Holder, Keeper
-from zeus_ray.errors import DeviceError, NoDevice
+from zeus_ray.errors import NoDevice
 from zeus_ray.records import NAN, Plan, StopReason, Target
 from zeus_ray.run.boards import Board, Boards
 from zeus_ray.run.ledger import Ledger
@@ -85,10 +85,11 @@ def open_session(
     boards = leased(plan, context, gpus)
     try:
         kind = Run if context is None else TuneRun
-        ledger = Ledger.open(context.folder if context else None)
-        run = kind(plan, boards, ledger=ledger, window_s=window_s, settle_s=settle_s)
+        run = kind(plan, boards, ledger=books(context, boards), window_s=window_s, settle_s=settle_s)
         if context and context.resumed:
             run.go_on()
+        else:
+            run.begin()
         if run.note:
             log.warning("zeus-ray: %s", run.note)
         try:
@@ -100,18 +101,8 @@ def open_session(
             log.warning("zeus-ray: batch size %d does not fit: %s", run.batch_size, error)
             run.stop = StopReason.OUT_OF_MEMORY
             run.report({plan.target.metric: NAN})
-        finally:
-            _close(run)
     finally:
         boards.release()
-
-
-def _close(run: Run) -> None:
-    """The last entry of the books. A board or a storage that is gone is no reason to lose the trial."""
-    try:
-        run.close()
-    except (DeviceError, OSError) as error:
-        log.warning("zeus-ray: the end of this attempt is not in the trial's ledger: %s", error)
 
 
 class TuneRun(Run):
@@ -135,6 +126,17 @@ def is_out_of_memory(error: BaseException) -> bool:
             return True
         cause = cause.__cause__ or cause.__context__
     return False
+
+
+def books(context: TrialContext | None, boards: Boards) -> Ledger:
+    """The trial's ledger; without a trial, or a folder of its, one of this attempt only."""
+    if context is None or context.folder is None:
+        return Ledger.open(None)
+    from zeus_ray.cluster.placement import last_reading  # noqa: PLC0415 — needs Ray
+
+    ledger = Ledger.open(context.folder, ask=last_reading)
+    ledger.held = boards.held
+    return ledger
 
 
 def leased(plan: Plan, context: TrialContext | None, gpus: int = 1) -> Boards:

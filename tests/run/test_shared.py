@@ -126,6 +126,14 @@ def test_energy_is_summed_and_time_is_the_longest():
     assert first.time_s == Wall(1).read().time_s
 
 
+def test_the_books_know_the_leases_of_all():
+    def held(rank, gather):
+        board = Wall(rank)
+        return SharedBoards(Boards([Board(board.call, board.lease, f"actor-{rank}")]), gather).held
+
+    assert together(2, held) == [[("actor-0", "0"), ("actor-1", "1")]] * 2
+
+
 def test_what_fails_in_one_process_is_raised_in_all():
     def lose(rank, gather):
         with pytest.raises(DeviceLost, match="bus"):

@@ -30,7 +30,6 @@ class ZeusCallback(pl.Callback):  # type: ignore[misc]  # Lightning's types are 
         self._run = run
         self._paused = False
         self._stepped = True
-        self._global_step = 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Check that Lightning trains the batch size that is metered.
@@ -56,7 +55,7 @@ class ZeusCallback(pl.Callback):  # type: ignore[misc]  # Lightning's types are 
         if known is not None:
             known = min(known, int(trainer.num_training_batches) * per_batch)
         self._run.begin_epoch(known)
-        self._paused, self._stepped, self._global_step = False, True, trainer.global_step
+        self._paused, self._stepped = False, True
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
@@ -69,14 +68,18 @@ class ZeusCallback(pl.Callback):  # type: ignore[misc]  # Lightning's types are 
             self._run.before_step()
             self._stepped = False
 
+    def on_before_optimizer_step(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Any
+    ) -> None:
+        """The present micro-batch is the last of its step; several optimizers may step with it."""
+        self._stepped = True
+
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """The micro-batch with which the optimizer stepped ends the step."""
-        global_step = trainer.global_step
-        if global_step == self._global_step:
+        if not self._stepped:
             return
-        self._global_step, self._stepped = global_step, True
         self._run.after_step()
         if self._run.stop:
             trainer.should_stop = True

@@ -21,13 +21,21 @@ MAY_IMPORT = {
     "history": BASE | {"decide"},
     "run": BASE | {"decide", "devices", "history", "reporting"},
     "cluster": BASE | {"devices", "run", "carbon"},
+    "train": BASE | {"run", "tune"},
     "tune": BASE | {"carbon", "decide", "devices", "history", "run", "cluster", "reporting"},
     "recur": BASE | {"decide", "devices", "history", "run", "tune", "reporting"},
     "simulate": BASE | {"decide", "devices"},
 }
 TOP = {"__init__", "cli", "demo", "operate", "grid"}
 """These use everything, when they are used."""
-FOREIGN = {"ray": {"cluster", "tune", *TOP}, "torch": {*TOP}, "pynvml": {"devices/nvml.py"}}
+FOREIGN = {
+    "ray": {"cluster", "tune", "train", *TOP},
+    "torch": {"train", *TOP},
+    "lightning": {"train"},
+    "transformers": {"train"},
+    "pynvml": {"devices/nvml.py"},
+    "httpx": {"devices/zeusd.py", "carbon/web.py"},
+}
 FILES = sorted(ROOT.rglob("*.py"))
 
 

@@ -181,7 +181,9 @@ def _add_recur(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add = recur.add_argument
     add("--history", required=True, help="folder, s3://… or gs://…: remembers all runs of all jobs")
     add("--job", required=True, help="name of this job in the history")
-    add("--batch-sizes", required=True, type=_sizes, metavar="N,N,…", help="what to choose from")
+    add(
+        "--batch-sizes", required=True, type=_sizes_or_auto, metavar="N,N,…", help="to choose from, or 'auto'"
+    )
     add("--default-batch-size", required=True, type=int, metavar="N", help="the one in use today")
     add(
         "--target",
@@ -234,6 +236,10 @@ def _report(options: argparse.Namespace) -> int:
     from zeus_ray import operate  # noqa: PLC0415 — see the module's docstring
 
     return operate.report(options)
+
+
+def _sizes_or_auto(text: str) -> tuple[int, ...] | str:
+    return text if text == "auto" else _sizes(text)
 
 
 def _sizes(text: str) -> tuple[int, ...]:

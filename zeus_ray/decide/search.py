@@ -37,7 +37,8 @@ class Search:
     """The search over batch size and power limit for one training job.
 
     Args:
-        batch_sizes: what to choose from (samples per step, over all GPUs of a run).
+        batch_sizes: what to choose from (samples per step, over all GPUs of a run); "auto": the default
+            times powers of two, outwards to what fits in memory.
         default_batch_size: the one in use today.
         target: metric value that counts as trained; None, or without a value: what the default reaches.
         power_limits_w: limits to consider (W per GPU); None: the board's own, told by profiles.
@@ -53,6 +54,7 @@ class Search:
         tolerance: where the default sets the target, the share of its metric that may be given up.
         window: only the newest this many runs of a batch size count (nsdi23; None: all).
         points_to_evaluate: batch sizes to try first, in this order.
+        accumulate: a batch size that does not fit in memory runs as micro-batches (``Knobs.accumulate``).
 
     Raises:
         BadInput: an argument that cannot be, naming what is allowed.
@@ -61,7 +63,7 @@ class Search:
     def __init__(
         self,
         *,
-        batch_sizes: Sequence[int],
+        batch_sizes: Sequence[int] | Literal["auto"],
         default_batch_size: int,
         target: Target | None = None,
         power_limits_w: Sequence[float] | None = None,
@@ -77,6 +79,7 @@ class Search:
         tolerance: float = 0.005,
         window: int | None = None,
         points_to_evaluate: Sequence[int] = (),
+        accumulate: bool = False,
     ) -> None:
         given = {name: value for name, value in locals().items() if name != "self"}
         self._settings = Settings.checked(**given)
@@ -116,6 +119,11 @@ class Search:
     def max_epochs(self) -> float:
         """Epochs after which a run has failed."""
         return self._settings.max_epochs
+
+    @property
+    def batch_sizes(self) -> tuple[int, ...]:
+        """Every batch size that may ever be tried, increasing."""
+        return self._settings.batch_sizes
 
     @property
     def max_power_w(self) -> float | None:
@@ -169,7 +177,7 @@ class Search:
         """What is to be tried first, and may cost what any other trial may."""
         while self._to_try:
             size = self._to_try.pop(0)
-            if size in self._job.sizes:
+            if self._job.memory.micro_batches(size):
                 limits = self._settings.power_limits_w
                 return Choice(batch_size=size, cost_cap=self._job.usual_cap, probe_limits_w=limits)
         return None
@@ -193,6 +201,7 @@ class Search:
             power_limit_w=limit_w,
             probe_limits_w=probes,
             cost_cap=math.inf if new_kind else self._cap(choice),  # nobody knows what an epoch costs there
+            accumulate=max(1, job.memory.micro_batches(size)),
         )
         return job.flights.issue(knobs, run_id)
 
@@ -239,12 +248,14 @@ class Search:
         job.told += 1
         job.kinds_here.update({outcome.gpu} - {""})
         job.learn_max_power(None)
+        if outcome.stop == StopReason.OUT_OF_MEMORY and not job.memory.observe(knobs, outcome.stop):
+            return  # it says nothing of the batch size: it can run again, in smaller parts
         if self._baseline.wanted:
             outcome = self._baseline.end(outcome)
             job.target = self._baseline.target
             if self._baseline.wanted:
                 return
-        if job.counts(knobs.batch_size, outcome):
+        if job.counts(knobs, outcome):
             run = Run.of(knobs, outcome, curve)
             job.add(run)
             self._policy.learn(run)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from zeus_ray.decide import Search
@@ -28,13 +28,13 @@ Point = tuple[float, float, float, float]
 log = logging.getLogger("zeus_ray")
 
 
-def replay(search: Search, events: Iterable[Event], batch_sizes: Sequence[int]) -> None:
+def replay(search: Search, events: Iterable[Event]) -> None:
     """Tell ``search`` all of it. Runs of batch sizes that are no longer offered are left out."""
     knobs: dict[str, Knobs] = {}
     for event in events:
         if event.kind == ASK:
             asked = Knobs.from_dict(event.body["knobs"])
-            if asked.batch_size in batch_sizes:
+            if asked.batch_size in search.batch_sizes:
                 knobs[event.run] = asked
                 search.asked(asked, event.body["gpu"])
         elif event.kind == PROFILE:

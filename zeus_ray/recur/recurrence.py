@@ -59,7 +59,8 @@ class Recurrence:
     Args:
         history: a folder, or a URI that pyarrow knows (``s3://…``, ``gs://…``). Jobs may share one.
         job: the name of the job: letters, digits, '.', '_' and '-'.
-        batch_sizes: what to choose from (samples per step, over all GPUs of a run).
+        batch_sizes: what to choose from (samples per step, over all GPUs of a run); "auto": the default
+            times powers of two, as far as they fit.
         default_batch_size: the one in use today.
         target: the metric, and the value that counts as trained; without a value: what the default reaches.
         eta: 1 saves energy alone, 0 time alone.
@@ -71,6 +72,7 @@ class Recurrence:
         policy: "zeus-ray", or "nsdi23" for the published one.
         future_runs: how many more runs to expect: what knowing better is worth.
         window: only the newest this many runs of a batch size count (nsdi23; None: all).
+        accumulate: a batch size that does not fit in memory runs as micro-batches (``run.micro_batch_size``).
         seed: the same seed and the same history ask the same.
         points_to_evaluate: batch sizes to try first, in this order.
         earlier: histories to begin with: folders of jobs, or ``history_file`` of a ZeusSearcher. From
@@ -85,7 +87,7 @@ class Recurrence:
         history: str | os.PathLike[str],
         job: str,
         *,
-        batch_sizes: Sequence[int],
+        batch_sizes: Sequence[int] | Literal["auto"],
         default_batch_size: int,
         target: Target,
         eta: float = 0.5,
@@ -97,6 +99,7 @@ class Recurrence:
         policy: Literal["zeus-ray", "nsdi23"] = "zeus-ray",
         future_runs: int = 50,
         window: int | None = None,
+        accumulate: bool = False,
         seed: int = 0,
         points_to_evaluate: Sequence[int] = (),
         earlier: Iterable[str | os.PathLike[str]] = (),
@@ -107,7 +110,6 @@ class Recurrence:
         options = {name: given[name] for name in OPTIONS}
         self.job = job
         self._new_search = partial(Search, **options, recurring=True)
-        self._batch_sizes = tuple(batch_sizes)
         self._gpus = gpus
         self._events = Events(folder_at(history, job))
         self._earlier = earlier_runs(earlier, target)
@@ -142,7 +144,7 @@ class Recurrence:
         search = self._new_search()
         if any(self._earlier):
             search.remember(*self._earlier)
-        replay(search, events, self._batch_sizes)
+        replay(search, events)
         return search
 
     # --- ask, observe, tell ------------------------------------------------------------------------
@@ -188,6 +190,7 @@ class Recurrence:
             default_batch_size=search.default_batch_size,
             profiles=tuple(p for p in search.profiles if p.batch_size == knobs.batch_size),
             energy_price=1.0,
+            gpus=self._gpus,
             **carried_settings(),
         )
 
@@ -283,7 +286,7 @@ class Recurrence:
             TargetNotReached: no batch size fits in memory.
         """
         stopped = 0
-        for _ in range(tries + len(self._batch_sizes)):
+        for _ in range(tries + len(self._search.batch_sizes)):
             try:
                 with self.run(to_the_end=stopped >= tries - 1, window_s=window_s, settle_s=settle_s) as run:
                     answer = function(run)
@@ -294,7 +297,9 @@ class Recurrence:
             if run.stop not in AGAIN:
                 return answer
             stopped += 1
-        raise TargetNotReached(f"{self.job}: no batch size of {list(self._batch_sizes)} fits in memory")
+        raise TargetNotReached(
+            f"{self.job}: no batch size of {list(self._search.batch_sizes)} fits in memory"
+        )
 
     # --- in the background -------------------------------------------------------------------------
 
@@ -337,6 +342,7 @@ OPTIONS = (
     "policy",
     "future_runs",
     "window",
+    "accumulate",
     "seed",
     "points_to_evaluate",
 )

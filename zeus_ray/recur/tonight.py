@@ -6,7 +6,7 @@ import argparse
 import signal
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
@@ -34,7 +34,7 @@ class Tonight:
     tries: int = TRIES
     grace_s: float = 30.0
     run_on: bool = False
-    batch_sizes: Sequence[int] = field(default_factory=tuple)
+    batch_sizes: Sequence[int] | str = ()
 
     def __post_init__(self) -> None:
         """Refuse a command that could not be varied."""

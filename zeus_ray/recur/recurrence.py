@@ -7,7 +7,6 @@ import json
 import logging
 import math
 import os
-import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,14 +15,14 @@ from functools import partial
 from typing import Any, Literal, TypeVar
 
 from zeus_ray.decide import Search
-from zeus_ray.devices import discover
-from zeus_ray.errors import BadInput, HistoryError, NoDevice, TargetNotReached
+from zeus_ray.errors import BadInput, HistoryError, TargetNotReached
 from zeus_ray.history.earlier import earlier_runs
 from zeus_ray.history.events import ASK, END, LOST, PROFILE, Event, Events, folder_at
 from zeus_ray.history.replay import Point, replay
-from zeus_ray.records import Best, Knobs, MeasuredBy, Plan, StopReason, Target, key
+from zeus_ray.records import Best, Plan, StopReason, Target, key
 from zeus_ray.recur.place import Place
 from zeus_ray.recur.summary import Past, past
+from zeus_ray.recur.upkeep import check_one_kind_of_measurement, gpu_here, lost_runs, next_knobs
 from zeus_ray.recur.words import expectation, why
 from zeus_ray.run.run import Run
 from zeus_ray.tune.outcomes import Trial
@@ -34,13 +33,7 @@ AGAIN = (StopReason.COST_CAP, StopReason.NOT_WORTH_IT, StopReason.PROFILED, Stop
 """A run that ended so has not done the job."""
 TRIES = 3
 """So many runs make a recurrence: all but the last may be stopped for their cost."""
-SILENT_S, SILENT_FIRST_S = 3600.0, 86_400.0
-TIMES_THE_LONGEST = 3.0
-"""A run on another machine is given up after three times the longest so far, an hour at least; a day
-where none has ended yet. Should it end after all, its end counts."""
 
-REAL = (MeasuredBy.COUNTER, MeasuredBy.POWER_INTEGRAL)
-VIRTUAL = (MeasuredBy.SIMULATED, MeasuredBy.REPLAY)
 
 log = logging.getLogger("zeus_ray")
 Answer = TypeVar("Answer")
@@ -160,12 +153,14 @@ class Recurrence:
             BadInput: the history is of simulated boards and this run is not, or the other way round.
         """
         events = self._events.read()
-        _check_one_kind_of_measurement(events)
-        if self._give_up_the_lost(events):
-            events = self._events.read()
+        check_one_kind_of_measurement(events)
+        for run, why_lost in lost_runs(events, self._trials):
+            log.warning("zeus-ray: run %s of %s is given up: %s", run, self.job, why_lost)
+            self._events.append(LOST, run, {"why": why_lost, "crashed": True})
+        events = self._events.read()
         self._search = search = self._rebuilt(events)
         run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
-        knobs = _asked(search, gpu, run_id)
+        knobs = next_knobs(search, gpu, run_id)
         if to_the_end:
             knobs = dataclasses.replace(knobs, cost_cap=math.inf)
             search.forget(run_id)
@@ -247,7 +242,7 @@ class Recurrence:
         Raises:
             whatever the body raises, after telling it; running out of memory too.
         """
-        plan = self.ask(_gpu_here(self._gpus), to_the_end=to_the_end)
+        plan = self.ask(gpu_here(self._gpus), to_the_end=to_the_end)
         run_id, began, failure = plan.knobs.run_id, False, None
         kind = partial(JobRun, self)
         try:
@@ -303,22 +298,6 @@ class Recurrence:
 
     # --- in the background -------------------------------------------------------------------------
 
-    def _give_up_the_lost(self, events: Sequence[Event]) -> bool:
-        """Tell the runs that nobody else will tell: their process is gone, or silent for too long."""
-        asks = {event.run: event for event in events if event.kind == ASK}
-        ends = {event.run: event for event in events if event.kind == END}
-        over = {event.run for event in events if event.kind in (END, LOST)}
-        longest_s = max((end.at_s - asks[run].at_s for run, end in ends.items() if run in asks), default=None)
-        patience_s = SILENT_FIRST_S if longest_s is None else max(SILENT_S, TIMES_THE_LONGEST * longest_s)
-        lost = False
-        for run, ask in asks.items():
-            why = _why_lost(ask, patience_s) if run not in over and run not in self._trials else ""
-            if why:
-                log.warning("zeus-ray: run %s of %s is given up: %s", run, self.job, why)
-                self._events.append(LOST, run, {"why": why, "crashed": True})
-                lost = True
-        return lost
-
     def _keep(self, kind: str, run_id: str, body: dict[str, Any]) -> None:
         """Append; a storage that fails now must not fail a training that is done."""
         try:
@@ -362,54 +341,3 @@ class JobRun(Run):
         if self.stop is None and verdict is not None:
             self.stop = verdict
             result[key("stop_reason")] = verdict.value
-
-
-def _asked(search: Search, gpu: str, run_id: str) -> Knobs:
-    """The search's answer; the default as it is where the search can give none, for the job must run."""
-    try:
-        knobs = search.ask(gpu, run_id)
-    except TargetNotReached as error:
-        log.warning("zeus-ray: %s", error)
-        knobs = None
-    if knobs is None:
-        knobs = Knobs(run_id=run_id, batch_size=search.default_batch_size)
-        search.adopt(knobs)
-    return knobs
-
-
-def _check_one_kind_of_measurement(events: Iterable[Event]) -> None:
-    """Simulated and real joules in one history would be nonsense."""
-    virtual = discover.is_virtual(discover.gpu_source())
-    unlike = REAL if virtual else VIRTUAL
-    seen = {event.body["report"]["measured_by"] for event in events if event.kind == END}
-    then = next((kind for kind in unlike if kind in seen), None)
-    if then is not None:
-        raise BadInput(
-            f"energy in this history is by {then}, but {discover.GPU_VARIABLE}={discover.gpu_source()} now: "
-            "a history needs one kind; give the other one another history or job"
-        )
-
-
-def _why_lost(ask: Event, patience_s: float) -> str:
-    """Why a run that has not ended will not end any more; "" while it may."""
-    alive = Place.from_dict(ask.body["place"]).alive()
-    if alive is False:
-        return "its process is gone"
-    silent_s = time.time() - ask.at_s
-    if alive is None and silent_s > patience_s:
-        return f"nothing was heard of it from another machine for {silent_s / 3600:.1f} h"
-    return ""
-
-
-def _gpu_here(gpus: int) -> str:
-    """The kind of GPU a run in this process would be on; "" without one."""
-    try:
-        boards = discover.open_boards(discover.gpu_source())
-    except NoDevice:
-        return ""
-    try:
-        chosen = discover.visible(os.environ, boards)[:gpus]
-        return " + ".join(dict.fromkeys(board.name for board in chosen))
-    finally:
-        for board in boards:
-            board.close()

@@ -34,7 +34,7 @@ def test_the_target_ends_the_command_and_all_is_told(history, capfd):
     assert "run 1 of nightly: batch size 64" in err
     assert "the first run is the default's" in err
     assert re.search(r"zeus-ray: \d+: accuracy 0\.9\d* of 0\.9, .* J in .* s, limit \d+ W", err)
-    assert "nightly: 1 runs, 1 of them to the target" in err
+    assert "nightly: 1 run, 1 of them to the target" in err
     assert "SIMULATED" in err
     assert main(["report", "--history", str(history)]) == 0
     assert "target" in capfd.readouterr().out

@@ -15,7 +15,7 @@ from zeus_ray.decide.profiles import Profiles
 from zeus_ray.history.events import ASK, END, LOST, PROFILE, Event
 from zeus_ray.records import NAN, Knobs, Outcome, PowerProfile, Report, StopReason
 from zeus_ray.reporting.savings import how_measured
-from zeus_ray.reporting.units import UNKNOWN, energy, percent, seconds, three_digits
+from zeus_ray.reporting.units import UNKNOWN, counted, energy, percent, seconds, three_digits
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -86,8 +86,9 @@ class Past:
             return [f"{self.job} has not run yet."]
         trained, sizes = len(self.trained), len({run.knobs.batch_size for run in self.runs})
         unknown = sum(run.outcome is None or math.isnan(run.energy_j) for run in self.runs)
+        runs, at = counted(len(self.runs), "run"), counted(sizes, "batch size")
         lines = [
-            f"{self.job}: {len(self.runs)} runs, {trained} of them to the target, at {sizes} batch sizes.",
+            f"{self.job}: {runs}, {trained} of them to the target, at {at}.",
             f"They took {energy(self.spent_j)} in all" + (f"; {unknown} left no figure." if unknown else "."),
             self._saved_in_words(),
         ]
@@ -102,7 +103,7 @@ class Past:
         share = self.saved_j / self.default_would_take_j
         word = "saved" if share >= 0 else "spent more"
         return (
-            f"For {len(self.trained)} trainings {default} would have taken about "
+            f"For {counted(len(self.trained), 'training')} {default} would have taken about "
             f"{energy(self.default_would_take_j)}: {energy(abs(self.saved_j))} ({percent(share)}) {word} "
             "so far, exploring included."
         )

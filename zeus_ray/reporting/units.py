@@ -66,6 +66,11 @@ def less(share: float) -> str:
     return f"{percent(share)} {'less' if share >= 0 else 'more'}"
 
 
+def counted(number: int, thing: str) -> str:
+    """So many things: "1 run", "2 runs"."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
 def three_digits(value: float) -> str:
     """A number with three significant digits and no exponent; "–" where unknown."""
     if not math.isfinite(value):

@@ -79,6 +79,22 @@ def row(**facts):
     return Report(measured_by="simulated", epochs=5.0, gpu="V100", **facts).to_result()
 
 
+def test_a_run_in_another_process_is_told_by_its_reports(history):
+    """As a driver does whose workers train: the plan goes down, the reports come up."""
+    driver = job(history)
+    plan = driver.ask("simulated V100")
+    with zeus.session({"zeus": plan.to_config()}) as run:
+        for epoch in range(1, 41):
+            for _batch in run.steps([None] * (20_000 // run.batch_size)):
+                pass
+            if driver.observe(plan.knobs.run_id, run.report({"accuracy": curve(epoch, run.batch_size)})):
+                break
+    driver.tell(plan.knobs.run_id)
+    (only,) = job(history).past().runs
+    assert only.ended == StopReason.TARGET_REACHED
+    assert job(history).search().profiles
+
+
 def test_without_a_target_value_the_default_sets_it_and_a_second_run_does_not_wait(history):
     options = {"target": Target("accuracy")}
     one = job(history, **options)

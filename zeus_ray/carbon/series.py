@@ -72,12 +72,11 @@ class Series:
 
 
 class Signal(Protocol):
-    """Where intensity or price comes from. None of its methods raises or waits for long.
+    """Where intensity or price comes from. None of its methods raises or waits for long."""
 
-    ``unit``: "gCO2eq/kWh", or a currency per kWh such as "EUR/kWh".
-    """
-
-    unit: str
+    @property
+    def unit(self) -> str:
+        """Per kWh: "gCO2eq/kWh", or a currency per kWh such as "EUR/kWh"."""
 
     def at(self, time_s: float) -> float:
         """The value now: measured, or else the stated fallback; NaN only where nothing was ever known."""

@@ -1,0 +1,95 @@
+"""Signals that cannot fail: what they say in gaps, before, after; and the texts that name them."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zeus_ray.carbon.series import Series
+from zeus_ray.carbon.signal import GRAMS, Constant, Recorded, open_signal
+from zeus_ray.errors import BadInput
+
+TEN = Recorded(Series(0.0, 10.0, np.array([1.0, math.nan, 3.0])))
+
+
+@pytest.mark.parametrize(
+    ("time_s", "value"), [(0, 1), (15, 1), (29.9, 3), (-5, 1), (1e9, 3), (math.nan, math.nan)]
+)
+def test_the_last_known_value_holds(time_s, value):
+    assert TEN.at(time_s) == pytest.approx(value, nan_ok=True)
+
+
+def test_history_keeps_its_gaps():
+    np.testing.assert_equal(TEN.history(0, 30).values, [1, math.nan, 3])
+
+
+def test_rows_after_now_are_a_forecast():
+    ahead = TEN.forecast(12.0, 100.0)
+    assert (ahead.start_s, len(ahead)) == (10.0, 2)
+    assert TEN.forecast(10.0, 15.0).start_s == 10.0
+    assert TEN.forecast(30.0, 100.0) is None
+
+
+def test_a_replay_does_not_look_ahead():
+    assert Recorded(TEN.series, knows_future=False).forecast(0.0, 20.0) is None
+
+
+def test_nothing_known_is_an_error():
+    with pytest.raises(BadInput, match="none of 2"):
+        Recorded(Series(0.0, 1.0, np.array([math.nan, math.nan])))
+
+
+def test_a_constant():
+    signal = open_signal("constant:400")
+    assert (signal.at(1e9), signal.unit) == (400.0, GRAMS)
+    assert set(signal.history(0, 7200).values) == {400.0}
+    ahead = signal.forecast(1800.0, 7200.0)
+    assert (ahead.start_s, len(ahead)) == (0.0, 3)
+
+
+def test_a_price_may_be_negative_and_intensity_may_not():
+    assert open_signal("constant:-0.02?unit=EUR/kWh").at(0) == -0.02
+    with pytest.raises(BadInput, match="not below 0"):
+        Constant(-1.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "constant:"),
+        ("coal", "allowed: constant:"),
+        ("constant:", "give a number"),
+        ("constant:nan", "finite"),
+        ("constant:400?units=g", "'units'.*allowed: unit"),
+        ("csv:", "cannot be read"),
+        ("csv:no-such-file.csv", "no-such-file.csv"),
+    ],
+)
+def test_a_text_that_names_no_signal(text, said):
+    with pytest.raises(BadInput, match=said):
+        open_signal(text)
+
+
+def test_a_file_with_options(tmp_path):
+    file = tmp_path / "prices.csv"
+    file.write_text(
+        "local,night,day\n2026-01-01 00:00,0.1,-0.3\n2026-01-01 01:00,0.2,0.4\n".replace("local", "time")
+    )
+    signal = open_signal(f"csv:{file}?column=day&timezone=Europe/Berlin&unit=EUR/kWh")
+    assert isinstance(signal, Recorded)
+    assert signal.unit == "EUR/kWh"
+    assert signal.series.start_s == 1767222000.0  # midnight in Berlin is 23:00 UTC
+    assert list(signal.series.values) == [-0.3, 0.4]
+    with pytest.raises(BadInput, match="below 0"):
+        open_signal(f"csv:{file}?column=day&timezone=UTC")
+
+
+@given(st.text(max_size=30))
+def test_any_other_text_is_bad_input_and_nothing_else(text):
+    try:
+        signal = open_signal(text)
+    except BadInput:
+        return
+    assert math.isfinite(signal.at(0.0))

@@ -28,8 +28,8 @@ from zeus_ray.devices import cards
 WORK_H = (12, 24, 72)
 DEADLINES = (1.0, 1.25, 1.5, 2.0, 3.0)
 WIDTHS = (1, 2, 8)
-COLUMNS = ("median", "lowest quarter", "blend", "usual", "provider", "oracle")
-AIMS = {"usual": 0.80, "provider": 0.90}
+COLUMNS = ("median", "lowest quarter", "blend", "certain", "history", "provider", "oracle")
+AIMS = {"history": 0.80, "provider": 0.90}
 
 
 # --- trials over time --------------------------------------------------------------------------------
@@ -45,7 +45,8 @@ def case(grid: Grid, every_s: float, work_h: float, times: float, width: int) ->
         "median": sweeps.threshold(grid.truth, 0.5),
         "lowest quarter": sweeps.threshold(grid.truth, 0.25),
         "blend": sweeps.elastic(Sight(grid.truth, Blend())),
-        "usual": sweeps.elastic(sight),
+        "certain": sweeps.elastic(sight),
+        "history": sweeps.elastic(Sight(grid.truth, Usual(), doubts=True)),
         "provider": sweeps.elastic(Provider(grid.truth, noise, sight)),
     }
     for start_s in grid.starts(times * work_h * HOUR_S, every_s):
@@ -99,7 +100,7 @@ def cell(sums: dict[str, float] | None) -> str:
     return (
         "–"
         if sums is None
-        else " / ".join(f"{100 * saving(sums, c):.1f}" for c in ("usual", "provider", "oracle"))
+        else " / ".join(f"{100 * saving(sums, c):.1f}" for c in ("history", "provider", "oracle"))
     )
 
 
@@ -125,7 +126,7 @@ def summary(found: dict[str, dict[tuple[float, float, int], dict[str, float]]]) 
         for column in COLUMNS:
             shares[column].append(means[column] / means["oracle"])
         row = [f"{100 * means[c]:.1f} ({100 * shares[c][-1]:.0f} %)" for c in COLUMNS]
-        worst = min(min(saving(s, c), 1 - s[c] / s["one at a time"]) for s in free for c in ("usual",))
+        worst = min(min(saving(s, c), 1 - s[c] / s["one at a time"]) for s in free for c in ("history",))
         missed = int(sum(s["missed"] for s in cases.values()))
         lines.append(f"| {name} | " + " | ".join(row) + f" | {100 * worst:+.1f} % | {missed} |")
     means_of = " | ".join(f"({100 * np.mean(shares[c]):.0f} %)" for c in COLUMNS)
@@ -158,7 +159,7 @@ def late(grid: Grid, task: tuple[int, str]) -> bool:
     rules = Rules(deadline_s=start_s + horizon_s, max_trials=width, look_every_s=HOUR_S)
     lost_s = start_s + rng.uniform(-6 * HOUR_S, horizon_s)
     lost = (lost_s, lost_s + 6 * HOUR_S) if "lost" in trouble or trouble == "both" else (np.inf, np.inf)
-    sight = Sight(grid.truth, Usual(), lost)
+    sight = Sight(grid.truth, Usual(), doubts=True, lost=lost)
     mape = 0.3 if "off" in trouble or trouble == "both" else 0.08
     noise = sweeps.correlated_noise(len(grid.truth), grid.truth.step_s, seed % 16)
     policy = sweeps.elastic(Provider(grid.truth, noise, sight, mape))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from zeus_ray.carbon.elastic import HOUR_S, Left, Room, Rules, plan
+from zeus_ray.carbon.elastic import HOUR_S, Doubt, Left, Room, Rules, plan
 from zeus_ray.carbon.forecast import DAY_S, LOOK_BACK_S, Forecaster
 from zeus_ray.carbon.series import Series
 from zeus_ray.carbon.signal import hold
@@ -53,18 +53,25 @@ class Grid:
 
 @dataclass(frozen=True)
 class Sight:
-    """A signal's past and now, and a forecaster on it; ``lost``: between these times nothing comes in."""
+    """A signal's past and now, and a forecaster on it; ``lost``: between these times nothing comes in.
+
+    ``doubts``: whether the planner is told how far the forecast may be off.
+    """
 
     truth: Series
     forecaster: Forecaster
+    doubts: bool = False
     lost: tuple[float, float] = (math.inf, math.inf)
 
-    def outlook(self, now_s: float, until_s: float) -> Series:
-        """Four weeks of history and what is expected after it."""
+    def outlook(self, now_s: float, until_s: float) -> tuple[Series, Doubt | None]:
+        """Four weeks of history and what is expected after it, and how far that may be off."""
         known_s = self.lost[0] if self.lost[0] <= now_s < self.lost[1] else now_s + self.truth.step_s
         past = self.truth.between(known_s - LOOK_BACK_S, known_s)
-        ahead = self.forecaster.forecast(past, until_s - past.end_s + self.truth.step_s)
-        return Series(past.start_s, past.step_s, np.concatenate([past.values, ahead.values]))
+        horizon_s = until_s - past.end_s + self.truth.step_s
+        ahead = self.forecaster.forecast(past, horizon_s)
+        whole = Series(past.start_s, past.step_s, np.concatenate([past.values, ahead.values]))
+        doubt = self.forecaster.doubt(past, horizon_s) if self.doubts else None  # type: ignore[attr-defined]
+        return whole, doubt
 
 
 @dataclass(frozen=True)
@@ -81,11 +88,11 @@ class Provider:
     mape: float = 0.08
     reach_s: float = 2 * DAY_S
 
-    def outlook(self, now_s: float, until_s: float) -> Series:
+    def outlook(self, now_s: float, until_s: float) -> tuple[Series, Doubt | None]:
         """The value now, the provider's, then the mean day's."""
-        whole = self.rest.outlook(now_s, until_s)
+        whole, doubt = self.rest.outlook(now_s, until_s)
         if self.rest.lost[0] <= now_s < self.rest.lost[1]:
-            return whole
+            return whole, doubt
         first = round((now_s - self.truth.start_s) / self.truth.step_s)
         count = int(min(self.reach_s, self.truth.end_s - now_s, until_s - now_s) / self.truth.step_s)
         lead_s = self.truth.step_s * np.arange(count)
@@ -96,7 +103,7 @@ class Provider:
         values[at : at + count] = self.truth.values[first : first + count] * np.maximum(
             0.0, 1 + wide * self.noise[first : first + count]
         )
-        return Series(whole.start_s, whole.step_s, values)
+        return Series(whole.start_s, whole.step_s, values), None
 
 
 def correlated_noise(count: int, step_s: float, seed: int, *, over_s: float = 10 * HOUR_S) -> np.ndarray:
@@ -114,7 +121,12 @@ def correlated_noise(count: int, step_s: float, seed: int, *, over_s: float = 10
 
 def elastic(sight: Sight | Provider) -> Policy:
     """Ours."""
-    return lambda rules, left, now_s: plan(rules, left, sight.outlook(now_s, rules.deadline_s), now_s).now
+
+    def width(rules: Rules, left: Left, now_s: float) -> int:
+        outlook, doubt = sight.outlook(now_s, rules.deadline_s)
+        return plan(rules, left, outlook, now_s, doubt).now
+
+    return width
 
 
 def threshold(truth: Series, quantile: float) -> Policy:

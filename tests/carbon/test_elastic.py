@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zeus_ray.carbon.elastic import HOUR_S, Left, Room, Rules, plan
+from zeus_ray.carbon.elastic import HOUR_S, Doubt, Left, Room, Rules, plan
 from zeus_ray.carbon.series import Series
 from zeus_ray.errors import BadInput
 
@@ -17,6 +17,11 @@ LOOK_S = HOUR_S / 4
 
 def hourly(*values, start_s=0.0):
     return Series(start_s, HOUR_S, np.array(values, dtype=float))
+
+
+DOUBTS = st.one_of(
+    st.none(), st.builds(lambda *v: Doubt(hourly(*v[:3]), v[3]), *[PRICES] * 3, st.floats(60, 1e6))
+)
 
 
 def room(prices, least=0, most=8, first_s=0.0):
@@ -73,6 +78,15 @@ def test_it_waits_for_the_cheap_hours_and_then_runs_wide():
     assert plan(rules, Left(work_h=4), outlook, 0.0).now == 0
     assert plan(rules, Left(work_h=4), outlook, 2 * HOUR_S).now == 4
     assert plan(rules, Left(work_h=4, trials=3), outlook, 2 * HOUR_S).now == 3
+
+
+def test_doubt_waits_for_better_hours_than_expected():
+    rules = Rules(deadline_s=24 * HOUR_S, max_trials=1)
+    outlook = hourly(*[99.0], *[100.0] * 23)
+    doubt = Doubt(hourly(*[20.0] * 24), 3 * HOUR_S)
+    assert plan(rules, Left(work_h=1), outlook, 0.0).now == 1
+    assert plan(rules, Left(work_h=1), outlook, 0.0, doubt).now == 0
+    assert plan(rules, Left(work_h=1), hourly(70.0, *[100.0] * 23), 0.0, doubt).now == 1
 
 
 @pytest.mark.parametrize("nothing", [hourly(), hourly(math.nan, math.nan), hourly(5, start_s=-9 * HOUR_S)])
@@ -136,9 +150,9 @@ def test_rules_that_cannot_be_kept_are_refused(wrong):
         Rules(**{"deadline_s": 1.0, **wrong})
 
 
-def simulate(rules, trials_h, splittable, truths, forecasts):
-    """Run real trials by the plan, a quarter of an hour at a time. Returns when they end, and every width."""
-    left_h, now_s, widths = list(trials_h), 0.0, []
+def simulate(rules, trials, truths, forecasts, doubt):
+    """Run (hours, may be paused) by the plan, a look at a time. Returns when they end, and every width."""
+    left_h, now_s, widths = [hours for hours, _ in trials], 0.0, []
     begun = set()
     while any(h > 0 for h in left_h):
         open_ = [i for i, h in enumerate(left_h) if h > 0]
@@ -146,8 +160,8 @@ def simulate(rules, trials_h, splittable, truths, forecasts):
             work_h=sum(left_h[i] for i in open_), trials=len(open_), longest_h=max(left_h[i] for i in open_)
         )
         values = [truths[int(now_s // HOUR_S) % len(truths)], *forecasts[len(widths) % len(forecasts)]]
-        now = plan(rules, look, hourly(*values, start_s=now_s // HOUR_S * HOUR_S), now_s).now
-        pinned = [i for i in open_ if i in begun and not splittable[i]]
+        now = plan(rules, look, hourly(*values, start_s=now_s // HOUR_S * HOUR_S), now_s, doubt).now
+        pinned = [i for i in open_ if i in begun and not trials[i][1]]
         free = sorted((i for i in open_ if i not in pinned), key=lambda i: -left_h[i])
         chosen = [*pinned, *free[: max(0, now - len(pinned))]]
         begun.update(chosen)
@@ -175,7 +189,8 @@ def test_no_forecast_however_wrong_makes_it_miss_the_deadline(quarters, bounds, 
     splittable = data.draw(st.lists(st.booleans(), min_size=len(trials_h), max_size=len(trials_h)))
     truths = data.draw(st.lists(PRICES, min_size=1, max_size=20))
     forecasts = data.draw(st.lists(st.lists(PRICES, max_size=60), min_size=1, max_size=5))
-    end_s, widths = simulate(rules, trials_h, splittable, truths, forecasts)
+    trials = list(zip(trials_h, splittable, strict=True))
+    end_s, widths = simulate(rules, trials, truths, forecasts, data.draw(DOUBTS))
     assert end_s <= rules.deadline_s + 1e-3
     for now, ran, pinned, unfinished in widths:
         assert min(least, unfinished) <= now <= min(most, unfinished)

@@ -35,6 +35,13 @@ def test_an_error_fades():
     assert ahead[23] == pytest.approx(DAY[23] + 5)  # the mean day remembers
 
 
+def test_its_doubt_is_how_far_days_differ():
+    doubt = Usual().doubt(days(0.9, 1.1), 30 * 3600.0)
+    assert doubt.spread.start_s == 2 * 86400
+    assert doubt.spread.values == pytest.approx(0.1 * np.tile(DAY, 2)[:30])
+    assert not Usual().doubt(Series(0.0, 3600.0, np.ones(5)), 7200.0).spread.values.any()
+
+
 def test_less_than_a_day_is_persistence():
     assert Usual().forecast(Series(0.0, 3600.0, np.array([1.0, 2, 3])), 7200.0).values == pytest.approx(
         [3, 3]

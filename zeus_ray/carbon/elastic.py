@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from zeus_ray.carbon.series import Array, Series
+from zeus_ray.carbon.waiting import reservation_price
 from zeus_ray.errors import BadInput
 
 HOUR_S = 3600.0
@@ -82,6 +83,18 @@ class Left:
 
 
 @dataclass(frozen=True)
+class Doubt:
+    """How far the outlook may be off: in the long run, and how slowly an error fades.
+
+    ``spread``: standard deviation on the outlook's axis (per kWh); ``fades_s``: after this long 1/e of
+    an error is left.
+    """
+
+    spread: Series
+    fades_s: float
+
+
+@dataclass(frozen=True)
 class Schedule:
     """A plan: ``widths[i]`` trials from ``edges_s[i]`` to ``edges_s[i + 1]``; ``now``: run so many.
 
@@ -141,7 +154,7 @@ class Room:
         return float(np.minimum(room_h, left / price).sum())
 
 
-def plan(rules: Rules, left: Left, outlook: Series, now_s: float) -> Schedule:
+def plan(rules: Rules, left: Left, outlook: Series, now_s: float, doubt: Doubt | None = None) -> Schedule:
     """How many trials run now, and what is planned from here to the deadline.
 
     Args:
@@ -151,6 +164,8 @@ def plan(rules: Rules, left: Left, outlook: Series, now_s: float) -> Schedule:
             (gaps, or an end before the deadline) is taken as its mean; an outlook of nothing
             makes all intervals alike, and then the sweep runs at once.
         now_s: seconds since 1970, UTC.
+        doubt: how far the outlook may be off; None: it is taken at its word. Doubt makes it worth
+            waiting for hours better than expected, and not worth waiting for what may not come.
     """
     most = rules.max_trials if left.trials is None else min(rules.max_trials, left.trials)
     if left.work_h <= TINY or most < 1:
@@ -162,10 +177,35 @@ def plan(rules: Rules, left: Left, outlook: Series, now_s: float) -> Schedule:
     if work_h <= TINY:
         return Schedule(0, room.edges_s, np.zeros(len(room.prices)), "budget spent")
     widths = room.fill(work_h)
+    if doubt is not None:
+        widths = _doubted(room, work_h, _spread(doubt, room), doubt.fades_s, widths)
     now = _width_now(rules, left, room, widths)
     if work_h == left.work_h and now < must:
         now, widths = must, room.fill_after(must, work_h)
     return Schedule(now, room.edges_s, widths, "flat out" if must == most > room.least else "planned")
+
+
+def _doubted(room: Room, work_h: float, spread: Array, fades_s: float, widths: Array) -> Array:
+    """The plan with its first interval decided by what waiting is worth: everything, or nothing."""
+    whole_h = float(np.max(room.hours))
+    above_h = work_h - float(np.minimum(room.least * room.hours, widths * room.hours).sum())
+    units = math.ceil(above_h / ((room.most - room.least) * whole_h) - TINY) if room.most > room.least else 0
+    if units < 1 or len(room.prices) < 2:
+        return widths
+    keep = math.exp(-whole_h * HOUR_S / fades_s)
+    worth = reservation_price(room.prices[1:], spread[1:], keep, units)
+    first = room.most if room.prices[0] <= worth else room.least
+    return room.fill_after(first, work_h)
+
+
+def _spread(doubt: Doubt, room: Room) -> Array:
+    """The doubt of each interval; none where it says nothing."""
+    middle_s = (room.edges_s[:-1] + room.edges_s[1:]) / 2
+    index = np.floor((middle_s - doubt.spread.start_s) / doubt.spread.step_s).astype(int)
+    known = (index >= 0) & (index < len(doubt.spread))
+    values = np.zeros(len(index))
+    values[known] = doubt.spread.values[index[known]]
+    return np.nan_to_num(values, copy=False)
 
 
 def _must_run(rules: Rules, left: Left, now_s: float) -> int:

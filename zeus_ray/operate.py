@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich import box
@@ -15,6 +16,7 @@ from zeus_ray.devices import guard
 from zeus_ray.devices.doctor import BoardReport, NodeReport, examine
 from zeus_ray.devices.journal import state_dir
 from zeus_ray.devices.restore import Restored, restore_all
+from zeus_ray.errors import BadInput, ZeusError
 
 
 def doctor(options: argparse.Namespace) -> int:
@@ -32,10 +34,7 @@ def doctor(options: argparse.Namespace) -> int:
 def restore(options: argparse.Namespace) -> int:
     """Give back every limit that was left behind. Exit code 1: something is still owed."""
     if options.watch:
-        folder = state_dir()
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        guard.watch(folder)
-        return 0
+        return _watch()
     found = _cluster_restore(options) if options.address else {"this node": restore_all(force=options.force)}
     console = Console()
     for name, owed in found.items():
@@ -46,21 +45,46 @@ def restore(options: argparse.Namespace) -> int:
     return int(any(not one.done for owed in found.values() for one in owed))
 
 
-def _cluster_reports(address: str) -> Mapping[str, NodeReport]:
+def _watch() -> int:
+    try:
+        guard.watch(state_dir())
+    except OSError as error:
+        raise ZeusError(f"this node cannot be guarded: {error}") from error
+    return 0
+
+
+@contextmanager
+def _joined(address: str) -> Iterator[None]:
+    """In a running cluster. Raises BadInput in words for whoever typed the address."""
     import ray  # noqa: PLC0415 — only for a cluster
 
+    if address == "local":
+        raise BadInput("--address is 'local', which would start a Ray of its own; name a running cluster")
+    try:
+        ray.init(address, logging_level="ERROR", log_to_driver=False)
+    except Exception as error:
+        raise BadInput(
+            f"no Ray cluster can be joined at --address {address!r} ({type(error).__name__}: {error}). "
+            "Give 'auto' on a node of the cluster, or HOST:PORT as `ray start --head` printed it; where the "
+            "cluster asks for a token, set RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH as on its nodes"
+        ) from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _cluster_reports(address: str) -> Mapping[str, NodeReport]:
     from zeus_ray.cluster.inventory import examine_all  # noqa: PLC0415 — likewise
 
-    with ray.init(address, logging_level="ERROR", log_to_driver=False):
+    with _joined(address):
         return examine_all()
 
 
 def _cluster_restore(options: argparse.Namespace) -> Mapping[str, list[Restored]]:
-    import ray  # noqa: PLC0415 — only for a cluster
-
     from zeus_ray.cluster.inventory import restore_everywhere  # noqa: PLC0415 — likewise
 
-    with ray.init(options.address, logging_level="ERROR", log_to_driver=False):
+    with _joined(options.address):
         return restore_everywhere(force=options.force)
 
 

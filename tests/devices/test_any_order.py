@@ -103,8 +103,8 @@ class Orders(RuleBasedStateMachine):
     @rule()
     def crash_and_adopt(self):
         """The keeper dies without a word; the next one finds its journal."""
-        self.keeper._custody.leave()
-        self.keeper._notes.leave()
+        self.keeper._claims._custody.leave()
+        self.keeper._claims._notes.leave()
         self.keeper = self.new_keeper()
         assert {entry.lease_id for entry in self.keeper._tenants} == set(self.leases)
 

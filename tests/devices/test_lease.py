@@ -434,7 +434,7 @@ def test_a_lease_that_only_measures_outlives_its_keeper_too(make_node):
     node.load(1)
     first = keeper_of(node, control="off")
     lease = first.acquire(me())
-    first._notes.leave()  # as the kernel does when a process is killed
+    first._claims._notes.leave()  # as the kernel does when a process is killed
     node.advance(10)
     reading = keeper_of(node, control="off").read(lease.lease_id)
     assert reading.energy_j == pytest.approx(2850, rel=1e-2)

@@ -24,7 +24,7 @@ def left(make_node, state_dir):
     NvmlGpu(node.uuids[0]).set_power_limit_w(270)
     keeper = Keeper(NvmlGpu(node.uuids[0]), sample_every_s=None, guarded=False)
     keeper.acquire(dataclasses.replace(NOBODY), 150)
-    keeper._custody.leave()
+    keeper._claims._custody.leave()
     journal = Journal(state_dir, node.uuids[0])
     journal.write(dataclasses.replace(journal.read(), keeper=NOBODY))
     node.boards[0].writes = 0

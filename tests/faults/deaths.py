@@ -31,10 +31,10 @@ class Scene:
         self.env = {**os.environ, **self.node.env, "ZEUS_RAY_STATE_DIR": str(self.state)}
         self._started = []
 
-    def start(self, role, *words):
+    def start(self, role, *words, before=()):
         """Start a role; returns it with what it said first."""
         process = subprocess.Popen(
-            [sys.executable, str(ROLES), role, self.board.uuid, *map(str, words)],
+            [*before, sys.executable, str(ROLES), role, self.board.uuid, *map(str, words)],
             env=self.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         self._started.append(process)

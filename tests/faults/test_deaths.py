@@ -40,4 +40,4 @@ def test_the_guard_leaves_when_nothing_is_left(tmp_path, monkeypatch):
     monkeypatch.setattr(guard, "LOOK_EVERY_S", 0.05)
     guard.watch(tmp_path)
     assert guard.running(tmp_path) is None
-    assert not (tmp_path / "guard.pid").exists()
+    assert not list(tmp_path.glob("*.pid"))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from zeus_ray.devices.gpu import Gpu, Persistent
 from zeus_ray.devices.holder import Holder
-from zeus_ray.devices.journal import Entry, Journal, Record
+from zeus_ray.devices.journal import Entry, Journal, OtherVersion, Record
 from zeus_ray.errors import BadInput, DeviceError, DeviceLost, NoPermission, NotSupported
 
 WAIT_S = 0.5
@@ -46,7 +46,11 @@ class Custody:
         journal = self._journal
         if journal is None or not journal.path.exists() or not journal.lock(WAIT_S):
             return ()
-        record = journal.read()
+        try:
+            record = journal.read()
+        except OtherVersion as error:
+            log.warning("zeus-ray: %s: %s", journal.path, error)
+            record = None
         live = record.live() if record else ()
         if record is None or not live:
             journal.unlock()
@@ -65,6 +69,9 @@ class Custody:
             if not journal.lock():
                 return self._who_has_it()
             return self._begin(journal.read())
+        except OtherVersion as error:
+            journal.unlock()
+            return f"{journal.path}: {error}"
         except OSError as error:
             return f"no journal can be kept ({error}), and without one no limit is set"
 
@@ -132,7 +139,7 @@ class Custody:
             self._remember(left)
             try:
                 self.give_back()
-            except DeviceError as error:
+            except (DeviceError, BadInput) as error:
                 return f"a limit left behind could not be given back: {error}"
         self.found_w, self._found_enforced_w = self._gpu.power_limit_w(), self._gpu.enforced_limit_w()
         if self._refusal is None:
@@ -150,7 +157,10 @@ class Custody:
         return ""
 
     def _who_has_it(self) -> str:
-        record = self._journal.read() if self._journal else None
+        try:
+            record = self._journal.read() if self._journal else None
+        except OtherVersion:
+            record = None
         trials = ", ".join(entry.holder.trial_id for entry in record.entries) if record else ""
         who = f"process {record.keeper.pid}, for {trials or 'no trial'}" if record else "another process"
         return f"{self._gpu.uuid} is held by {who}: this run only measures"

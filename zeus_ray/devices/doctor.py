@@ -12,8 +12,8 @@ from typing import Any
 from zeus_ray.devices import discover, guard
 from zeus_ray.devices.custody import set_firmly
 from zeus_ray.devices.gpu import Gpu, Persistent
-from zeus_ray.devices.journal import Journal, state_dir
-from zeus_ray.errors import BadInput, DeviceError, NoDevice
+from zeus_ray.devices.journal import Journal, OtherVersion, check_private, state_dir
+from zeus_ray.errors import BadInput, DeviceError, NoDevice, NoPermission
 from zeus_ray.records import MeasuredBy
 
 GET_RIGHTS = (
@@ -76,6 +76,7 @@ def examine(folder: Path | None = None) -> NodeReport:
     problems: list[str] = []
     source, control = _settings(problems)
     boards = _boards(source, control, folder, problems)
+    problems.extend(_left_behind(folder, boards))
     running = guard.running(folder)
     if control == "off":
         problems.append(f"{discover.CONTROL_VARIABLE}=off: energy is measured, no limit is set")
@@ -91,6 +92,22 @@ def examine(folder: Path | None = None) -> NodeReport:
         boards=boards,
         problems=tuple(problems),
         health=_health(boards, problems),
+    )
+
+
+def unexamined(host: str, error: Exception) -> NodeReport:
+    """The report of a node that could not look at itself."""
+    why = f"{type(error).__name__}: {_last_line(error)}"
+    return NodeReport(
+        host=host,
+        source="unknown",
+        driver="",
+        power_control="unknown",
+        state_dir="unknown",
+        guard="unknown",
+        boards=(),
+        problems=(f"no answer ({why}): is zeus-ray installed there, in the Python that Ray runs?",),
+        health=Health.BROKEN,
     )
 
 
@@ -165,28 +182,54 @@ def _board(gpu: Gpu, control: str, folder: Path) -> BoardReport:
 def _may_set(gpu: Gpu, control: str, folder: Path, problems: list[str]) -> tuple[bool | None, str]:
     """Try, with the limit that is already set, while nobody else is at it. Also says who holds it."""
     journal = Journal(folder, gpu.uuid)
-    if journal.path.exists():
-        record = journal.read()
-        if record is not None and (record.live() or record.keeper_alive()):
-            trials = ", ".join(entry.holder.trial_id for entry in record.live())
-            return None, f"process {record.keeper.pid}, for {trials or 'no trial'}"
-        problems.append("a limit was left behind: `zeus-ray restore` gives it back")
-    if control == "off":
-        return None, ""
+    may_set: bool | None = False
     try:
+        held_by = _held_by(journal, problems)
+        if held_by or control == "off":
+            return None, held_by
         if not journal.lock():
             return None, "another process"
         try:
             set_firmly(gpu, gpu.power_limit_w())
+            may_set = True
         finally:
             journal.unlock()
+    except OtherVersion as error:
+        problems.append(f"{journal.path}: {error}")
+        may_set = None
     except OSError as error:
-        problems.append(f"no journal can be kept ({error}): set ZEUS_RAY_STATE_DIR to a folder of your own")
-        return False, ""
+        problems.append(f"no journal can be kept, so no limit will be set: {error}")
+    except NoPermission as error:
+        problems.append(f"{error}; {GET_RIGHTS}")
     except (DeviceError, BadInput) as error:
-        problems.append(str(error) if getattr(gpu, "mig", False) else f"{error}; {GET_RIGHTS}")
-        return False, ""
-    return True, ""
+        problems.append(str(error))
+    return may_set, ""
+
+
+def _held_by(journal: Journal, problems: list[str]) -> str:
+    record = journal.read()
+    if record is None:
+        return ""
+    if record.live() or record.keeper_alive():
+        trials = ", ".join(entry.holder.trial_id for entry in record.live())
+        return f"process {record.keeper.pid}, for {trials or 'no trial'}"
+    problems.append("a limit was left behind: `zeus-ray restore` gives it back")
+    return ""
+
+
+def _left_behind(folder: Path, boards: tuple[BoardReport, ...]) -> list[str]:
+    """What the journals owe to boards that are not here, and why they may not be read at all."""
+    try:
+        if folder.exists():
+            check_private(folder)
+    except OSError as error:
+        return [str(error)]
+    here = {Journal(folder, board.uuid).path.name for board in boards}
+    return [
+        f"a limit is owed to a board that does not answer here: {path} (`zeus-ray restore` says more)"
+        for path in sorted(folder.glob("*.json"))
+        if path.name not in here
+    ]
 
 
 def _lost(answering: int) -> list[str]:
@@ -212,3 +255,8 @@ def _health(boards: tuple[BoardReport, ...], problems: list[str]) -> Health:
         return Health.BROKEN
     held_back = problems or any(board.problems or board.may_set is False for board in boards)
     return Health.LIMITED if held_back else Health.OK
+
+
+def _last_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else "nothing more"

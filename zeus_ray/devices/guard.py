@@ -8,6 +8,7 @@ foreground, for a systemd unit.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import logging
@@ -20,8 +21,9 @@ from pathlib import Path
 import filelock
 
 from zeus_ray.devices.holder import Holder
-from zeus_ray.devices.journal import Journal
-from zeus_ray.devices.restore import restore_one
+from zeus_ray.devices.journal import VERSION, Journal, private_dir
+from zeus_ray.devices.restore import Restored, restore_one
+from zeus_ray.records import NAN
 
 LOOK_EVERY_S = 0.5
 LINGER_S = 15.0
@@ -29,6 +31,8 @@ LINGER_S = 15.0
 GIVE_UP_AFTER = 240
 """Looks (two minutes) after which a board that cannot be set is left to its journal."""
 START_WITHIN_S = 5.0
+NAME = f"guard-v{VERSION}"
+"""Of its lock and pid files: each version of the journal has its own guard, who leaves the others' alone."""
 SUBREAPER = "RAY_kill_child_processes_on_worker_exit_with_raylet_subreaper"
 
 # Two steps, so that the guard is no child of anything of Ray's: the first process ends at once and
@@ -58,7 +62,9 @@ def ensure(folder: Path) -> bool:
     env.pop("CUDA_VISIBLE_DEVICES", None)
     command = [sys.executable, "-m", "zeus_ray.devices.guard", str(folder)]
     try:
-        subprocess.run([sys.executable, "-c", LAUNCH, *command], env=env, check=True, timeout=START_WITHIN_S)  # noqa: S603 — our own
+        subprocess.run(  # noqa: S603 — our own; isolated, or a module of the user's could take a library's name
+            [sys.executable, "-I", "-c", LAUNCH, *command], env=env, check=True, timeout=START_WITHIN_S
+        )
     except (OSError, subprocess.SubprocessError) as error:
         log.warning(
             "zeus-ray: no guard could be started (%s): limits are given back by this process alone", error
@@ -70,7 +76,7 @@ def ensure(folder: Path) -> bool:
 def running(folder: Path) -> Holder | None:
     """The guard of ``folder``, if it runs."""
     try:
-        holder = Holder(**json.loads((folder / "guard.pid").read_text()))
+        holder = Holder(**json.loads((folder / f"{NAME}.pid").read_text()))
     except (OSError, ValueError, TypeError):  # none, or only half written yet
         return None
     return holder if holder.alive() else None
@@ -82,19 +88,22 @@ def subreaper_on() -> bool:
 
 
 def watch(folder: Path) -> None:
-    """Guard ``folder`` until nothing is left to guard. Returns at once if another guard does."""
-    lock = filelock.FileLock(folder / "guard.lock", mode=0o600)
+    """Guard ``folder`` until nothing is left to guard. Returns at once if another guard does.
+
+    Raises PermissionError where the folder is not this user's alone.
+    """
+    lock = filelock.FileLock(private_dir(folder) / f"{NAME}.lock", mode=0o600)
     try:
         lock.acquire(timeout=START_WITHIN_S)  # one that is just leaving may still hold it
     except filelock.Timeout:
         return
-    pid_file = folder / "guard.pid"
+    one = Guard(folder)
     try:
         while True:
-            pid_file.write_text(json.dumps(dataclasses.asdict(Holder.current("guard"))))
-            Guard(folder).run()
-            pid_file.unlink(missing_ok=True)
-            if not any(folder.glob("*.json")):  # whoever journals now sees no guard, and starts one
+            one.say_so()
+            one.run()
+            one.unsay()
+            if not one.journals():  # whoever journals now sees no guard, and starts one
                 return
     finally:
         lock.release()
@@ -107,6 +116,26 @@ class Guard:
         self._folder = folder
         self._failed: dict[str, int] = {}
 
+    def say_so(self) -> None:
+        """Tell that a guard runs. On a full disk it guards unseen."""
+        pid_file = self._folder / f"{NAME}.pid"
+        try:
+            pid_file.touch(mode=0o600)
+            pid_file.write_text(json.dumps(dataclasses.asdict(Holder.current("guard"))))
+        except OSError as error:
+            log.warning("zeus-ray: the guard cannot tell that it is there: %s", error)
+
+    def unsay(self) -> None:
+        """Tell that none does."""
+        with contextlib.suppress(OSError):
+            (self._folder / f"{NAME}.pid").unlink(missing_ok=True)
+
+    def journals(self) -> list[Path]:
+        """Those that have not been given up."""
+        return [
+            path for path in self._folder.glob("*.json") if self._failed.get(path.stem, 0) <= GIVE_UP_AFTER
+        ]
+
     def run(self) -> None:
         """Until there has been nothing to guard for a while."""
         idle_since_s = time.monotonic()
@@ -118,14 +147,19 @@ class Guard:
     def look(self) -> bool:
         """Give back what the dead left. Returns whether there is anything to guard."""
         waiting = False
-        for path in self._folder.glob("*.json"):
-            if self._failed.get(path.stem, 0) > GIVE_UP_AFTER:
-                continue
-            became = restore_one(Journal(self._folder, path.stem))
+        for path in self.journals():
+            became = self._restore(path.stem)
             if became is not None and not became.done:
                 waiting = True
                 self._failed[path.stem] = self._failed.get(path.stem, 0) + became.failed
         return waiting
+
+    def _restore(self, name: str) -> Restored | None:
+        try:
+            return restore_one(Journal(self._folder, name))
+        except Exception as error:  # whatever one journal or board does, the others are guarded
+            log.exception("zeus-ray: guarding %s", name)
+            return Restored(uuid=name, found_limit_w=NAN, done=False, said=str(error), failed=True)
 
 
 def _wait_for(folder: Path) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import math
 import os
 import re
 import stat
@@ -30,6 +31,10 @@ MEASURED = "measured"
 """Ending of the notes on leases that set nothing: there is nothing to give back, so no guard reads them."""
 
 log = logging.getLogger("zeus_ray")
+
+
+class OtherVersion(BadInput):
+    """A journal of another version of zeus-ray: whatever it owes, only that version can give back."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,18 +88,30 @@ class Record:
         return json.dumps(dataclasses.asdict(self), indent=1)
 
     @classmethod
-    def from_json(cls, text: str) -> Self:
-        """Inverse of :meth:`to_json`. Raises BadInput."""
+    def from_json(cls, text: str | bytes) -> Self:
+        """Inverse of :meth:`to_json`. Raises OtherVersion, and BadInput for whatever else is no journal."""
         try:
             raw = json.loads(text)
-            if raw["version"] != VERSION:
-                raise BadInput(f"journal version is {raw['version']!r}; this zeus-ray reads {VERSION}")
-            entries = tuple(_entry(e) for e in raw["entries"])
+            if isinstance(raw["version"], int) and raw["version"] != VERSION:
+                raise OtherVersion(
+                    f"journal version is {raw['version']}, this zeus-ray reads {VERSION}: "
+                    "run `zeus-ray restore` of the version that wrote it"
+                )
             return cls(
-                **{**raw, "ours": tuple(raw["ours"]), "keeper": Holder(**raw["keeper"]), "entries": entries}
+                **{
+                    **raw,
+                    "uuid": str(raw["uuid"]),
+                    "found_limit_w": _amount(raw["found_limit_w"]),
+                    "found_enforced_w": _amount(raw["found_enforced_w"]),
+                    "ours": tuple(_amount(limit_w) for limit_w in raw["ours"]),
+                    "keeper": _holder(raw["keeper"]),
+                    "entries": tuple(_entry(entry) for entry in raw["entries"]),
+                }
             )
-        except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
-            raise BadInput(f"this is no journal of zeus-ray: {error}") from error
+        except BadInput:
+            raise
+        except (KeyError, TypeError, AttributeError, ValueError, OverflowError, RecursionError) as error:
+            raise BadInput(f"this is no journal of zeus-ray: {error!r}") from error
 
 
 def state_dir(env: Mapping[str, str] = os.environ) -> Path:
@@ -105,9 +122,17 @@ def state_dir(env: Mapping[str, str] = os.environ) -> Path:
 def private_dir(path: Path) -> Path:
     """Make ``path`` for this user alone. Raises PermissionError where it is somebody else's."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return check_private(path)
+
+
+def check_private(path: Path) -> Path:
+    """``path``, which is there. Raises PermissionError where others own it or can write to it."""
     found = path.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
-        raise PermissionError(f"{path} is not a folder of this user: set {STATE_VARIABLE} to one")
+        raise PermissionError(
+            f"{path} is not a folder of this user (uid {os.geteuid()}, owner {found.st_uid}): "
+            f"run as its owner, or set {STATE_VARIABLE} to a folder of your own"
+        )
     if found.st_mode & 0o022:
         raise PermissionError(f"{path} can be written by others: chmod 700 it")
     return path
@@ -146,11 +171,16 @@ class Journal:
         self._lock.release(force=True)
 
     def read(self) -> Record | None:
-        """What it says; None where there is nothing. A file that is no journal is put aside, loudly."""
+        """What it says; None where there is nothing. A file that is no journal is put aside, loudly.
+
+        Raises OtherVersion: another version's, left where it is.
+        """
         try:
-            return Record.from_json(self.path.read_text())
+            return Record.from_json(self.path.read_bytes())
         except FileNotFoundError:
             return None
+        except OtherVersion:
+            raise
         except BadInput as error:
             aside = self.path.with_suffix(".unreadable")
             log.error("zeus-ray: %s: %s; moved to %s, check the board's limit", self.path, error, aside)  # noqa: TRY400 — the trace adds nothing
@@ -183,7 +213,28 @@ class Journal:
 
 
 def _entry(raw: Mapping[str, Any]) -> Entry:
-    return Entry(**{**raw, "holder": Holder(**raw["holder"]), "mark": Edge(**raw["mark"])})
+    mark = Edge(**{name: _amount(value) for name, value in raw["mark"].items()})
+    numbers = {name: _amount(raw[name]) for name in ("origin_s", "spent_j", "err_j")}
+    limit_w = None if raw["limit_w"] is None else _amount(raw["limit_w"])
+    return Entry(**{**raw, **numbers, "limit_w": limit_w, "holder": _holder(raw["holder"]), "mark": mark})
+
+
+def _holder(raw: Mapping[str, Any]) -> Holder:
+    return Holder(
+        **{
+            **raw,
+            "trial_id": str(raw["trial_id"]),
+            "pid": int(raw["pid"]),
+            "started_s": float(raw["started_s"]),
+        }
+    )
+
+
+def _amount(value: object) -> float:
+    """A number a board could have told: what was edited or damaged must not reach one."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise TypeError(f"{value!r} where a number belongs")
+    return float(value)
 
 
 def _write_all(file: int, data: bytes) -> None:

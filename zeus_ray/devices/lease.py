@@ -6,10 +6,10 @@ import logging
 import os
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 
+from zeus_ray.devices.claims import Claims
 from zeus_ray.devices.discover import power_control, strictest
 from zeus_ray.devices.gpu import Gpu, VirtualGpu
 from zeus_ray.devices.holder import Holder
@@ -17,18 +17,14 @@ from zeus_ray.devices.journal import Entry
 from zeus_ray.devices.meter import Meter
 from zeus_ray.devices.reading import NO_READING, Edge, Lease, Reading, Status
 from zeus_ray.devices.sampler import Sampler
-from zeus_ray.devices.standby import custodies
-from zeus_ray.devices.tenants import Tenants
 from zeus_ray.devices.timeline import Timeline
-from zeus_ray.errors import DeviceError, NoPermission, NotSupported
+from zeus_ray.errors import DeviceError, NotSupported
 
 __all__ = ["Holder", "Keeper", "Lease", "Reading", "Status"]
 
 SAMPLE_EVERY_S = 0.25
 SETTLE_EVERY_S = 10.0
 """How often what an integrating meter has seen is journalled: nothing else would remember it."""
-REMEMBERED = 256
-"""Ended leases whose last reading can still be asked for: a release may be repeated."""
 
 log = logging.getLogger("zeus_ray")
 
@@ -62,14 +58,10 @@ class Keeper:
         self._lock = threading.RLock()
         self._meter = Meter(gpu, pause=pause)
         self._timeline = Timeline()
-        self._ended: OrderedDict[str, Reading] = OrderedDict()
-        self._why_not = ""
-        self._custody, self._notes = custodies(gpu, state_dir, guarded=guarded)
-        held = self._custody.adopt() if self._control == "auto" else ()
-        self._tenants = Tenants((*held, *self._notes.adopt()))
+        self._claims = Claims(gpu, state_dir, control=self._control, guarded=guarded)
+        self._tenants = self._claims.tenants
         every_s = None if isinstance(gpu, VirtualGpu) else sample_every_s
         self._sampler = Sampler(self.sample, lambda: self.idle, every_s)
-        self._noted_s = gpu.now_s()
         self._adopted = {(entry.holder, entry.control): entry.lease_id for entry in self._tenants}
         if self._adopted:
             self._go_on()
@@ -102,16 +94,13 @@ class Keeper:
                 return self._lease(self._tenants[adopted], reading)
             self._tenants.check_alone(exclusive)
             self._learn()
-            if control == "auto":
-                self._why_not = self._custody.take()
-            else:
-                self._notes.hold()
+            self._claims.open(control)
             try:
                 entry = self._tenants.enter(holder, control, self._meter.read(), exclusive=exclusive)
             except DeviceError:
-                self._leave_if_free()
+                self._claims.leave_if_free()
                 raise
-            self._note_leases()
+            self._claims.note()
             try:
                 reading = self._read(entry) if limit_w is None else self.set_limit(entry.lease_id, limit_w)
             except Exception:
@@ -130,26 +119,16 @@ class Keeper:
         """
         with self._lock:
             entry = self._tenants[lease_id]
-            why_not = self._why_not_for(entry)
-            if why_not:
-                raise NoPermission(why_not)
-            self._gpu.range.check(limit_w)
-            self._tenants.check_joins(lease_id, limit_w, self._gpu.enforced_limit_w())
+            self._claims.check(entry, limit_w)
             self._note_power()
-            self._tenants.want(lease_id, limit_w)
-            try:
-                self._custody.set(limit_w, self._journalled())
-            except DeviceError:
-                self._tenants.want(lease_id, None)
-                self._fall_back()
-                raise
+            self._claims.set(entry, limit_w)
             self._note_power()
             return self._read(entry)
 
     def read(self, lease_id: str) -> Reading:
         """Energy, time and limit now; of an ended lease, as they were at its end."""
         with self._lock:
-            return self._ended[lease_id] if lease_id in self._ended else self._read(self._tenants[lease_id])
+            return self._tenants.ended.get(lease_id) or self._read(self._tenants[lease_id])
 
     def release(self, lease_id: str) -> Reading:
         """End a lease. Ending it again, or one that never was, changes nothing.
@@ -159,11 +138,10 @@ class Keeper:
         """
         with self._lock:
             if lease_id not in self._tenants:
-                return self._ended.get(lease_id, NO_READING)
+                return self._tenants.ended.get(lease_id, NO_READING)
             reading, edge = self._last_reading(self._tenants[lease_id])
-            self._tenants.leave(lease_id, edge)
-            self._remember(lease_id, reading)
-            self._let_go()
+            self._tenants.leave(lease_id, edge, reading)
+            self._claims.let_go()
             return reading
 
     def reap(self) -> list[str]:
@@ -190,9 +168,9 @@ class Keeper:
             log.debug("zeus-ray: the counter does not answer: %s", error)
         with self._lock:
             self._note_power()
-            if self._meter.integrates and self._gpu.now_s() - self._noted_s > SETTLE_EVERY_S:
+            if self._meter.integrates and self._gpu.now_s() - self._claims.noted_s > SETTLE_EVERY_S:
                 self._tenants.settle(self._meter.read())
-                self._note_leases()
+                self._claims.note()
 
     def timeline(self, lease_id: str) -> list[tuple[float, float, float]]:
         """(time_s since the lease began, power_w, enforced limit_w), thinned as it grows."""
@@ -233,10 +211,6 @@ class Keeper:
                 self.release(entry.lease_id)
             self._gpu.close()
 
-    def _journalled(self, control: str = "auto") -> tuple[Entry, ...]:
-        """Those that may set a limit are journalled with what is owed, the others only to be remembered."""
-        return tuple(entry for entry in self._tenants if entry.control == control)
-
     @property
     def _virtual(self) -> VirtualGpu:
         if not isinstance(self._gpu, VirtualGpu):
@@ -258,14 +232,7 @@ class Keeper:
 
     def _read(self, entry: Entry, edge: Edge | None = None) -> Reading:
         edge = edge or self._meter.read()
-        current = self._tenants[entry.lease_id]
-        return Reading(
-            energy_j=self._tenants.energy_j(current, edge),
-            time_s=edge.at_s - current.origin_s,
-            power_limit_w=self._gpu.enforced_limit_w(),
-            shared=current.shared,
-            energy_j_err=current.err_j + edge.err_j,
-        )
+        return self._tenants.reading(entry.lease_id, edge, self._gpu.enforced_limit_w())
 
     def _last_reading(self, entry: Entry) -> tuple[Reading, Edge | None]:
         try:
@@ -276,58 +243,13 @@ class Keeper:
             return NO_READING, None
 
     def _lease(self, entry: Entry, reading: Reading) -> Lease:
-        why_not = self._why_not_for(entry)
-        return Lease(
+        return Lease.on(
+            self._gpu,
             lease_id=entry.lease_id,
-            uuid=self._gpu.uuid,
-            gpu=self._gpu.name,
-            measured_by=self._gpu.measured_by,
-            range=self._gpu.range,
-            found_limit_w=self._custody.found_w,
-            may_set=not why_not,
-            why_not=why_not,
-            virtual=isinstance(self._gpu, VirtualGpu),
+            found_limit_w=self._claims.found_w,
+            why_not=self._claims.why_not(entry),
             reading=reading,
         )
-
-    def _why_not_for(self, entry: Entry) -> str:
-        if entry.control == "off":
-            return "power control is off (ZEUS_RAY_POWER_CONTROL): this run measures and sets no limit"
-        return self._why_not
-
-    def _fall_back(self) -> None:
-        """A set failed half-way: what others need, or else what was found."""
-        try:
-            if self._tenants.limits_w:
-                self._custody.set(self._tenants.limits_w[0], self._journalled())
-            else:
-                self._custody.give_back()
-                self._note_leases()
-        except DeviceError:
-            log.exception("zeus-ray: %s did not take its limit back; its journal keeps it", self._gpu.uuid)
-
-    def _let_go(self) -> None:
-        """After a lease's end: give back what nobody needs any more, and the lock with the last lease."""
-        try:
-            if not self._tenants.limits_w:
-                self._custody.give_back()
-        finally:
-            self._note_leases()
-            self._leave_if_free()
-
-    def _leave_if_free(self) -> None:
-        if not self._journalled("auto"):
-            self._custody.leave()
-        if not self._journalled("off"):
-            self._notes.leave()
-
-    def _note_leases(self) -> None:
-        self._noted_s = self._gpu.now_s()
-        try:
-            self._custody.note(self._journalled("auto"))
-            self._notes.note(self._journalled("off"))
-        except OSError as error:
-            log.warning("zeus-ray: the journal of %s cannot be written: %s", self._gpu.uuid, error)
 
     def _note_power(self) -> None:
         try:
@@ -340,8 +262,3 @@ class Keeper:
     def _worked(self, lease_id: str) -> Reading:
         self._note_power()
         return self._read(self._tenants[lease_id])
-
-    def _remember(self, lease_id: str, reading: Reading) -> None:
-        self._ended[lease_id] = reading
-        while len(self._ended) > REMEMBERED:
-            self._ended.popitem(last=False)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
-from zeus_ray.devices.gpu import LimitRange
+from zeus_ray.devices.gpu import Gpu, LimitRange, VirtualGpu
 from zeus_ray.records import NAN, MeasuredBy
 
 
@@ -55,6 +56,22 @@ class Lease:
     why_not: str
     virtual: bool
     reading: Reading
+
+    @classmethod
+    def on(cls, gpu: Gpu, *, lease_id: str, found_limit_w: float, why_not: str, reading: Reading) -> Self:
+        """A lease on ``gpu``."""
+        return cls(
+            lease_id=lease_id,
+            uuid=gpu.uuid,
+            gpu=gpu.name,
+            measured_by=gpu.measured_by,
+            range=gpu.range,
+            found_limit_w=found_limit_w,
+            may_set=not why_not,
+            why_not=why_not,
+            virtual=isinstance(gpu, VirtualGpu),
+            reading=reading,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

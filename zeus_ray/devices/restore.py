@@ -11,8 +11,9 @@ from pathlib import Path
 from zeus_ray.devices.custody import restore
 from zeus_ray.devices.discover import open_board, power_control
 from zeus_ray.devices.gpu import Gpu
-from zeus_ray.devices.journal import Journal, Record, state_dir
-from zeus_ray.errors import DeviceError
+from zeus_ray.devices.journal import Journal, OtherVersion, Record, check_private, state_dir
+from zeus_ray.errors import BadInput, DeviceError, NoDevice
+from zeus_ray.records import NAN
 
 log = logging.getLogger("zeus_ray")
 
@@ -21,7 +22,8 @@ log = logging.getLogger("zeus_ray")
 class Restored:
     """What became of one journal. ``done``: nothing is owed to this board any more.
 
-    ``failed``: it was tried, and the board or the disk refused.
+    ``failed``: it was tried, and the board, the disk or the journal refused. ``found_limit_w`` is NaN where
+    the journal does not tell.
     """
 
     uuid: str
@@ -42,9 +44,17 @@ def restore_all(
         open_gpu: opens a board by UUID (default: NVML).
     """
     folder = folder or state_dir()
+    try:
+        if folder.exists():
+            check_private(folder)  # what others can write is not what we wrote
+    except OSError as error:
+        return [unrestored(str(folder), error)]
     journals = [Journal(folder, path.stem) for path in sorted(folder.glob("*.json"))]
     if power_control() == "off":
-        return [_left(record, "power control is off") for j in journals if (record := j.read())]
+        return [
+            Restored(uuid=journal.path.stem, found_limit_w=NAN, done=False, said="power control is off")
+            for journal in journals
+        ]
     found = [restore_one(journal, force=force, open_gpu=open_gpu) for journal in journals]
     return [one for one in found if one is not None]
 
@@ -53,17 +63,21 @@ def restore_one(
     journal: Journal, *, force: bool = False, open_gpu: Callable[[str], Gpu] | None = None
 ) -> Restored | None:
     """Give back what one journal says, unless somebody still holds the board. None: it says nothing."""
+    try:
+        return _unless_held(journal, force, open_gpu)
+    except (OtherVersion, OSError) as error:
+        return unrestored(journal.path.stem, error)
+
+
+def _unless_held(journal: Journal, force: bool, open_gpu: Callable[[str], Gpu] | None) -> Restored | None:
     record = journal.read()
     if record is None:
         return None
     held = _held(record)
     if held and not force:
         return _left(record, held)
-    try:
-        if not journal.lock() and not force:
-            return _left(record, "another process is at it just now")
-    except OSError as error:
-        return _left(record, f"its lock cannot be taken: {error}")
+    if not journal.lock() and not force:
+        return _left(record, "another process is at it just now")
     try:
         return _give_back(journal, force, open_gpu)
     finally:
@@ -85,7 +99,10 @@ def _give_back(journal: Journal, force: bool, open_gpu: Callable[[str], Gpu] | N
         finally:
             gpu.close()
         journal.clear()
-    except (DeviceError, OSError) as error:
+    except NoDevice as error:
+        gone = f"not on this node any more? ({error}) If it is gone for good, delete {journal.path}"
+        return _left(record, gone, failed=True)
+    except (DeviceError, BadInput, OSError) as error:
         return _left(record, str(error), failed=True)
     said = f"back at {record.found_limit_w:g} W" if wrote else "nothing to give back"
     log.warning("zeus-ray: %s: %s", record.uuid, said)
@@ -98,6 +115,11 @@ def _held(record: Record) -> str:
         return f"process {record.keeper.pid} keeps it"
     live = record.live()
     return f"held by trial {live[0].holder.trial_id} (process {live[0].holder.pid})" if live else ""
+
+
+def unrestored(name: str, error: Exception) -> Restored:
+    """What is said where a journal, or a whole node, could not be asked."""
+    return Restored(uuid=name, found_limit_w=NAN, done=False, said=str(error), failed=True)
 
 
 def _left(record: Record, why: str, *, failed: bool = False) -> Restored:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 
 from zeus_ray.devices.custody import same
 from zeus_ray.devices.holder import Holder
 from zeus_ray.devices.journal import Entry
-from zeus_ray.devices.reading import Edge
+from zeus_ray.devices.reading import Edge, Reading
 from zeus_ray.errors import LeaseRefused
+
+REMEMBERED = 256
+"""Ended leases whose last reading can still be asked for: a release may be repeated."""
 
 
 class Tenants:
@@ -23,6 +27,7 @@ class Tenants:
     def __init__(self, entries: Iterable[Entry] = ()) -> None:
         self._entries = {entry.lease_id: entry for entry in entries}
         self._alone: set[str] = set()
+        self.ended: OrderedDict[str, Reading] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -79,12 +84,15 @@ class Tenants:
             self._alone.add(entry.lease_id)
         return entry
 
-    def leave(self, lease_id: str, edge: Edge | None) -> None:
-        """End a lease. ``edge`` is None where the board no longer answers."""
+    def leave(self, lease_id: str, edge: Edge | None, reading: Reading) -> None:
+        """End a lease, and remember its last reading. ``edge`` is None where the board no longer answers."""
         if edge is not None:
             self.settle(edge)
         del self._entries[lease_id]
         self._alone.discard(lease_id)
+        self.ended[lease_id] = reading
+        while len(self.ended) > REMEMBERED:
+            self.ended.popitem(last=False)
 
     def want(self, lease_id: str, limit_w: float | None) -> None:
         """Note the limit a lease sets."""
@@ -100,3 +108,14 @@ class Tenants:
     def energy_j(self, entry: Entry, edge: Edge) -> float:
         """What a lease has been charged by now."""
         return entry.spent_j + (edge.energy_j - entry.mark.energy_j) / len(self._entries)
+
+    def reading(self, lease_id: str, edge: Edge, limit_w: float) -> Reading:
+        """A lease's energy and time at ``edge``, and the limit in force."""
+        entry = self[lease_id]
+        return Reading(
+            energy_j=self.energy_j(entry, edge),
+            time_s=edge.at_s - entry.origin_s,
+            power_limit_w=limit_w,
+            shared=entry.shared,
+            energy_j_err=entry.err_j + edge.err_j,
+        )

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zeus_ray.carbon import providers
-from zeus_ray.carbon.forecast import look_ahead
+from zeus_ray.carbon.outlook import look_ahead
 from zeus_ray.carbon.providers import ElectricityMaps, Uk, WattTime
 from zeus_ray.carbon.remote import Remote
 from zeus_ray.carbon.series import Series

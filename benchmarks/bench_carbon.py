@@ -20,6 +20,7 @@ import numpy as np
 import powers
 import sweeps
 from sweeps import HOUR_S, Grid, Provider, Sight
+
 from zeus_ray.carbon.elastic import Rules
 from zeus_ray.carbon.forecast import Blend
 from zeus_ray.carbon.usual import Usual

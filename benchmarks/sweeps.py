@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
 from zeus_ray.carbon.elastic import HOUR_S, Doubt, Left, Room, Rules, plan
 from zeus_ray.carbon.forecast import DAY_S, LOOK_BACK_S, Forecaster
 from zeus_ray.carbon.series import Series

@@ -3,6 +3,7 @@
 ZeusError
 ├── BadInput            an argument, a setting or a file says something that cannot be (also a ValueError)
 ├── TargetNotReached    the default batch size did not reach the target, twice
+├── SignalLost          a provider of carbon intensity gave no answer; never reaches a training run
 └── DeviceError         a board, or the way to it
     ├── NoDevice        there is none here, or not the one that was named
     ├── NotSupported    the board cannot do this (no energy counter, no power limit, a MIG slice)
@@ -27,6 +28,14 @@ class BadInput(ZeusError, ValueError):
 
 class TargetNotReached(ZeusError):
     """The default batch size did not reach the target, so there is nothing to compare with."""
+
+
+class SignalLost(ZeusError):
+    """A provider of carbon intensity gave no answer. ``retry_after_s``: what it asked for, or 0."""
+
+    def __init__(self, message: str, retry_after_s: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class DeviceError(ZeusError):

@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zeus_ray.carbon.forecast import DAY_S, WEEK_S, Blend, Persistence, SameHour, look_ahead
+from zeus_ray.carbon.forecast import DAY_S, WEEK_S, Blend, Persistence, Published, SameHour
 from zeus_ray.carbon.series import Series
-from zeus_ray.carbon.signal import Constant, Recorded
 
 HOUR_S = 3600.0
 WAYS = [Persistence(), SameHour(), SameHour(WEEK_S), Blend()]
@@ -69,26 +68,19 @@ def test_something_is_said_whenever_something_is_known(way, values, horizon_s):
     assert np.isfinite(ahead.values).all() if known else np.isnan(ahead.values).all()
 
 
-def test_the_provider_comes_first_and_ours_goes_on():
-    recorded = days(16)
-    signal = Recorded(recorded)
-    ahead = look_ahead(signal, 15 * DAY_S + 60.0, 48 * HOUR_S)
-    assert ahead.start_s == 15 * DAY_S
-    assert ahead.end_s >= 15 * DAY_S + 60.0 + 48 * HOUR_S
-    np.testing.assert_allclose(ahead.values[:24], recorded.values[-24:])
-    assert np.isfinite(ahead.values).all()
+def test_the_blend_looks_for_its_error_where_there_was_a_value():
+    late = np.append(days(15).values, [math.nan] * 3)
+    late[-4] += 50.0
+    error = Blend().forecast(Series(0.0, HOUR_S, late), HOUR_S).values[0] - days(1).values[3]
+    assert error == pytest.approx(50.0 * math.exp(-4 / 12), rel=0.01)
 
 
-def test_without_a_provider_ours_alone():
-    recorded = days(16)
-    signal = Recorded(recorded, knows_future=False)
-    ahead = look_ahead(signal, 15 * DAY_S + 60.0, 24 * HOUR_S)
-    assert ahead.start_s == 15 * DAY_S
-    np.testing.assert_allclose(ahead.values[1:24], recorded.values[1:24], atol=1e-6)
-
-
-def test_without_history_the_value_now():
-    ahead = look_ahead(Constant(5.0), 100.0, HOUR_S)
-    assert set(ahead.values) == {5.0}
-    far = look_ahead(Recorded(days(2)), 400 * DAY_S, 3 * HOUR_S)
-    assert set(far.values) == {days(2).values[-1]}
+@pytest.mark.frameworks
+def test_the_published_forecast_follows_a_smooth_day():
+    pytest.importorskip("sklearn")
+    history = days(3, 1800.0)
+    ahead = Published().forecast(history, 12 * HOUR_S)
+    assert (ahead.start_s, len(ahead)) == (history.end_s, 24)
+    assert abs(ahead.values[0] - 300.0) < 30.0
+    short = Published().forecast(Series(0.0, 1800.0, np.array([5.0, math.nan])), HOUR_S)
+    assert list(short.values) == [5.0, 5.0]

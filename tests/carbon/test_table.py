@@ -101,6 +101,11 @@ def test_finer_rows_and_late_rows_count_for_their_time():
     np.testing.assert_allclose(series.values, [1, 2, 11, 4, 5])
 
 
+def test_no_row_is_lost_at_the_end():
+    series = parse_csv(lines(f"{T0},1", f"{T0 + 3600},2", f"{T0 + 9600},3"))
+    np.testing.assert_equal(series.values, [1, 2, math.nan, 3])
+
+
 def local_rows(first, last):
     """Every half-hour of local time, as a utility prints it: without a zone."""
     moment, rows = first.astimezone(dt.UTC), []

@@ -12,13 +12,14 @@ from typing import Protocol
 
 import numpy as np
 
-from zeus_ray.carbon.series import Array, Series, Signal
+from zeus_ray.carbon.series import Array, Series
 from zeus_ray.carbon.signal import hold
 
 HOUR_S = 3600.0
 DAY_S = 24 * HOUR_S
 WEEK_S = 7 * DAY_S
 LOOK_BACK_S = 4 * WEEK_S
+"""How much history a forecast is given: what is usual changes with the seasons."""
 
 
 class Forecaster(Protocol):
@@ -26,47 +27,6 @@ class Forecaster(Protocol):
 
     def forecast(self, history: Series, horizon_s: float) -> Series:
         """From ``history.end_s`` on, same step, at least ``horizon_s`` (s); no NaN if anything is known."""
-
-
-def look_ahead(
-    signal: Signal, now_s: float, horizon_s: float, forecaster: Forecaster | None = None
-) -> Series:
-    """What to expect of ``signal`` from about ``now_s`` on: its provider's forecast, then ours.
-
-    The provider's own forecast as far as it reaches and without its gaps, else ``forecaster`` on the
-    last four weeks, else the value now at every time. Covers ``now_s`` and all ``horizon_s`` after
-    it; no value is NaN unless nothing was ever known of the signal.
-    """
-    ours = _from_history(signal, now_s, horizon_s, forecaster or Blend())
-    own = signal.forecast(now_s, horizon_s)
-    if own is None or not len(own):
-        return ours
-    # On the provider's axis; our values fill what it left out.
-    first = math.floor((now_s - own.start_s) / own.step_s)
-    count = math.ceil((now_s + horizon_s - own.start_s) / own.step_s - 1e-9) - first
-    start_s = own.start_s + first * own.step_s
-    values = np.array([_first_known(own, ours, start_s + (i + 0.5) * own.step_s) for i in range(count)])
-    return Series(start_s, own.step_s, values)
-
-
-def _first_known(own: Series, ours: Series, time_s: float) -> float:
-    value = own.at(time_s)
-    return value if math.isfinite(value) else ours.at(min(max(time_s, ours.start_s), ours.end_s - 1e-3))
-
-
-def _from_history(signal: Signal, now_s: float, horizon_s: float, forecaster: Forecaster) -> Series:
-    """Ours alone, from the interval that holds ``now_s`` on."""
-    past = signal.history(now_s - LOOK_BACK_S, now_s)
-    if not np.isfinite(past.values).any():
-        start_s = math.floor(now_s / HOUR_S) * HOUR_S
-        hours = math.ceil((now_s + horizon_s - start_s) / HOUR_S)
-        return Series(start_s, HOUR_S, np.full(hours, signal.at(now_s)))
-    ahead = forecaster.forecast(past, max(0.0, now_s - past.end_s) + horizon_s + past.step_s)
-    whole = Series(past.start_s, past.step_s, np.concatenate([hold(past.values), ahead.values]))
-    return whole.between(now_s - past.step_s * (1 - 1e-9), now_s + horizon_s)
-
-
-# --- ways ----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -105,27 +65,59 @@ class SameHour:
 
 @dataclass(frozen=True)
 class Blend:
-    """Last week's hours, corrected by the latest error, which decays.
+    """Last week's hours, corrected by the latest error, which decays: the sketch that this began with.
 
-    ``decay_s``: after this long 1/e of the latest error is left. Half a day: weather and demand are
-    forgotten over night; it was chosen before any recorded signal was looked at.
+    ``decay_s``: after this long 1/e of the latest error is left. Half a day, chosen before any
+    recorded signal was looked at. :class:`~zeus_ray.carbon.usual.Usual` is better.
     """
 
     decay_s: float = DAY_S / 2
 
     def forecast(self, history: Series, horizon_s: float) -> Series:
         """See :class:`Forecaster`."""
-        if not len(history):
+        known = np.flatnonzero(np.isfinite(history.values))
+        if not len(known):
             return Persistence().forecast(history, horizon_s)
         seasonal = SameHour(WEEK_S if len(history) * history.step_s >= WEEK_S else DAY_S)
         base = seasonal.forecast(history, horizon_s).values
-        before = Series(history.start_s, history.step_s, history.values[:-1])
-        expected = seasonal.forecast(before, history.step_s).values[0]
-        error = hold(history.values)[-1] - expected
-        lead_s = history.step_s * np.arange(1, len(base) + 1)
+        last = known[-1]
+        before = Series(history.start_s, history.step_s, history.values[:last])
+        error = history.values[last] - seasonal.forecast(before, history.step_s).values[0]
+        lead_s = history.step_s * (np.arange(1, len(base) + 1) + len(history) - 1 - last)
         return _ahead(
             history, base + (error if math.isfinite(error) else 0.0) * np.exp(-lead_s / self.decay_s)
         )
+
+
+@dataclass(frozen=True)
+class Published:
+    """Chase's forecast (ICLR'23 workshop): support vector regression on (sin t, cos t, previous value).
+
+    Kernel and constants are those of the reference code, which trains on one day of half-hours and
+    asks for the next half-hour; further ahead its own answer is the next previous value. For
+    comparison: it is no better than persistence. Needs scikit-learn (``pip install zeus-ray[demo]``).
+    """
+
+    train_s: float = DAY_S
+    c: float = 100.0
+    gamma: float = 1e-4
+
+    def forecast(self, history: Series, horizon_s: float) -> Series:
+        """See :class:`Forecaster`."""
+        from sklearn.svm import SVR  # noqa: PLC0415 — an extra, and it takes a second
+
+        day = hold(history.values[-max(2, round(self.train_s / history.step_s)) :])
+        if len(day) < 3 or np.isnan(day).any():
+            return Persistence().forecast(history, horizon_s)
+        when_s = history.end_s + history.step_s * np.arange(-len(day), _steps(history, horizon_s))
+        angle = 2 * np.pi * when_s / DAY_S
+        features = np.column_stack([np.sin(angle), np.cos(angle)])
+        model = SVR(kernel="rbf", C=self.c, gamma=self.gamma)
+        model.fit(np.column_stack([features[1 : len(day)], day[:-1]]), day[1:])
+        values = [day[-1]]
+        for now in features[len(day) :]:
+            values.append(model.predict([[*now, values[-1]]])[0])
+        return _ahead(history, np.array(values[1:]))
 
 
 def _steps(history: Series, horizon_s: float) -> int:

@@ -120,14 +120,18 @@ def open_signal(text: str) -> Signal:
 
     ``constant:400``                       grams per kWh; ``constant:0.3?unit=EUR/kWh`` a price
     ``csv:PATH``                           a file; ``csv:PATH?column=…&timezone=Europe/Berlin&unit=…``
+    ``uk``                                 Great Britain, no key
+    ``electricitymaps:DE``                 a zone of Electricity Maps; ELECTRICITYMAPS_TOKEN
+    ``watttime:CAISO_NORTH``               a region of WattTime; WATTTIME_USER and WATTTIME_PASSWORD
 
     Raises:
-        BadInput: no such kind, what it lacks, or what is wrong with the file; and what is allowed.
+        BadInput: no such kind, what it lacks (a token, a zone), or what is wrong with the file; and
+            what is allowed.
     """
-    kind, _, rest = str(text).strip().partition(":")
+    named, _, query = str(text).strip().partition("?")
+    kind, _, rest = named.partition(":")
     if kind not in KINDS:
         raise BadInput(f"signal is {text!r}; allowed: {ALLOWED}")
-    rest, _, query = rest.partition("?")
     return KINDS[kind](rest, dict(parse_qsl(query, keep_blank_values=True)))
 
 
@@ -160,5 +164,21 @@ def _only(kind: str, options: Options, *allowed: str) -> None:
         )
 
 
-KINDS: dict[str, Callable[[str, Options], Signal]] = {"constant": _constant, "csv": _csv}
-ALLOWED = "constant:GRAMS_PER_KWH, csv:PATH"
+def _provider(name: str) -> Callable[[str, Options], Signal]:
+    def opened(zone: str, options: Options) -> Signal:
+        from zeus_ray.carbon.providers import open_provider  # noqa: PLC0415 — no network for a file
+
+        _only(name, options)
+        return open_provider(name, zone)
+
+    return opened
+
+
+KINDS: dict[str, Callable[[str, Options], Signal]] = {
+    "constant": _constant,
+    "csv": _csv,
+    **{name: _provider(name) for name in ("uk", "electricitymaps", "watttime")},
+}
+ALLOWED = (
+    "constant:GRAMS_PER_KWH, csv:PATH, uk, electricitymaps:ZONE (such as DE), watttime:REGION (CAISO_NORTH)"
+)

@@ -109,11 +109,15 @@ def knowing(machine: Machine, truth: Series, start_s: float, time_s: float) -> U
         price = (low + high) / 2
         chosen = np.argmin(grams_per_s - price * machine.speed, axis=1)
         low, high = (price, high) if machine.speed[chosen] @ widths_s < JOB_H * HOUR_S else (low, price)
-    chosen = np.argmin(grams_per_s - high * machine.speed, axis=1)
+    # At the right price several limits are equally good: some of the time one, some of the time the other.
+    slow, fast = (np.argmin(grams_per_s - price * machine.speed, axis=1) for price in (low, high))
+    work_s = [float(machine.speed[chosen] @ widths_s) for chosen in (slow, fast)]
+    share = 0.0 if work_s[0] == work_s[1] else (work_s[1] - JOB_H * HOUR_S) / (work_s[1] - work_s[0])
+    rows = np.arange(count)
     return Used(
-        float(grams_per_s[np.arange(count), chosen] @ widths_s),
-        float(machine.power_w[chosen] @ widths_s),
-        float(machine.speed[chosen] @ widths_s) / (JOB_H * HOUR_S) * time_s,
+        float((share * grams_per_s[rows, slow] + (1 - share) * grams_per_s[rows, fast]) @ widths_s),
+        float((share * machine.power_w[slow] + (1 - share) * machine.power_w[fast]) @ widths_s),
+        time_s,
     )
 
 
@@ -141,9 +145,9 @@ def brought(path: Path) -> Series | None:
 def tables(files: Sequence[Path], grids: Sequence[Grid], cards: Sequence[Card]) -> list[str]:
     """Power over time on every grid and card, then both together."""
     lines = ["", "## Power over time", ""]
-    lines += [f"A job of {JOB_H:g} h at full speed; the sum over all starts, against the maximum limit.", ""]
+    lines += [f"A job of {JOB_H:g} h at full speed; sums over all starts, against the maximum limit.", ""]
     lines += [
-        "| grid | card | η | limits chosen | time | energy | carbon | static, equal time | oracle, equal time |"
+        "| grid | card | η | limits chosen | time | energy | carbon | static, same time | oracle, same time |"
     ]
     lines += ["|---" * 9 + "|"]
     for path, grid in zip(files, grids, strict=True):

@@ -19,8 +19,8 @@ MAY_IMPORT = {
     "devices": BASE,
     "reporting": BASE,
     "run": BASE | {"decide", "devices"},
-    "cluster": BASE | {"devices", "run"},
-    "tune": BASE | {"decide", "devices", "run", "cluster", "reporting"},
+    "cluster": BASE | {"carbon", "devices", "run"},
+    "tune": BASE | {"decide", "devices", "run", "cluster", "reporting", "carbon"},
     "simulate": BASE | {"decide", "devices"},
 }
 TOP = {"__init__", "cli", "demo", "operate"}

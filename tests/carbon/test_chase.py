@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zeus_ray.carbon.chase import Chase, curve
@@ -26,6 +26,7 @@ def rate(limit_w, intensity, eta):
     return (eta * power_w * intensity + (1 - eta) * 250 * 800) * time_s
 
 
+@settings(deadline=None)
 @given(intensity=st.floats(0, 800), eta=st.floats(0, 1))
 def test_it_is_the_cheapest_of_all_steps_of_five_watts(intensity, eta):
     chosen = Chase(eta=eta).limit_w(PROFILE, intensity, 800)
@@ -34,6 +35,7 @@ def test_it_is_the_cheapest_of_all_steps_of_five_watts(intensity, eta):
     assert rate(chosen, intensity, eta) <= cheapest * (1 + 1e-9)
 
 
+@settings(deadline=None)
 @given(a=st.floats(0, 800), b=st.floats(0, 800), eta=st.floats(0, 1))
 def test_a_dirtier_grid_never_raises_the_limit(a, b, eta):
     clean, dirty = sorted((a, b))

@@ -55,6 +55,7 @@ def test_an_interval_that_has_begun_takes_less():
     assert room([10, 20], most=1, first_s=HOUR_S / 2).fill(1) == pytest.approx([1, 0.5])
 
 
+@settings(deadline=None)
 @given(
     prices=st.lists(st.floats(0, 1000), min_size=1, max_size=12),
     most=st.integers(1, 8),
@@ -173,6 +174,7 @@ def simulate(rules, trials, truths, forecasts, doubt):
 
 
 @settings(deadline=None, max_examples=100)
+@settings(deadline=None)
 @given(
     quarters=st.lists(st.integers(1, 24), min_size=1, max_size=10),
     bounds=st.tuples(st.integers(0, 8), st.integers(1, 8)).filter(lambda b: b[0] <= b[1]),

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zeus_ray.carbon.series import Series
@@ -48,6 +48,7 @@ def test_less_than_a_day_is_persistence():
     )
 
 
+@settings(deadline=None)
 @given(
     values=st.lists(st.one_of(st.just(math.nan), st.floats(0, 1000)), max_size=120),
     step_s=st.sampled_from([1800.0, 3600.0, 7000.0, 90_000.0]),

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zeus_ray.carbon.waiting import chain, reservation_price
 
 
+@settings(deadline=None)
 @given(prices=st.lists(st.floats(0, 1000), min_size=1, max_size=20), data=st.data())
 def test_without_doubt_it_is_the_dearest_hour_still_needed(prices, data):
     units = data.draw(st.integers(1, len(prices)))
@@ -29,6 +30,7 @@ def test_two_hours_worked_out_by_hand():
     assert reservation_price(np.full(2, 100.0), np.full(2, 10.0), 0.0, 1) == pytest.approx(expected)
 
 
+@settings(deadline=None)
 @given(keep=st.floats(0, 1))
 def test_the_chain_has_the_variance_and_persistence_it_should(keep):
     states, moves = chain(keep)

@@ -20,7 +20,13 @@ MAX_SIMULATED_PER_NODE = 1024
 
 
 def lease_boards(
-    holder: Holder, *, source: str, control: str, given: Sequence[str], simulated: int = 1
+    holder: Holder,
+    *,
+    source: str,
+    control: str,
+    given: Sequence[str],
+    simulated: int = 1,
+    footprint: str = "",
 ) -> Boards:
     """Lease the boards Ray gave this trial.
 
@@ -30,13 +36,14 @@ def lease_boards(
         control: ``auto`` or ``off``, the strictest of driver and trial; the node's own counts too.
         given: Ray's accelerator ids of this trial, indices or UUIDs.
         simulated: how many simulated boards to take where Ray gave no GPU.
+        footprint: JSON of what prices this trial's energy; "" for no price.
 
     Raises:
         BadInput: a node with GPUs, of which this trial was given none.
         LeaseRefused: another trial wants a board for itself.
     """
     if discover.is_virtual(source):
-        return Boards(_virtual_boards(holder, source, control, given, simulated))
+        return Boards(_virtual_boards(holder, source, control, given, count=simulated, footprint=footprint))
     try:
         boards = discover.open_boards(source)
     except NoDevice as error:
@@ -52,7 +59,7 @@ def lease_boards(
             f"this trial was given no GPU, but its node has {len(names)}: pass "
             "resources_per_trial=zeus_ray.resources(), or {'cpu': 1, 'gpu': 1}"
         )
-    return Boards(_lease_all(mine, holder, source, control))
+    return Boards(_lease_all(mine, holder, source, control, footprint=footprint))
 
 
 def gpu_actor(source: str, uuid: str, node_id: str) -> Any:  # noqa: ANN401 — a Ray handle
@@ -71,19 +78,21 @@ def gpu_actor(source: str, uuid: str, node_id: str) -> Any:  # noqa: ANN401 — 
     return ray.remote(GpuActor).options(**options).remote(source, uuid)
 
 
-def _lease_all(uuids: Iterable[str], holder: Holder, source: str, control: str) -> list[Board]:
+def _lease_all(
+    uuids: Iterable[str], holder: Holder, source: str, control: str, *, footprint: str
+) -> list[Board]:
     """All of them, or none."""
     leased: list[Board] = []
     try:
         for uuid in uuids:
-            leased.append(_lease(uuid, holder, source, control))  # noqa: PERF401 — to know which were, if one is not
+            leased.append(_lease(uuid, holder, source, control, footprint=footprint))  # noqa: PERF401 — to know which were, if one is not
     except Exception:
         Boards(leased).release()
         raise
     return leased
 
 
-def _lease(uuid: str, holder: Holder, source: str, control: str, **options: bool) -> Board:
+def _lease(uuid: str, holder: Holder, source: str, control: str, **options: object) -> Board:
     """Lease one board through its actor."""
     try:
         return _acquire(uuid, holder, source, control, **options)
@@ -91,7 +100,7 @@ def _lease(uuid: str, holder: Holder, source: str, control: str, **options: bool
         return _acquire(uuid, holder, source, control, **options)
 
 
-def _acquire(uuid: str, holder: Holder, source: str, control: str, **options: bool) -> Board:
+def _acquire(uuid: str, holder: Holder, source: str, control: str, **options: object) -> Board:
     actor = gpu_actor(source, uuid, ray.get_runtime_context().get_node_id())
 
     def call(method: str, *arguments: object, **keywords: object) -> Any:  # noqa: ANN401 — see Board
@@ -101,16 +110,17 @@ def _acquire(uuid: str, holder: Holder, source: str, control: str, **options: bo
 
 
 def _virtual_boards(
-    holder: Holder, source: str, control: str, given: Sequence[str], count: int
+    holder: Holder, source: str, control: str, given: Sequence[str], *, count: int, footprint: str
 ) -> list[Board]:
     """A simulated board belongs to one trial: those Ray numbered, or the first that are free."""
     if given and all(index.isdecimal() for index in given):
-        return _lease_all((discover.virtual_uuid(source, int(i)) for i in given), holder, source, control)
+        uuids = (discover.virtual_uuid(source, int(i)) for i in given)
+        return _lease_all(uuids, holder, source, control, footprint=footprint)
     found: list[Board] = []
     for index in range(MAX_SIMULATED_PER_NODE):
         try:
             uuid = discover.virtual_uuid(source, index)
-            found.append(_lease(uuid, holder, source, control, exclusive=True))
+            found.append(_lease(uuid, holder, source, control, exclusive=True, footprint=footprint))
         except LeaseRefused:
             continue
         if len(found) == count:

@@ -57,6 +57,8 @@ class Ledger:
     folder: Folder | None
     attempt: int
     before: Measurement
+    before_g: float = 0.0
+    """Grams, or money, of the attempts before this one; NaN where one of them had no price."""
 
     @classmethod
     def open(cls, folder: Folder | None) -> Self:
@@ -64,7 +66,8 @@ class Ledger:
         names = [n for n in folder.names() if _is_entry(n)] if folder else []
         entries = [json.loads(folder.read(n)) for n in names] if folder else []
         attempt = 1 + max((int(entry["attempt"]) for entry in entries), default=0)
-        return cls(folder, attempt, _total(entries))
+        before_g = math.fsum(entry.get("carbon_g", math.nan) for entry in entries)
+        return cls(folder, attempt, _total(entries), before_g)
 
     def total(self, now: Measurement) -> Measurement:
         """All attempts, this one at ``now``."""
@@ -72,11 +75,16 @@ class Ledger:
             energy_j=self.before.energy_j + now.energy_j, time_s=self.before.time_s + now.time_s
         )
 
-    def write(self, now: Measurement) -> None:
+    def write(self, now: Measurement, carbon_g: float = math.nan) -> None:
         """Replace this attempt's entry."""
         if self.folder is None:
             return
-        entry = {"attempt": self.attempt, "energy_j": now.energy_j, "time_s": now.time_s}
+        entry = {
+            "attempt": self.attempt,
+            "energy_j": now.energy_j,
+            "time_s": now.time_s,
+            "carbon_g": carbon_g,
+        }
         self.folder.write(f"zeus-attempt-{self.attempt}.json", json.dumps(entry))
 
 

@@ -84,18 +84,27 @@ class Limit:
             points=points,
         )
         self._set(self._best_w(self.profile))
+        self._follow(self.profile)
 
     def _set_known(self) -> bool:
         """Set the planned limit, or the best of a profile from an earlier run on this kind of GPU."""
         knobs = self._plan.knobs
-        if knobs.power_limit_w is not None:
-            self._set(knobs.power_limit_w)
-            return True
-        for profile in self._plan.profiles:
-            if profile.batch_size == knobs.batch_size and profile.gpu == self._boards.gpu:
-                self._set(self._best_w(profile))
-                return True
-        return False
+        kept = [
+            p for p in self._plan.profiles if (p.batch_size, p.gpu) == (knobs.batch_size, self._boards.gpu)
+        ]
+        if knobs.power_limit_w is None and not kept:
+            return False
+        self._set(self._best_w(kept[0]) if knobs.power_limit_w is None else knobs.power_limit_w)
+        if kept:
+            self._follow(kept[0])
+        return True
+
+    def _follow(self, profile: PowerProfile) -> None:
+        """Where the plan says so, the boards' keepers decide the limit from now on, as the grid goes."""
+        footprint = self._plan.footprint
+        if footprint is not None and footprint.eta is not None:
+            self._boards.follow(profile)
+            self._pace.limit_changed()
 
     def _limits_to_probe(self) -> tuple[float, ...]:
         wanted, allowed = self._plan.knobs.probe_limits_w, self._boards.range

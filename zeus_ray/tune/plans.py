@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from zeus_ray.devices import discover
 from zeus_ray.errors import BadInput
-from zeus_ray.records import RESERVED, Knobs, Plan, Target
+from zeus_ray.records import RESERVED, Footprint, Knobs, Plan, Target
 
 
 def planned(
@@ -50,7 +51,14 @@ def planned(
         default_batch_size=size,
         power_control=carried.get("power_control", "auto"),
         gpu_source=carried.get("gpu_source", ""),
+        footprint=footprint_of(carried),
     )
+
+
+def footprint_of(carried: Mapping[str, Any]) -> Footprint | None:
+    """How a trial's energy is priced, where its reserved entry says so."""
+    raw = carried.get("footprint")
+    return Footprint.from_json(json.dumps(raw)) if raw else None
 
 
 def carried_settings() -> dict[str, str]:

@@ -258,7 +258,7 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         return self._space.sample((self._options["seed"], len(self._trials)))
 
     def _plan(self, knobs: Knobs) -> Plan:
-        search = self.search
+        search, settings = self.search, carried_settings()
         return Plan(
             knobs=knobs,
             eta=search.eta,
@@ -268,7 +268,8 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
             target=search.target,
             default_batch_size=search.default_batch_size,
             profiles=tuple(p for p in search.profiles if p.batch_size == knobs.batch_size),
-            **carried_settings(),
+            power_control=settings["power_control"],
+            gpu_source=settings["gpu_source"],
         )
 
     def _learn_profile(self, trial: Trial) -> None:

@@ -174,7 +174,6 @@ def simulate(rules, trials, truths, forecasts, doubt):
 
 
 @settings(deadline=None, max_examples=100)
-@settings(deadline=None)
 @given(
     quarters=st.lists(st.integers(1, 24), min_size=1, max_size=10),
     bounds=st.tuples(st.integers(0, 8), st.integers(1, 8)).filter(lambda b: b[0] <= b[1]),

@@ -119,6 +119,7 @@ def summary(found: dict[str, dict[tuple[float, float, int], dict[str, float]]]) 
         "|---" * (len(COLUMNS) + 3) + "|",
     ]
     shares: dict[str, list[float]] = {c: [] for c in COLUMNS}
+    sums: dict[str, list[float]] = {c: [] for c in COLUMNS}
     for name, cases in found.items():
         free = [s for key, s in cases.items() if key[1:] != (1.0, 1)]
         if not free:
@@ -126,17 +127,32 @@ def summary(found: dict[str, dict[tuple[float, float, int], dict[str, float]]]) 
         means = {c: float(np.mean([saving(s, c) for s in free])) for c in COLUMNS}
         for column in COLUMNS:
             shares[column].append(means[column] / means["oracle"])
+            sums[column].append(means[column])
         row = [f"{100 * means[c]:.1f} ({100 * shares[c][-1]:.0f} %)" for c in COLUMNS]
         worst = min(min(saving(s, c), 1 - s[c] / s["one at a time"]) for s in free for c in ("history",))
         missed = int(sum(s["missed"] for s in cases.values()))
         lines.append(f"| {name} | " + " | ".join(row) + f" | {100 * worst:+.1f} % | {missed} |")
-    means_of = " | ".join(f"({100 * np.mean(shares[c]):.0f} %)" for c in COLUMNS)
-    lines += [f"| mean of regions | {means_of} | | |", ""]
+    totals = {c: sum(x) for c, x in sums.items()}
+    lines += [
+        "| all, by grams saved | "
+        + " | ".join(f"({percent(totals[c], totals['oracle'])})" for c in COLUMNS)
+        + " | | |",
+        "| all, each region alike | "
+        + " | ".join(f"({100 * np.mean(shares[c]):.0f} %)" for c in COLUMNS)
+        + " | | |",
+        "",
+    ]
     for column, aim in AIMS.items():
         lines.append(
-            f"{column}: {100 * np.mean(shares[column]):.1f} % of the oracle's saving (aim: {100 * aim:.0f} %)"
+            f"{column}: {percent(totals[column], totals['oracle'])} of the oracle's saving by grams saved, "
+            f"{100 * np.mean(shares[column]):.1f} % with each region alike (aim: {100 * aim:.0f} %)"
         )
     return lines
+
+
+def percent(part: float, whole: float) -> str:
+    """A share."""
+    return f"{100 * part / whole:.1f} %"
 
 
 # --- no deadline missed ------------------------------------------------------------------------------

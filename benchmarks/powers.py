@@ -167,8 +167,7 @@ def row(grid: Grid, machine: Machine, eta: float, ahead: Series | None) -> str:
         return index
 
     slowest_h = JOB_H / float(machine.speed[0]) + 1
-    every_s = HOUR_S if len(grid.truth) < 1000 else EVERY_S
-    starts = grid.starts(slowest_h * HOUR_S, every_s)
+    starts = grid.starts(slowest_h * HOUR_S, EVERY_S)
     full = [run(machine, grid.truth, s, lambda _now_s: len(machine.speed) - 1) for s in starts]
     chased = [run(machine, grid.truth, s, noted) for s in starts]
     fixed = [static(machine, grid.truth, s, c.time_s) for s, c in zip(starts, chased, strict=True)]

@@ -42,8 +42,19 @@ class Grid:
         first_s = truth.start_s + math.ceil(skip_s / truth.step_s) * truth.step_s
         return cls(path.stem, truth, first_s, truth.end_s)
 
+    @property
+    def short(self) -> bool:
+        """Whether it is too short to spread starts over it: then one begins every hour."""
+        return self.last_s - self.first_s < 30 * DAY_S
+
     def starts(self, horizon_s: float, every_s: float) -> list[float]:
-        """Start times after which a whole horizon is recorded, on the grid's own steps."""
+        """Start times after which a whole horizon is recorded, on the grid's own steps.
+
+        Args:
+            horizon_s: how long.
+            every_s: between two of them; on a short file an hour.
+        """
+        every_s = HOUR_S if self.short else every_s
         count = int(max(0.0, self.last_s - horizon_s - self.first_s + 1) / every_s) + 1
         steps = [round(i * every_s / self.truth.step_s) * self.truth.step_s for i in range(count)]
         return [self.first_s + s for s in steps if self.first_s + s + horizon_s <= self.last_s]

@@ -190,7 +190,7 @@ def _doubted(room: Room, work_h: float, spread: Array, fades_s: float, widths: A
     whole_h = float(np.max(room.hours))
     above_h = work_h - float(np.minimum(room.least * room.hours, widths * room.hours).sum())
     units = math.ceil(above_h / ((room.most - room.least) * whole_h) - TINY) if room.most > room.least else 0
-    if units < 1 or len(room.prices) < 2:
+    if not 0 < units < len(room.prices):  # there is nothing to choose
         return widths
     keep = math.exp(-whole_h * HOUR_S / fades_s)
     worth = reservation_price(room.prices[1:], spread[1:], keep, units)

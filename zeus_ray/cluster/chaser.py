@@ -16,7 +16,7 @@ from zeus_ray.carbon.outlook import look_ahead
 from zeus_ray.carbon.series import Signal
 from zeus_ray.devices.gpu import Gpu
 from zeus_ray.devices.lease import Keeper, Reading
-from zeus_ray.errors import DeviceError, LeaseRefused, NoPermission
+from zeus_ray.errors import BadInput, DeviceError, LeaseRefused, NoPermission
 from zeus_ray.records import Footprint, PowerProfile
 
 DAY_S = 86400.0
@@ -93,12 +93,12 @@ class Chaser(Keeper):
 
     def _decide(self, lease_id: str, follower: Follower, now_s: float) -> None:
         """Set the limit of one follower. One that may not set limits follows no more; others try again."""
-        wanted_w = follower.limit_w(now_s)
         try:
+            wanted_w = follower.limit_w(now_s)
             before_w, allowed = self._gpu.enforced_limit_w(), self._gpu.range
             limit_w = min(max(wanted_w, allowed.min_w), allowed.max_w)
             self.set_limit(lease_id, limit_w)
-        except (NoPermission, LeaseRefused) as error:
+        except (BadInput, NoPermission, LeaseRefused) as error:
             log.info("zeus-ray: the limit of %s does not follow the grid: %s", self._gpu.uuid, error)
             self._followers.pop(lease_id, None)
         except DeviceError as error:

@@ -193,8 +193,7 @@ class Keeper:
             self._note_power()
             forgets = self._meter.integrates or self._tenants.priced
             if forgets and self._gpu.now_s() - self._claims.noted_s > SETTLE_EVERY_S:
-                self._tenants.settle(self._meter.read())
-                self._claims.note()
+                self._settle()
 
     def timeline(self, lease_id: str) -> list[tuple[float, float, float]]:
         """(time_s since the lease began, power_w, enforced limit_w), thinned as it grows."""
@@ -247,6 +246,14 @@ class Keeper:
             self._meter.resume(entry.mark)
         self._learn()
         self._sampler.start()
+
+    def _settle(self) -> None:
+        """Charge everyone, and write it down. A board that does not answer just now is asked again later."""
+        try:
+            self._tenants.settle(self._meter.read())
+        except DeviceError as error:
+            log.debug("zeus-ray: nobody is charged now: %s", error)
+        self._claims.note()
 
     def _learn(self) -> None:
         """Watch the counter's rhythm, the lock free for those who read meanwhile."""

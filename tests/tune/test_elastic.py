@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -12,24 +13,32 @@ import pytest
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]
 tune = pytest.importorskip("ray.tune")
 
+from ray import cloudpickle  # noqa: E402
 from ray.tune.search import ConcurrencyLimiter  # noqa: E402 — after the marker: importing it takes seconds
 
 import zeus_ray as zeus  # noqa: E402
 from zeus_ray.carbon.series import J_PER_KWH, Series  # noqa: E402
 
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import the tests
+
 HOUR_S = 3600.0
 BEGAN_S = 1_640_995_200.0  # 2022
-RATE = 1200.0
-"""Three seconds are an hour on the grid."""
-INTENSITY = [100.0, 900.0, 900.0, 120.0, 110.0, 110.0, 500.0, 500.0] + [400.0] * 16
+RATE = 600.0
+"""Six seconds are an hour on the grid."""
+INTENSITY = [100.0, 300.0] * 12
+DIRTY = 300.0
 
 
 class Model(tune.Trainable):
-    """Trains for a second and a half, about half an hour on the grid, and can be paused."""
+    """Trains for a second and a half, a quarter of an hour on the grid, and can be paused."""
 
     def setup(self, config):  # noqa: ARG002 — Tune's
         self.done = 0
         self.began_s = time.time()
+
+    def reset_config(self, config):
+        self.setup(config)
+        return True
 
     def step(self):
         time.sleep(0.15)  # this is the training
@@ -73,11 +82,11 @@ def grid(tmp_path):
 
 def elastic_on(grid, *, now_h=0.0, **options):
     """A grid's time that begins now, and goes fast."""
-    options = {"deadline": BEGAN_S + 10 * HOUR_S, "hours_per_trial": 0.75, "look_every_s": 120.0, **options}
+    options = {"deadline": BEGAN_S + 16 * HOUR_S, "hours_per_trial": 0.5, "look_every_s": 120.0, **options}
     return zeus.Elastic(grid, clock=(time.time(), BEGAN_S + now_h * HOUR_S, RATE), **options)
 
 
-def run(train, tmp_path, elastic, *, num_samples=6, **options):
+def run(train, tmp_path, elastic, *, num_samples=8, **options):
     return tune.run(
         zeus.metered(train),
         config={"batch_size": 64},
@@ -87,6 +96,7 @@ def run(train, tmp_path, elastic, *, num_samples=6, **options):
         scheduler=zeus.EnergyScheduler(carbon=elastic),
         resources_per_trial=zeus.resources(),
         storage_path=str(tmp_path / "results"),
+        reuse_actors=True,
         verbose=0,
         **options,
     )
@@ -116,12 +126,12 @@ def test_a_search_waits_for_clean_hours_and_ends_in_time(tmp_path, grid, train):
     elastic = elastic_on(grid, max_trials=2)
     result = run(train, tmp_path, elastic)
     assert elastic.now_s() < elastic.rules.deadline_s
-    assert [t.status for t in result.trials] == ["TERMINATED"] * 6
+    assert [t.status for t in result.trials] == ["TERMINATED"] * 8
     assert {t.last_result["accuracy"] for t in result.trials} == {1.0}
     attempts = [t.last_result["zeus/attempt"] for t in result.trials]
-    assert 2 in attempts  # paused, and resumed
+    assert max(attempts) > 1  # paused, and resumed: one clean hour is too short for all
     assert max(look.running for look in elastic.looks) <= 2
-    dirty = [look for look in elastic.looks if look.value == 900]
+    dirty = [look for look in elastic.looks if look.value == DIRTY]
     assert dirty
     assert all(look.planned == 0 for look in dirty)
     logged = math.fsum(t.last_result["zeus/carbon_g"] for t in result.trials)
@@ -129,8 +139,8 @@ def test_a_search_waits_for_clean_hours_and_ends_in_time(tmp_path, grid, train):
 
 
 def test_what_cannot_checkpoint_is_not_paused_but_not_started_either(tmp_path, grid):
-    elastic = elastic_on(grid, now_h=0.8, max_trials=2)
-    result = run(function_that_cannot_go_on, tmp_path, elastic, num_samples=3, reuse_actors=True)
+    elastic = elastic_on(grid, now_h=0.5, max_trials=2)
+    result = run(function_that_cannot_go_on, tmp_path, elastic, num_samples=3)
     assert [t.status for t in result.trials] == ["TERMINATED"] * 3
     assert {t.last_result["zeus/attempt"] for t in result.trials} == {1}
     assert {t.last_result["training_iteration"] for t in result.trials} == {10}
@@ -147,6 +157,7 @@ def test_under_a_concurrency_limiter_and_with_our_searcher(tmp_path, grid):
         scheduler=zeus.EnergyScheduler(searcher, carbon=elastic),
         resources_per_trial=zeus.resources(),
         storage_path=str(tmp_path / "results"),
+        reuse_actors=True,
         verbose=0,
     )
     assert all(t.status == "TERMINATED" for t in result.trials)
@@ -156,9 +167,9 @@ def test_under_a_concurrency_limiter_and_with_our_searcher(tmp_path, grid):
 
 
 def test_a_spent_budget_ends_the_search(tmp_path, grid):
-    elastic = elastic_on(grid, max_trials=1, budget_g=0.002)
+    elastic = elastic_on(grid, max_trials=1, budget_g=0.01)
     result = run(Model, tmp_path, elastic, num_samples=50)
     spent = math.fsum((t.last_result or {}).get("zeus/carbon_g", 0.0) for t in result.trials)
-    assert 0 < spent < 2 * 0.002 + 0.02
+    assert 0.01 <= spent < 0.02
     assert len([t for t in result.trials if t.last_result]) < 50
     assert elastic.schedules[-1].why == "budget spent"

@@ -6,7 +6,7 @@ import datetime as dt
 import math
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ray.tune.experiment import Trial
@@ -20,6 +20,9 @@ from zeus_ray.carbon.usual import Usual
 from zeus_ray.errors import BadInput
 from zeus_ray.records import Footprint
 from zeus_ray.tune import workload
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MARGIN = 0.05
 """Of the time from construction to the deadline: what is kept free where ``margin_s`` does not say."""
@@ -167,6 +170,14 @@ class Elastic:
             f"Elastic: {look.running} of {look.planned} planned running, {look.paused} paused{when}; "
             f"{look.value:.0f} {self.signal.unit}; {left_h:.1f} h to the deadline ({schedule.why})"
         )
+
+    def figure(self) -> Figure:
+        """The plan against what happened, and what is planned from here. Raises BadInput: not begun."""
+        from zeus_ray.reporting.grid import trials_over_time  # noqa: PLC0415 — matplotlib takes a second
+
+        seen = [(look.at_s, look.value, look.planned, look.running) for look in self.looks]
+        ahead = (self.schedules[-1].edges_s.tolist(), self.schedules[-1].widths.tolist()) if seen else None
+        return trials_over_time(seen, unit=self.signal.unit, deadline_s=self.rules.deadline_s, ahead=ahead)
 
     # --- the plan --------------------------------------------------------------------------------
 

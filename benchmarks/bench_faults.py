@@ -1,21 +1,24 @@
 """Faults by the hundred: every kind of death on real processes, over the pretended NVML library.
 
-    python benchmarks/bench_faults.py [--n 200] [--ray 20] [--seed 0]
+    python benchmarks/bench_faults.py [--n 200] [--ray 44] [--seed 0] [--save FILE [--first 0] [--most 50]]
 
 Prints a table: how often each kind was done, the seconds until the limit found was back, and what went
-wrong. Exit code 1 if anything did. ``--ray``: how many of them with a Ray of their own (13 s each).
+wrong. Exit code 1 if anything did. ``--ray``: how many of them with a Ray of their own (5 to 40 s each).
+``--save`` appends each fault to a file of JSON lines; with ``--first`` and ``--most`` a long campaign is
+done in parts, and the table is always that of the whole file.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import statistics
 import sys
 import tempfile
 import traceback
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,49 +29,65 @@ import deaths  # noqa: E402 — from the tests, which are no package
 import ray_deaths  # noqa: E402 — likewise
 from fake_nvml.boards import Library  # noqa: E402 — likewise
 
+Fault = tuple[str, float, str]
+"""Kind, seconds until the limit found was back (inf: never), what went wrong ("" if nothing)."""
+Plan = tuple[int, Callable[[Any], float], Callable[..., Any]]
+"""Number of the fault, its kind, what makes its scene."""
 
-def strike(kind: Callable[[Any], float], scene: Any) -> tuple[float, str]:
-    """Seconds until the limit was back (inf: never), and what went wrong ("" if nothing)."""
+
+def planned(count: int, with_ray: int) -> list[Plan]:
+    """Every kind in turn."""
+    sets = ((deaths.KINDS, deaths.Scene, count - with_ray), (ray_deaths.KINDS, ray_deaths.RayScene, with_ray))
+    one_by_one = [(kinds[i % len(kinds)], scene) for kinds, scene, times in sets for i in range(times)]
+    return [(number, kind, scene) for number, (kind, scene) in enumerate(one_by_one)]
+
+
+def strike(kind: Callable[[Any], float], scene: Any) -> Fault:
+    """One fault on one scene."""
     try:
         seconds = kind(scene)
     except Exception:  # noqa: BLE001 — a campaign goes on, and tells at the end
-        return float("inf"), traceback.format_exc(limit=-2)
+        return kind.__name__, float("inf"), traceback.format_exc(limit=-2)
     finally:
         scene.close()
-    return seconds, "" if scene.board.limit_w == deaths.FOUND_W else f"left at {scene.board.limit_w:g} W"
+    wrong = "" if scene.board.limit_w == deaths.FOUND_W else f"left at {scene.board.limit_w:g} W"
+    return kind.__name__, seconds, wrong
 
 
-def campaign(
-    kinds: list[Callable[[Any], float]], make: Callable[..., Any], count: int
-) -> dict[str, list[Any]]:
-    """Every kind in turn, each on a scene of its own."""
-    results: dict[str, list[Any]] = defaultdict(list)
+def campaign(plans: Iterable[Plan], seed: int) -> Iterator[Fault]:
+    """Each fault on a scene of its own."""
     with tempfile.TemporaryDirectory() as folder:
         library = Library.build(Path(folder))
-        for i in range(count):
-            kind = kinds[i % len(kinds)]
-            home = Path(folder) / f"node-{i}"
+        for number, kind, make in plans:
+            random.seed(f"{seed} {number}")  # the moment of death does not hang on what was done before
+            home = Path(folder) / f"node-{number}"
             home.mkdir()
-            results[kind.__name__].append(strike(kind, make(library, home)))
-    return results
+            yield strike(kind, make(library, home))
 
 
-def print_table(results: dict[str, list[Any]]) -> int:
+def print_table(faults: Iterable[Fault]) -> int:
     """The table; returns how many went wrong."""
+    rows: dict[str, list[Fault]] = defaultdict(list)
+    for fault in faults:
+        rows[fault[0]].append(fault)
+    rows["all"] = [fault for kind in rows.values() for fault in kind]
     print("| kind of death | n | back within (s): median | worst | wrong |")
     print("|---|---|---|---|---|")
-    every: list[Any] = []
-    for name, rows in [*results.items(), ("all", every)]:
-        times = [seconds for seconds, _ in rows]
-        wrong = sum(bool(why) for _, why in rows)
+    for name, kind in rows.items():
+        times = [seconds for _, seconds, _ in kind]
+        wrong = sum(bool(why) for _, _, why in kind)
         label = name.replace("_", " ")
-        print(f"| {label} | {len(rows)} | {statistics.median(times):.2f} | {max(times):.2f} | {wrong} |")
-        every.extend(rows)
-    for name, rows in results.items():
-        for _, why in rows:
-            if why:
-                print(f"\n{name}:\n{why}")
-    return sum(bool(why) for rows in results.values() for _, why in rows)
+        print(f"| {label} | {len(kind)} | {statistics.median(times):.2f} | {max(times):.2f} | {wrong} |")
+    for name, _, why in rows["all"]:
+        if why:
+            print(f"\n{name}:\n{why}")
+    return sum(bool(why) for _, _, why in rows["all"])
+
+
+def saved(file: Path) -> list[Fault]:
+    """The faults of a file, of all parts of a campaign."""
+    lines = file.read_text().splitlines() if file.exists() else []
+    return [(fault["kind"], float(fault["back_s"]), fault["wrong"]) for fault in map(json.loads, lines)]
 
 
 def main() -> int:
@@ -76,13 +95,20 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--n", type=int, default=200, help="faults in all")
-    parser.add_argument("--ray", type=int, default=24, help="how many of them with a Ray of their own")
+    parser.add_argument("--ray", type=int, default=44, help="how many of them with a Ray of their own")
     parser.add_argument("--seed", type=int, default=0, help="of the moments at which processes are killed")
+    parser.add_argument("--save", type=Path, help="append each fault to this file, and show all of it")
+    parser.add_argument("--first", type=int, default=0, help="begin with this one of the n")
+    parser.add_argument("--most", type=int, default=sys.maxsize, help="do so many of the n now")
     options = parser.parse_args()
-    random.seed(options.seed)
-    results = campaign(list(deaths.KINDS), deaths.Scene, options.n - options.ray)
-    results.update(campaign(list(ray_deaths.KINDS), ray_deaths.RayScene, options.ray))
-    return 1 if print_table(results) else 0
+    plans = planned(options.n, options.ray)[options.first :][: options.most]
+    faults = []
+    for kind, back_s, wrong in campaign(plans, options.seed):
+        faults.append((kind, back_s, wrong))
+        if options.save:
+            with options.save.open("a") as file:
+                print(json.dumps({"kind": kind, "back_s": str(back_s), "wrong": wrong}), file=file)
+    return 1 if print_table(saved(options.save) if options.save else faults) else 0
 
 
 if __name__ == "__main__":

@@ -67,6 +67,8 @@ def metered(uuid: str) -> Iterator[tuple[Keeper, Lease]]:
     keeper = Keeper(discover.open_board("nvml", uuid), sample_every_s=FASTER_S)
     lease = keeper.acquire(Holder.current("bench"))
     try:
+        if lease.may_set:
+            raise SystemExit("this benchmark could set a limit, and must not")
         yield keeper, lease
     finally:
         keeper.close()
@@ -114,9 +116,8 @@ def main() -> int:
     parser.add_argument("--pairs", type=int, default=5, help="with and without metering")
     parser.add_argument("--pretend", action="store_true", help="over the tests' C library")
     options = parser.parse_args()
-    os.environ[discover.CONTROL_VARIABLE] = "off"
-    if options.pretend:
-        pretend()
+    os.environ[discover.CONTROL_VARIABLE] = "off"  # before anything looks at a board, whatever was set
+    pretended = pretend() if options.pretend else None
     try:
         board = discover.open_boards("nvml")[0]
     except NoDevice as error:
@@ -133,10 +134,12 @@ def main() -> int:
         print(f"| {name}: median, p99 | {median_ms:.3f} ms, {p99_ms:.3f} ms |")
     compare_energy(board.uuid, work, options.seconds)
     compare_speed(board.uuid, work, options.seconds, options.pairs)
+    if pretended is not None:
+        print(f"\nwrites to the board, tried or done: {pretended.attempts}")
     return 0
 
 
-def pretend() -> None:
+def pretend() -> Any:
     """A loaded V100 with a counter that ticks every 100 ms, in this process."""
     sys.path.insert(0, str(TESTS))
     from fake_nvml.boards import Library
@@ -146,6 +149,7 @@ def pretend() -> None:
     os.environ.update(node.env)
     node.load(1.0)
     print("not run on hardware: over the tests' C library")
+    return node
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import pytest
 from zeus_ray.cli import main
 
 
-@pytest.mark.parametrize("command", ["demo", "doctor", "restore"])
+@pytest.mark.parametrize("command", ["demo", "doctor", "restore", "carbon"])
 def test_help_teaches(command, capsys):
     with pytest.raises(SystemExit) as ended:
         main([command, "--help"])
@@ -53,3 +53,13 @@ def test_bad_input_is_one_line_and_exit_code_2(capsys, monkeypatch):
     monkeypatch.setenv("ZEUS_RAY_GPU", "magic")
     assert main(["demo"]) == 2
     assert "simulated" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("address", ["nonsense", "127.0.0.1:1", "local", "host:port", ":6379"])
+@pytest.mark.parametrize("command", ["doctor", "restore"])
+def test_an_address_that_is_no_cluster_is_said_at_once(command, address, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)  # it is not even asked
+    assert main([command, "--address", address]) == 2
+    said = capsys.readouterr().err
+    assert f"--address {address!r}" in said
+    assert "HOST:PORT as `ray start --head` printed it" in said

@@ -1,6 +1,9 @@
 """The README is true: its code runs, its commands and folders exist."""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,36 +32,41 @@ def test_every_result_key_is_one():
     assert named <= set(Report().to_result())
 
 
+PREAMBLE = """
+import ray, torch
+
+def build(batch_size, lr):
+    data = torch.utils.data.TensorDataset(torch.rand(512, 4), torch.rand(512, 1))
+    return {"lr": lr, "steps": 0}, torch.utils.data.DataLoader(data, batch_size=batch_size)
+
+def step(model, x, y):
+    assert len(x) == len(y)
+    model["steps"] += 1
+
+def evaluate(model):
+    return min(1.0, model["steps"] / 100)
+
+model, loader = build(64, 0.1)
+ray.init("local", num_cpus=2, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
+"""
+CHECKS = """
+assert searcher.best().batch_size in (8, 16, 32, 64, 128, 256)
+assert row["zeus/energy_j"] > 0
+"""
+
+
 @pytest.mark.ray
-def test_the_snippets_run(tmp_path, monkeypatch):
+def test_the_snippets_run(tmp_path):
     """One after the other, as a reader would paste them; only the model is made up."""
-    import ray
-    import torch
-
-    monkeypatch.setenv("ZEUS_RAY_GPU", "simulated:V100")
-    monkeypatch.setenv("RAY_AIR_NEW_OUTPUT", "0")
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    monkeypatch.setenv("RAY_STORAGE", str(tmp_path))
-    monkeypatch.setenv("HOME", str(tmp_path))
-
-    def build(batch_size, lr):
-        data = torch.utils.data.TensorDataset(torch.rand(512, 4), torch.rand(512, 1))
-        return {"lr": lr, "steps": 0}, torch.utils.data.DataLoader(data, batch_size=batch_size)
-
-    def step(model, x, y):
-        assert len(x) == len(y)
-        model["steps"] += 1
-
-    def evaluate(model):
-        return min(1.0, model["steps"] / 100)
-
-    model, loader = build(64, 0.1)
-    space = {"build": build, "step": step, "evaluate": evaluate, "model": model, "loader": loader}
-    ray.init("local", num_cpus=2, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
-    try:
-        for snippet in SNIPPETS:
-            exec(compile(snippet, "README.md", "exec"), space)  # noqa: S102 — it is our own text
-    finally:
-        ray.shutdown()
-    assert space["searcher"].best().batch_size in (8, 16, 32, 64, 128, 256)
-    assert space["row"]["zeus/energy_j"] > 0
+    script = tmp_path / "readme.py"
+    script.write_text("\n".join([PREAMBLE, *SNIPPETS, CHECKS]))
+    home = {"HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path)}
+    quiet = {"RAY_AIR_NEW_OUTPUT": "0", "ZEUS_RAY_GPU": "simulated:V100"}
+    ran = subprocess.run(
+        [sys.executable, script],
+        env={**os.environ, **home, **quiet},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout[-2000:] + ran.stderr[-4000:]

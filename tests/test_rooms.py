@@ -19,11 +19,11 @@ MAY_IMPORT = {
     "devices": BASE,
     "reporting": BASE,
     "run": BASE | {"decide", "devices"},
-    "cluster": BASE | {"carbon", "devices", "run"},
-    "tune": BASE | {"decide", "devices", "run", "cluster", "reporting", "carbon"},
+    "cluster": BASE | {"devices", "run", "carbon"},
+    "tune": BASE | {"carbon", "decide", "devices", "run", "cluster", "reporting"},
     "simulate": BASE | {"decide", "devices"},
 }
-TOP = {"__init__", "cli", "demo", "operate"}
+TOP = {"__init__", "cli", "demo", "operate", "grid"}
 """These use everything, when they are used."""
 FOREIGN = {"ray": {"cluster", "tune", *TOP}, "torch": {*TOP}, "pynvml": {"devices/nvml.py"}}
 FILES = sorted(ROOT.rglob("*.py"))
@@ -89,6 +89,7 @@ def test_every_public_name_exists_and_is_documented():
         "Elastic",
         "metered",
         "resources",
+        "Progress",
     }:
         assert getattr(zeus_ray, name).__doc__, name
     with pytest.raises(AttributeError, match="ZeusSearcher"):

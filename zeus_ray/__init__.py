@@ -12,6 +12,7 @@ from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from zeus_ray.carbon.signal import open_signal as open_signal
     from zeus_ray.decide.search import Search as Search
     from zeus_ray.errors import BadInput as BadInput
     from zeus_ray.errors import ZeusError as ZeusError
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from zeus_ray.reporting.html import show as show
     from zeus_ray.tune.elastic import Elastic as Elastic
     from zeus_ray.tune.metered import metered as metered
+    from zeus_ray.tune.objective import Mix as Mix
+    from zeus_ray.tune.progress import Progress as Progress
     from zeus_ray.tune.resources import resources as resources
     from zeus_ray.tune.scheduler import EnergyScheduler as EnergyScheduler
     from zeus_ray.tune.searcher import ZeusSearcher as ZeusSearcher
@@ -39,7 +42,10 @@ _HOMES = {
     "session": "zeus_ray.tune.session",
     "metered": "zeus_ray.tune.metered",
     "resources": "zeus_ray.tune.resources",
+    "Progress": "zeus_ray.tune.progress",
     "show": "zeus_ray.reporting.html",
+    "Mix": "zeus_ray.tune.objective",
+    "open_signal": "zeus_ray.carbon.signal",
 }
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604 — the keys are strings
 

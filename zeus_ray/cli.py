@@ -40,6 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_demo(commands)
     _add_doctor(commands)
     _add_restore(commands)
+    _add_carbon(commands)
     return parser
 
 
@@ -103,3 +104,38 @@ def _restore(options: argparse.Namespace) -> int:
     from zeus_ray import operate  # noqa: PLC0415 — see the module's docstring
 
     return operate.restore(options)
+
+
+CARBON = """\
+Shows how much carbon a kilowatt-hour costs now, what the next two days should bring, and when a job
+of some hours should run. The same signals work in your code: zeus_ray.open_signal("uk").
+
+  --zone uk                      Great Britain; no key
+  --zone electricitymaps:DE      most of the world; token in ELECTRICITYMAPS_TOKEN
+  --zone watttime:CAISO_NORTH    marginal intensity; WATTTIME_USER and WATTTIME_PASSWORD
+  --zone constant:400            a grid of which only the mean is known
+  --csv prices.csv               a file with a time and a value per row, intensity or price
+"""
+
+
+def _add_carbon(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    carbon = commands.add_parser(
+        "carbon",
+        help="the grid now, what is expected, and when to run",
+        description=CARBON,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    carbon.add_argument("--zone", help="whose grid: a signal, as above")
+    carbon.add_argument(
+        "--csv", help="a file instead; csv options too, as in 'f.csv?column=price&unit=EUR/kWh'"
+    )
+    carbon.add_argument("--hours", type=float, default=4.0, help="length of your job (default: 4)")
+    carbon.add_argument("--deadline", help="when it must be done, such as 2026-12-01T08:00 (local time)")
+    carbon.add_argument("--json", action="store_true", help="for programs")
+    carbon.set_defaults(run=_carbon)
+
+
+def _carbon(options: argparse.Namespace) -> int:
+    from zeus_ray import grid  # noqa: PLC0415 — see the module's docstring
+
+    return grid.carbon(options)

@@ -86,7 +86,6 @@ def search(options: DemoOptions) -> tuple[ZeusSearcher, ExperimentAnalysis]:
     from ray import tune  # noqa: PLC0415 — seconds to import
 
     import zeus_ray as zeus  # noqa: PLC0415
-    from zeus_ray.tune.progress import Progress  # noqa: PLC0415
 
     searcher = zeus.ZeusSearcher(
         target=TARGET,
@@ -107,7 +106,7 @@ def search(options: DemoOptions) -> tuple[ZeusSearcher, ExperimentAnalysis]:
         num_samples=options.trials,
         resources_per_trial=zeus.resources(),
         storage_path=str(options.out.resolve()),
-        callbacks=[Progress()],
+        callbacks=[zeus.Progress()],
         reuse_actors=True,
         verbose=0,
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator, Mapping
+import socket
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from zeus_ray.devices.journal import state_dir
 from zeus_ray.devices.restore import Restored, restore_all
 from zeus_ray.errors import BadInput, ZeusError
 
+ANSWER_WITHIN_S = 5.0
+
 
 def doctor(options: argparse.Namespace) -> int:
     """Tell what works on each node and GPU and what to do about the rest. Exit code: the worst health."""
@@ -25,7 +28,7 @@ def doctor(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps({name: node.to_dict() for name, node in nodes.items()}, indent=1))  # noqa: T201 — for a pipe
     else:
-        console = Console()
+        console = Console(markup=False, highlight=False)  # names of trials are shown as they are
         for name, node in nodes.items():
             _show(console, name, node)
     return max((int(node.health) for node in nodes.values()), default=2)
@@ -36,7 +39,7 @@ def restore(options: argparse.Namespace) -> int:
     if options.watch:
         return _watch()
     found = _cluster_restore(options) if options.address else {"this node": restore_all(force=options.force)}
-    console = Console()
+    console = Console(markup=False, highlight=False)
     for name, owed in found.items():
         if not owed:
             console.print(f"{name}: nothing was left behind")
@@ -56,11 +59,10 @@ def _watch() -> int:
 @contextmanager
 def _joined(address: str) -> Iterator[None]:
     """In a running cluster. Raises BadInput in words for whoever typed the address."""
-    import ray  # noqa: PLC0415 — only for a cluster
-
-    if address == "local":
-        raise BadInput("--address is 'local', which would start a Ray of its own; name a running cluster")
     try:
+        _reach(address)
+        import ray  # noqa: PLC0415 — only for a cluster that answers
+
         ray.init(address, logging_level="ERROR", log_to_driver=False)
     except Exception as error:
         raise BadInput(
@@ -74,23 +76,33 @@ def _joined(address: str) -> Iterator[None]:
         ray.shutdown()
 
 
-def _cluster_reports(address: str) -> Mapping[str, NodeReport]:
-    from zeus_ray.cluster.inventory import examine_all  # noqa: PLC0415 — likewise
+def _reach(address: str) -> None:
+    """Raise OSError or ValueError where nothing can be there: Ray itself would try for 20 s, noisily."""
+    if address == "auto" or address.startswith("ray://"):
+        return
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        raise ValueError("this is neither 'auto' nor HOST:PORT")
+    socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_WITHIN_S).close()
 
+
+def _cluster_reports(address: str) -> Mapping[str, NodeReport]:
     with _joined(address):
+        from zeus_ray.cluster.inventory import examine_all  # noqa: PLC0415 — only for a cluster
+
         return examine_all()
 
 
 def _cluster_restore(options: argparse.Namespace) -> Mapping[str, list[Restored]]:
-    from zeus_ray.cluster.inventory import restore_everywhere  # noqa: PLC0415 — likewise
-
     with _joined(options.address):
+        from zeus_ray.cluster.inventory import restore_everywhere  # noqa: PLC0415 — only for a cluster
+
         return restore_everywhere(force=options.force)
 
 
 def _show(console: Console, name: str, node: NodeReport) -> None:
     console.print(
-        f"[bold]{name}[/bold] ({node.host}): {node.health.name.lower()}; {node.source}, driver "
+        f"{name} ({node.host}): {node.health.name.lower()}; {node.source}, driver "
         f"{node.driver or 'none'}; power control {node.power_control}; guard {node.guard}"
     )
     if node.boards:
@@ -108,9 +120,18 @@ def _show(console: Console, name: str, node: NodeReport) -> None:
         for board in node.boards:
             table.add_row(*_cells(board))
         console.print(table)
-    for problem in (*node.problems, *(f"{b.uuid}: {p}" for b in node.boards for p in b.problems)):
-        console.print(f"  - {problem}", highlight=False)
-    console.print(f"  journals: {Path(node.state_dir)}", highlight=False)
+    for problem in (*node.problems, *_grouped(node.boards)):
+        console.print(f"  - {problem}")
+    console.print(f"  journals: {Path(node.state_dir)}")
+
+
+def _grouped(boards: Sequence[BoardReport]) -> list[str]:
+    """Each problem once, with the boards that have it."""
+    having: dict[str, list[str]] = {}
+    for board in boards:
+        for problem in board.problems:
+            having.setdefault(problem.replace(f" on {board.uuid}", ""), []).append(board.uuid[:12])
+    return [f"{', '.join(uuids)}: {problem}" for problem, uuids in having.items()]
 
 
 def _cells(board: BoardReport) -> tuple[str, ...]:

@@ -30,3 +30,8 @@ def test_without_history_the_value_now():
     assert set(ahead.values) == {5.0}
     far = look_ahead(Recorded(days(2)), 400 * DAY_S, 3 * HOUR_S)
     assert set(far.values) == {days(2).values[-1]}
+
+
+def test_at_the_edge_of_an_interval_the_past_is_not_shown():
+    ahead = look_ahead(Recorded(days(15)), 15 * DAY_S, 48 * HOUR_S)
+    assert (ahead.start_s, len(ahead)) == (15 * DAY_S, 48)

@@ -167,6 +167,17 @@ def test_a_damaged_file_says_nothing(text, tmp_path):
     assert signal.refresh()
 
 
+@pytest.mark.parametrize(("start_s", "step_s"), [(1e300, 1.0), (-1e300, 1e-300), (T0 + 1e8, 3600.0)])
+def test_a_file_of_impossible_times_says_nothing(start_s, step_s, tmp_path):
+    file = tmp_path / "x.json"
+    hours = {"start_s": start_s, "step_s": step_s, "values": [1, 2, 3]}
+    file.write_text(json.dumps({"asked_s": T0 - 1e6, "past": hours, "ahead": hours}))
+    signal = made(cache=file)
+    assert signal.at(T0) == WORLD_MEAN_G
+    assert signal.refresh()
+    assert len(signal.known.past) == KEEP_S / HOUR_S
+
+
 def test_a_disk_that_takes_nothing_is_survived(tmp_path, caplog):
     (tmp_path / "file").write_text("")
     signal = made(cache=tmp_path / "file" / "x.json")
@@ -187,6 +198,14 @@ def test_nobody_waits_for_an_answer():
     signal._thread.join()
     assert len(source.asked) == 1
     assert signal.at(T0 - HOUR_S) == (T0 / HOUR_S - 1) % 1000
+
+
+def test_without_a_thread_there_is_still_a_value(monkeypatch):
+    def refuse(_thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    assert Remote(Source(), clock=Clock(), fallback=5.0).at(T0) == 5.0
 
 
 def test_pickled_it_begins_anew(tmp_path):

@@ -142,6 +142,8 @@ def test_a_time_that_the_clock_skipped_is_dropped():
         (lines(f"{T0},inf"), "'inf' is no number"),
         (lines("soon,5", f"{T0},5"), "line 2: 'soon' is no time"),
         (lines("12,5"), "'12' is no time"),
+        (lines("1e300,5", f"{T0},5"), "'1e300' is no time"),
+        (lines("-1e15,5"), "'-1e15' is no time"),
         (lines(f"{T0}"), "line 2 has too few columns"),
         (lines(f"{T0},"), "no row has both"),
         (hourly([1, 2]) + "\n9999-01-01T00:00Z,1", "no time"),

@@ -1,8 +1,12 @@
 """A Ray cluster of real processes: two nodes with two pretended boards each, one more that may not set."""
 
 import os
+import sys
+from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "faults"))
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +31,7 @@ def cluster(boards, tmp_path_factory):
 
     home = tmp_path_factory.mktemp("cluster-home")
     os.environ.pop("ZEUS_RAY_GPU", None)
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    cluster = Cluster()
     for name, node in boards.items():
         settings = {
             **node.env,
@@ -35,7 +39,8 @@ def cluster(boards, tmp_path_factory):
             "ZEUS_RAY_POWER_CONTROL": "off" if name == "c" else "auto",
         }
         marks = {f"node_{name}": 8} if name == "c" else {f"node_{name}": 8, "may_set": 8}
-        cluster.add_node(num_cpus=2, num_gpus=len(node.boards), resources=marks, env_vars=settings)
+        more = {} if cluster.head_node else {"include_dashboard": False}  # the first one is the head, too
+        cluster.add_node(num_cpus=2, num_gpus=len(node.boards), resources=marks, env_vars=settings, **more)
     ray.init(cluster.address, logging_level="ERROR", log_to_driver=False)
     yield cluster
     ray.shutdown()

@@ -1,21 +1,29 @@
 """Real Ray, real actors, the real NVML binding: only the C library under them is ours."""
 
+import itertools
 import os
 import signal
 import sys
+import threading
 import time
+from pathlib import Path
 
+import psutil
 import pytest
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("cluster")]
 tune = pytest.importorskip("ray.tune")
 
+import moved  # noqa: E402 — from tests/faults
 import ray  # noqa: E402 — after the marker: importing it takes seconds
 
 import zeus_ray as zeus  # noqa: E402
+from zeus_ray.cluster import inventory  # noqa: E402
+from zeus_ray.devices.doctor import Health, examine, unexamined  # noqa: E402
 from zeus_ray.records import Report, Target  # noqa: E402
 
-ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import the tests
+for module in (sys.modules[__name__], moved):  # workers cannot import the tests
+    ray.cloudpickle.register_pickle_by_value(module)
 LIMITS_W = [120.0, 160.0, 200.0, 240.0]
 
 
@@ -161,6 +169,95 @@ def test_a_trial_killed_with_9_gives_its_limit_back(boards):
         ray.get(hold.options(max_retries=0).remote())
     assert until(lambda: set(boards["a"].limits_w) == {300.0})
     assert boards["a"].attempts > 0
+
+
+def test_paused_resumed_elsewhere_killed_and_retried_every_limit_is_back_and_every_joule_counted(
+    boards, tmp_path
+):
+    for name, index in itertools.product("ab", range(2)):
+        boards[name].load(moved.LOAD, index)
+    watch = moved.Watch(boards)
+    result = moved.search(tmp_path, 150.0)
+    assert until(lambda: set(boards["a"].limits_w + boards["b"].limits_w) == {300.0})
+    moved.judge(tmp_path, watch.end(), result, limit_w=150.0, found_w=300.0)
+    for name, index in itertools.product("ab", range(2)):
+        boards[name].load(1.0, index)
+
+
+@ray.remote(num_cpus=0)
+class Bare:
+    def pid(self):
+        return os.getpid()
+
+
+def listening(process):
+    return [one for one in process.net_connections(kind="inet") if one.status == psutil.CONN_LISTEN]
+
+
+def test_our_actors_listen_no_more_than_any_actor_of_rays_does():
+    bare = Bare.remote()
+    pid = ray.get(bare.pid.remote())
+    ours = [p for p in psutil.Process().children(recursive=True) if "GpuActor" in " ".join(p.cmdline())]
+    assert ours  # of the tests before: they stay a minute
+    for process in ours:
+        assert len(listening(process)) == len(listening(psutil.Process(pid))), process
+
+
+def test_a_lost_board_fails_its_trial_and_no_other(boards, tmp_path):
+    def train(config):
+        with zeus.session(config, power_limit_w=150.0) as run:
+            while not (tmp_path / "lost").exists():
+                time.sleep(0.02)
+            for _ in range(3):
+                run.report({"accuracy": 1.0})
+
+    def lose_one():
+        until(lambda: boards["a"].limits_w == [150.0, 150.0], 60)
+        boards["a"].boards[0].lost = 1
+        (tmp_path / "lost").touch()
+
+    threading.Thread(target=lose_one, daemon=True).start()
+    result = tune.run(
+        train,
+        config={"batch_size": 8, "copy": tune.grid_search([0, 1])},
+        resources_per_trial={"cpu": 1, "gpu": 1, "custom_resources": {"node_a": 1}},
+        storage_path=str(tmp_path),
+        raise_on_failed_trial=False,
+        verbose=0,
+    )
+    failed = [trial for trial in result.trials if trial.status == "ERROR"]
+    assert len(failed) == 1
+    assert "DeviceLost" in Path(failed[0].error_file).read_text()
+    boards["a"].boards[0].lost = 0
+    assert until(lambda: boards["a"].limits_w == [300.0, 300.0])
+
+
+def test_doctor_and_restore_ask_every_node_and_bear_with_one_that_fails():
+    reports = inventory.examine_all()
+    assert sorted(report.health.name for report in reports.values()) == ["LIMITED", "OK", "OK"]
+    off = next(report for report in reports.values() if report.health is Health.LIMITED)
+    assert (off.power_control, [board.may_set for board in off.boards]) == ("off", [None])
+    assert all(report.driver == "580.00.fake" for report in reports.values())
+
+    def fails_on_one():
+        if os.environ["FAKE_NVML_NODE"] == "b":
+            raise ModuleNotFoundError("No module named 'zeus_ray'")
+        return "fine"
+
+    answers = inventory._everywhere(inventory._living(), fails_on_one, unexamined)
+    assert sorted(map(str, answers.values()))[1:] == ["fine", "fine"]
+    ill = next(answer for answer in answers.values() if answer != "fine")
+    assert ill.health is Health.BROKEN
+    assert "No module named 'zeus_ray'" in ill.problems[0]
+
+    here = examine()  # no driver in this process
+    assert inventory._as_counted(here, {"Resources": {"GPU": 1.0}}).health is Health.BROKEN
+    assert inventory._as_counted(here, {"Resources": {"CPU": 1.0}}).health is Health.OK
+    assert inventory._as_counted(ill, {"Resources": {}}).health is Health.BROKEN
+
+    owed = inventory.restore_everywhere()
+    assert sorted(owed) == sorted(reports)
+    assert all(one.done for answer in owed.values() for one in answer)
 
 
 def test_a_trial_that_asks_for_no_gpu_on_a_gpu_cluster_is_told_before_it_runs(tmp_path):

@@ -37,7 +37,14 @@ def test_limit_and_energy_are_exported():
     import ray
 
     port = free_port()
-    ray.init("local", num_cpus=1, include_dashboard=True, _metrics_export_port=port, log_to_driver=False)
+    ray.init(
+        "local",
+        num_cpus=1,
+        include_dashboard=False,
+        log_to_driver=False,
+        _metrics_export_port=port,
+        _system_config={"metrics_report_interval_ms": 1000},  # not each ten seconds
+    )
     try:
 
         @ray.remote(num_cpus=0)

@@ -13,6 +13,7 @@ from zeus_ray.devices.journal import Journal
 from zeus_ray.devices.lease import Keeper
 from zeus_ray.devices.nvml import NvmlGpu
 from zeus_ray.errors import BadInput, DeviceLost, LeaseRefused, NoPermission, NotSupported
+from zeus_ray.run.boards import Board, Boards
 
 
 def keeper_of(node, index=0, **options):
@@ -403,6 +404,29 @@ def test_boards_of_one_node_have_ranges_of_their_own(make_node):
     assert node.attempts == 2  # one each, to see whether we may
 
 
+def test_several_cards_take_what_all_accept(make_node):
+    node = make_node("V100,A100")
+    holder = me()
+    boards = Boards([Board.local(keeper_of(node, index), holder, "auto") for index in range(2)])
+    assert (boards.range.min_w, boards.range.max_w) == (100, 300)
+    assert boards.set_limit(250).power_limit_w == 250
+    with pytest.raises(BadInput, match="100 to 300 W"):
+        boards.set_limit(350)
+    boards.release()
+    assert node.limits_w == [300, 400]
+
+
+def test_a_cap_of_the_system_is_reported_and_not_given_back(make_node):
+    node = make_node("A100")
+    NvmlGpu(node.uuids[0]).set_power_limit_w(380)
+    node.boards[0].enforced_cap_mw = 200_000
+    keeper = keeper_of(node)
+    lease = keeper.acquire(me(), 250)
+    assert (lease.found_limit_w, lease.reading.power_limit_w) == (380, 200)
+    keeper.release(lease.lease_id)
+    assert node.limits_w == [380]
+
+
 def test_a_clock_that_jumps_ends_no_lease_and_spends_no_time(make_node, monkeypatch):
     node = make_node()
     keeper = keeper_of(node)
@@ -426,6 +450,21 @@ def test_a_held_board_is_sampled_by_itself(make_node):
         assert time.monotonic() < deadline_s
     keeper.release(lease.lease_id)
     assert keeper.idle
+
+
+@pytest.mark.parametrize("no_energy", [0, 1])
+def test_a_board_that_does_not_answer_ends_no_sampling(make_node, no_energy):
+    node = make_node(no_energy=no_energy, refresh_ms=100)
+    node.stop_clock()
+    keeper = keeper_of(node)
+    lease = keeper.acquire(me())
+    node.advance(20)
+    node.boards[0].lost = 1
+    keeper.sample()
+    node.boards[0].lost = 0
+    node.advance(1)
+    keeper.sample()
+    assert keeper.timeline(lease.lease_id)[-1][0] == pytest.approx(21, abs=0.5)
 
 
 def test_a_lease_that_only_measures_outlives_its_keeper_too(make_node):

@@ -63,10 +63,13 @@ def test_before_a_restart_of_the_machine_everyone_is_dead(left, state_dir):
     assert left.limits_w == [270]
 
 
-def test_off_gives_nothing_back(left, monkeypatch):
+def test_off_gives_nothing_back_not_even_the_guard_does(left, state_dir, monkeypatch):
     monkeypatch.setenv("ZEUS_RAY_POWER_CONTROL", "off")
-    (said,) = restore_all()
-    assert (said.done, left.attempts, left.limits_w) == (False, 0, [150])
+    for force in (False, True):
+        (said,) = restore_all(force=force)
+        assert (said.done, said.said) == (False, "power control is off")
+    assert Guard(state_dir).look() is True
+    assert (left.attempts, left.limits_w) == (0, [150])
 
 
 def test_what_an_operator_set_since_is_kept(left):

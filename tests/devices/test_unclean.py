@@ -93,6 +93,20 @@ def test_a_board_that_vanished_is_said_and_keeps_nobody_from_leaving(make_node, 
     assert "GPU-gone.json" in " ".join(doctor.examine().problems)
 
 
+def test_a_journal_given_up_and_written_anew_is_guarded_again(make_node, state_dir, monkeypatch):
+    node = make_node()
+    journal = leave_behind(node, state_dir)
+    monkeypatch.setattr(guard, "GIVE_UP_AFTER", 1)
+    node.boards[0].lost = 1
+    watching = Guard(state_dir)
+    assert [watching.look() for _ in range(3)] == [True, True, False]
+    node.boards[0].lost = 0
+    assert (watching.look(), node.limits_w) == (False, [150])  # left to its journal
+    journal.write(journal.read())  # as the next trial on this board does
+    watching.look()
+    assert node.limits_w == [270]
+
+
 def test_a_limit_found_that_the_board_no_longer_allows(make_node, state_dir):
     """As after a driver that came with another range: the other boards are given back all the same."""
     node = make_node("V100,V100")

@@ -127,8 +127,9 @@ class Library:
 
     @classmethod
     def build(cls, folder):
-        compile_lib(folder / "libnvidia-ml.so.1", "nvml.c")
-        compile_lib(folder / "libcuda.so.1", "cuda.c")
+        compile_lib(folder / "libnvidia-ml.so.1", "nvml.c", "state.c")
+        compile_lib(folder / "libcuda.so.1", "cuda.c", "state.c")
+        compile_lib(folder / "libjumping-clock.so", "clock.c")
         c = ctypes.CDLL(str(folder / "libnvidia-ml.so.1"), mode=ctypes.RTLD_GLOBAL)
         c.fake_attach.restype = ctypes.c_void_p
         c.fake_attach.argtypes = [ctypes.c_char_p] * 3
@@ -143,7 +144,25 @@ class Library:
         return Node(self, folder, name, cards, **knobs)
 
 
-def compile_lib(target, source):
+class Clock:
+    """The wall clock of the processes started with ``env``: it jumps when told."""
+
+    def __init__(self, lib, folder):
+        path = Path(folder) / "clock"
+        path.write_bytes(bytes(8))
+        self.env = {"LD_PRELOAD": str(lib.folder / "libjumping-clock.so"), "FAKE_CLOCK": str(path)}
+        with path.open("r+b") as file:
+            self._off_s = F64.from_buffer(mmap.mmap(file.fileno(), 8))
+
+    @property
+    def off_s(self):
+        return self._off_s.value
+
+    def jump(self, seconds):
+        self._off_s.value += seconds
+
+
+def compile_lib(target, *sources):
     flags = ["-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", f"-Wl,-soname,{target.name}"]
-    sources = [str(HERE / source), str(HERE / "state.c")]
-    subprocess.run(["cc", *flags, "-o", str(target), *sources, "-lpthread", "-lm"], check=True)
+    files = [str(HERE / source) for source in sources]
+    subprocess.run(["cc", *flags, "-o", str(target), *files, "-lpthread", "-lm"], check=True)

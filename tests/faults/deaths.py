@@ -12,6 +12,8 @@ import sys
 import time
 from pathlib import Path
 
+from fake_nvml.boards import Clock
+
 from zeus_ray.devices import guard
 from zeus_ray.devices.restore import restore_all
 
@@ -24,10 +26,12 @@ class Scene:
     """One node with one board, and the processes on it."""
 
     def __init__(self, library, folder, **knobs):
+        self.library = library
         self.node = library.node(folder, name=folder.name, cards="V100", **knobs)
         self.board = self.node.boards[0]
         self.board.limit_mw = int(FOUND_W * 1000)
         self.state = folder / "state"
+        self.clock = Clock(library, folder)
         self.env = {**os.environ, **self.node.env, "ZEUS_RAY_STATE_DIR": str(self.state)}
         self._started = []
 
@@ -67,10 +71,10 @@ class Scene:
             os.kill(holder.pid, signal.SIGKILL)
 
 
-def wait_until(true):
-    until_s = time.monotonic() + WITHIN_S
+def wait_until(true, within_s=WITHIN_S):
+    until_s = time.monotonic() + within_s
     while not true():
-        assert time.monotonic() < until_s, f"not within {WITHIN_S:g} s"
+        assert time.monotonic() < until_s, f"not within {within_s:g} s"
         time.sleep(0.01)
 
 
@@ -200,6 +204,30 @@ def board_refuses_now_and_then(scene):
     return scene.seconds_until_back()
 
 
+def clock_jumps(scene):
+    """A day back and a year on, for all of the node: nobody is taken for dead, nor the dead for alive."""
+    scene.env |= scene.clock.env
+    trial = scene.start("live")
+    actor = scene.start("keep", WANTED_W, "trial", trial.pid, trial.first[1])
+    scene.node.load(1)
+    for jump_s in (-86_400, 366 * 86_400):
+        scene.clock.jump(jump_s)
+        (said_s,) = scene.start("clock").first
+        off_s = float(said_s) - time.time()
+        assert abs(off_s - scene.clock.off_s) < 60, (
+            f"the clock did not jump for those who were to see it: {off_s}"
+        )
+        began_s, before = time.monotonic(), energies(actor, 1)
+        joules = energies(actor, 12)  # the guard looks twice meanwhile
+        drawn_j = 1.5 * WANTED_W * (time.monotonic() - began_s)
+        assert before[0] <= joules[0] <= joules[-1] <= before[0] + drawn_j, "the jump cost joules"
+        assert scene.board.limit_w == WANTED_W, "the limit of a living trial was taken"
+    scene.kill(actor)
+    scene.clock.jump(-86_400)
+    scene.kill(trial)
+    return scene.seconds_until_back()
+
+
 def energies(actor, count):
     lines = (actor.stdout.readline().split() for _ in range(count))
     return [float(joules) for word, joules in lines if word == "energy"]
@@ -220,4 +248,5 @@ KINDS = (
     disk_full,
     two_drivers,
     board_refuses_now_and_then,
+    clock_jumps,
 )

@@ -10,9 +10,13 @@ import sys
 import time
 from pathlib import Path
 
-from deaths import WANTED_W, Scene, wait_until
+import moved
+import psutil
+from deaths import FOUND_W, WANTED_W, Scene, wait_until
 
-DRIVER = Path(__file__).with_name("ray_driver.py")
+HERE = Path(__file__).parent
+START_S = 90.0
+"""What a Ray, a search and a job may take to get going on a busy machine: nothing is promised about that."""
 SUBREAPER = {"RAY_kill_child_processes_on_worker_exit_with_raylet_subreaper": "true"}
 
 
@@ -25,9 +29,9 @@ class RayScene(Scene):
         self.driver = None
         self.who = {}
 
-    def start_ray(self, *limits_w, env=None):
+    def start_ray(self, *limits_w, env=None, driver="ray_driver.py"):
         self.driver = subprocess.Popen(
-            [sys.executable, str(DRIVER), str(self.folder), *map(str, limits_w or (WANTED_W,))],
+            [sys.executable, str(HERE / driver), str(self.folder), *map(str, limits_w or (WANTED_W,))],
             env={**self.env, **(env or {})},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -53,11 +57,24 @@ class RayScene(Scene):
         path = self.folder / "energy"
         return [float(line) for line in path.read_text().split()] if path.exists() else []
 
+    def told(self):
+        """The runs whose outcome a search was told, in order."""
+        path = self.folder / "history.jsonl"
+        lines = path.read_text().splitlines() if path.exists() else []
+        return [json.loads(line)["outcome"]["knobs"]["run_id"] for line in lines if '"outcome"' in line]
+
     def end(self):
         """Let the trial end by itself."""
         (self.folder / "stop").touch()
-        said = self.driver.stdout.read()  # Ray says things there, too
-        assert said.endswith("ended\n"), f"the trial did not end well: {said}"
+        self.wait_for_end()
+
+    def wait_for_end(self):
+        """Until the driver says so; how its Ray goes then is not the question."""
+        said = [self.driver.stdout.readline()]  # Ray says things there, too
+        while said[-1] and said[-1] != "ended\n":
+            said.append(self.driver.stdout.readline())
+        assert said[-1], f"the driver did not end well: {said}"
+        return said
 
     def close(self):
         if self.driver is not None and self.driver.poll() is None:
@@ -125,6 +142,51 @@ def all_of_ray_killed_with_subreaper(scene):
     return scene.seconds_until_back()
 
 
+def train_job_stopped_early(scene):
+    """The workers of a Ray Train job are killed when Tune stops their trial: no ``finally`` runs."""
+    scene.start_ray(driver="train_driver.py")
+    wait_until(lambda: scene.board.limit_w == WANTED_W, START_S)
+    wait_until((scene.folder / "stopped").exists, START_S)
+    seconds = scene.seconds_until_back()
+    assert not (scene.folder / "finally").exists(), "the worker was not killed: this is no fault"
+    scene.end()
+    return seconds
+
+
+def paused_resumed_elsewhere_then_killed(scene):
+    """On a cluster of two nodes; the trial's joules are those of all three attempts."""
+    nodes = {name: scene.library.node(scene.folder, name) for name in "ab"}
+    for node in nodes.values():
+        node.load(moved.LOAD)
+        node.boards[0].limit_mw = int(FOUND_W * 1000)
+    homes = {
+        name: {**node.env, "ZEUS_RAY_STATE_DIR": str(scene.folder / name)} for name, node in nodes.items()
+    }
+    watch = moved.Watch(nodes)
+    scene.start_ray(WANTED_W, *map(json.dumps, homes.values()), driver="moved_driver.py")
+    scene.wait_for_end()
+    result = json.loads((scene.folder / "result").read_text())
+    return moved.judge(scene.folder, watch.end(), result, limit_w=WANTED_W, found_w=FOUND_W)
+
+
+def search_killed_and_restored(scene):
+    """The driver and all of its Ray die in the midst of a search: no outcome it was told is lost."""
+    scene.start_ray("start", driver="search_driver.py")
+    wait_until(lambda: len(scene.told()) >= 2 and scene.board.limit_w != FOUND_W, START_S)
+    scene.who["everyone"] = [
+        process.pid for process in psutil.Process(scene.driver.pid).children(recursive=True)
+    ]
+    scene.strike_all()
+    seconds = scene.seconds_until_back()
+    before = scene.told()
+    scene.start_ray("restore", driver="search_driver.py")
+    assert "errors 0\n" in scene.wait_for_end()
+    after = scene.told()
+    assert after[: len(before)] == before, f"outcomes were lost: {before}, then {after}"
+    assert len(after) == len(set(after)) > len(before), f"outcomes count twice: {after}"
+    return seconds
+
+
 KINDS = (
     trial_killed_under_ray,
     actor_killed_under_ray,
@@ -134,4 +196,7 @@ KINDS = (
     raylet_killed,
     all_of_ray_killed,
     all_of_ray_killed_with_subreaper,
+    train_job_stopped_early,
+    paused_resumed_elsewhere_then_killed,
+    search_killed_and_restored,
 )

@@ -66,6 +66,11 @@ def live(*_):
     wait_for_end()
 
 
+def clock(*_):
+    """What the time is on this node."""
+    say(time.time())
+
+
 def wait_for_end():
     """Until the input ends. In steps: a Ctrl-C just before one long read would not be heard in it."""
     while not select.select([sys.stdin], [], [], 0.05)[0]:
@@ -75,4 +80,4 @@ def wait_for_end():
 if __name__ == "__main__":
     # A shell starts its background jobs deaf to Ctrl-C, and so would be whatever the campaign starts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    {"train": train, "full": full, "keep": keep, "live": live}[sys.argv[1]](*sys.argv[2:])
+    {"train": train, "full": full, "keep": keep, "live": live, "clock": clock}[sys.argv[1]](*sys.argv[2:])

@@ -23,7 +23,16 @@ def test_the_limit_found_is_back(fake_nvml, tmp_path, kind):
         scene.close()
 
 
-@pytest.mark.parametrize("kind", ray_deaths.KINDS, ids=lambda kind: kind.__name__)
+ELSEWHERE = {
+    ray_deaths.paused_resumed_elsewhere_then_killed: "tests/cluster/test_cluster.py, on the cluster it has",
+    ray_deaths.search_killed_and_restored: "tests/tune/test_crash.py, on a simulated board",
+}
+"""Kinds that another test tries already: only benchmarks/bench_faults.py does them once more."""
+
+
+@pytest.mark.parametrize(
+    "kind", [kind for kind in ray_deaths.KINDS if kind not in ELSEWHERE], ids=lambda kind: kind.__name__
+)
 def test_the_limit_found_is_back_under_ray(fake_nvml, tmp_path, kind):
     scene = ray_deaths.RayScene(fake_nvml, tmp_path)
     try:

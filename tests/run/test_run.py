@@ -1,5 +1,6 @@
 """A run on a simulated board: real Keeper, real profiler, time that passes only by training."""
 
+import dataclasses
 import json
 import math
 import os
@@ -11,8 +12,9 @@ from hypothesis import strategies as st
 from zeus_ray.decide import power
 from zeus_ray.devices.lease import Holder, Keeper
 from zeus_ray.devices.simulated import SimulatedGpu
+from zeus_ray.devices.timeline import Timeline
 from zeus_ray.errors import BadInput
-from zeus_ray.records import Knobs, Plan, PowerProfile, Report, StopReason, Target
+from zeus_ray.records import Knobs, Measurement, Plan, PowerProfile, Report, StopReason, Target
 from zeus_ray.run.boards import Board, Boards
 from zeus_ray.run.ledger import Ledger, LocalFolder
 from zeus_ray.run.run import Run
@@ -65,6 +67,17 @@ def test_a_given_limit_is_set_and_what_was_found_is_given_back(gpu, boards):
     assert gpu.power_limit_w() == 150.0
     boards.release()
     assert gpu.power_limit_w() == found_w
+
+
+def test_the_limit_is_lower_while_energy_is_dear(gpu, boards):
+    """η = 0.1 and nine times the price weigh energy as much as time: η' = 0.5."""
+    points = tuple((w, 0.9 * w, 10.0 * (1 + 25 / w)) for w in LIMITS_W)
+    known = PowerProfile(batch_size=100, gpu=boards.gpu, max_power_w=300.0, points=points)
+    for price, eta in ((1.0, 0.1), (9.0, 0.5)):
+        priced = dataclasses.replace(plan(), eta=0.1, profiles=(known,), energy_price=price)
+        Run(priced, boards)
+        assert gpu.power_limit_w() == power.optimal_limit_w(known, eta=eta, max_power_w=300.0)
+    assert gpu.power_limit_w() < power.optimal_limit_w(known, eta=0.1, max_power_w=300.0)
 
 
 def test_no_limit_and_nothing_to_probe_leaves_the_board_as_it_is(gpu, boards):
@@ -194,6 +207,57 @@ def test_a_second_attempt_goes_on_counting(boards, tmp_path):
     # The lease went on, so the second attempt reads the first one's joules again on top of the ledger's.
     assert after.energy_j == pytest.approx(2 * before.energy_j, rel=1e-3)
     assert json.loads(folder.read("zeus-attempt-1.json"))["energy_j"] == before.energy_j
+
+
+def test_an_attempt_that_was_killed_is_counted_to_its_end(tmp_path):
+    folder = LocalFolder(tmp_path / "trial")
+    killed = Ledger.open(folder)
+    killed.held = [("actor", "lease")]
+    killed.write(Measurement(energy_j=100.0, time_s=10.0))
+    asked = []
+
+    def ask(held, energy_j=150.0):
+        asked.append(held)
+        return Measurement(energy_j=energy_j, time_s=14.0)
+
+    nobody_knows = Ledger.open(folder)
+    assert (nobody_knows.before.energy_j, nobody_knows.attempt) == (100.0, 2)
+    assert Ledger.open(folder, ask=lambda held: ask(held, math.nan)).before.energy_j == 100.0
+    assert Ledger.open(folder, ask=ask).before == Measurement(energy_j=150.0, time_s=14.0)
+    assert Ledger.open(folder, ask=ask).before.energy_j == 150.0  # and is not asked about again
+    assert asked == [[["actor", "lease"]]] * 2
+
+
+def test_the_power_timeline_of_every_board_as_parquet(tmp_path):
+    from pyarrow import parquet
+
+    keepers = [Keeper(SimulatedGpu.open(card, 0)) for card in ("V100", "A100")]
+    holder = Holder.current("trial")
+    run = Run(plan(), Boards([Board.local(keeper, holder, "auto") for keeper in keepers]))
+    epochs(run, 3)
+    run.write_power_timeline(tmp_path / "power.parquet")
+    read = parquet.read_table(tmp_path / "power.parquet").to_pylist()
+    assert {row["gpu"] for row in read} == {"SIM-V100-0", "SIM-A100-0"}
+    first = [tuple(row.values())[1:] for row in read if row["gpu"] == "SIM-V100-0"]
+    assert first == run.power_timeline() != []
+    Run(plan(), Boards([])).write_power_timeline(tmp_path / "empty.parquet")
+    assert parquet.read_table(tmp_path / "empty.parquet").column_names == list(read[0])
+    with pytest.raises(OSError, match="nowhere"):
+        run.write_power_timeline(tmp_path / "nowhere" / "power.parquet")
+
+
+@settings(max_examples=25, deadline=None)
+@given(count=st.integers(0, 20_000), size=st.integers(2, 64))
+def test_a_timeline_is_bounded_and_keeps_its_ends(count, size):
+    timeline = Timeline(size)
+    for i in range(count):
+        timeline.add((float(i), 100.0, 250.0))
+    kept = [at_s for at_s, _, _ in timeline.since(0.0)]
+    assert len(kept) <= size
+    assert kept == sorted(kept)
+    if count:
+        assert kept[0] == 0.0
+        assert count - kept[-1] <= 2 * max(1, count // max(1, len(kept) - 1)) + 1
 
 
 def test_the_pid_of_the_holder_is_this_process():

@@ -17,6 +17,7 @@ def ray_local(tmp_path_factory):
         "ZEUS_RAY_GPU": "simulated:V100",
         "ZEUS_RAY_STATE_DIR": str(home / "state"),
         "XDG_STATE_HOME": str(home),
+        "XDG_CACHE_HOME": str(home / "cache"),
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     }
     before = {name: os.environ.get(name) for name in settings}

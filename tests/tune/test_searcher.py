@@ -2,7 +2,9 @@
 
 import json
 import math
+import time
 
+import numpy as np
 import pytest
 
 pytestmark = pytest.mark.ray
@@ -257,3 +259,35 @@ def test_metric_and_mode_must_agree(target, metric, mode, words):
 def test_an_unknown_mode_names_the_modes():
     with pytest.raises(zeus.BadInput, match="max"):
         Target("accuracy", 0.9, mode="maximum")
+
+
+def test_a_trial_is_told_what_energy_costs_now_and_nothing_else_changes():
+    """Four weeks of 100 g/kWh up to now, and then this."""
+    from zeus_ray.carbon.series import Series
+    from zeus_ray.carbon.signal import Recorded
+
+    def asked(grams):
+        now_s = time.time()
+        values = np.append(np.full(24 * 28, 100.0), np.full(24, grams))
+        signal = Recorded(Series(now_s - 24 * 28 * 3600.0 - 60.0, 3600.0, values))
+        searcher, plans = make(objective="carbon", signal=signal), []
+        while (config := searcher.suggest(f"t{len(plans)}")) != Searcher.FINISHED:
+            plan, number = Plan.from_config(config["zeus"]), len(plans)
+            plans.append(plan)
+            searcher.on_trial_complete(trial_id=f"t{number}", result=result(plan), error=False)
+        return plans
+
+    clean, dirty = asked(20.0), asked(500.0)
+    assert {round(plan.energy_price, 2) for plan in clean} == {0.2}
+    assert {round(plan.energy_price, 1) for plan in dirty} == {5.0}
+    assert [plan.knobs.batch_size for plan in clean] == [plan.knobs.batch_size for plan in dirty]
+    assert [plan.knobs.cost_cap for plan in clean] == [plan.knobs.cost_cap for plan in dirty]
+    assert {plan.eta for plan in (*clean, *dirty)} == {0.5}
+
+
+def test_an_objective_that_cannot_be_is_refused_at_once():
+    with pytest.raises(zeus.BadInput, match="needs a signal"):
+        make(objective="carbon")
+    assert make(objective=zeus.Mix(energy=0.36, time=0.09), max_power_w=250.0).search.eta == pytest.approx(
+        0.5
+    )

@@ -142,6 +142,28 @@ def test_a_foreign_searcher_gets_early_stops_too(tmp_path):
     assert all(r.stop_reason in ("target reached", "cost cap") for r in reports(result))
 
 
+def test_a_restored_scheduler_knows_the_cheapest_trial_again(tmp_path):
+    def train(config):
+        trainables.fails_once_then_never_learns(config)
+
+    space = {"batch_size": tune.grid_search([64, 16]), "flag": str(tmp_path / "failed once")}
+    tuner = tune.Tuner(
+        tune.with_resources(train, zeus.resources()),
+        param_space=space,
+        tune_config=tune.TuneConfig(
+            metric="accuracy",
+            mode="max",
+            scheduler=zeus.EnergyScheduler(target=TARGET),
+            max_concurrent_trials=1,
+        ),
+        run_config=tune.RunConfig(name="restored", storage_path=str(tmp_path), verbose=0),
+    )
+    assert len(tuner.fit().errors) == 1
+    restored = tune.Tuner.restore(str(tmp_path / "restored"), train, resume_errored=True)
+    reasons = {r.config["batch_size"]: r.metrics["zeus/stop_reason"] for r in restored.fit()}
+    assert reasons == {64: "target reached", 16: "cost cap"}
+
+
 def test_asha_can_spend_joules(tmp_path):
     alg = searcher()
     asha = ASHAScheduler(time_attr="zeus/energy_j", grace_period=1_000, max_t=10_000_000)

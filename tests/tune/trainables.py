@@ -70,3 +70,19 @@ def on_no_gpu(config):
 
     os.environ["ZEUS_RAY_GPU"] = "nvml"  # which does not answer here
     with_session(config)
+
+
+def fails_once_then_never_learns(config):
+    from pathlib import Path
+
+    import zeus_ray as zeus
+
+    with zeus.session(config) as run:
+        for epoch in range(1, 31):
+            for _batch in run.steps([None] * (20_000 // config["batch_size"])):
+                pass
+            if config["batch_size"] == 16 and not Path(config["flag"]).exists():
+                Path(config["flag"]).touch()
+                raise RuntimeError("once")
+            value = 0.0 if config["batch_size"] == 16 else curve(epoch, config["batch_size"])
+            run.report({"accuracy": value})

@@ -47,4 +47,4 @@ def _from_history(signal: Signal, now_s: float, horizon_s: float, forecaster: Fo
         return Series(start_s, HOUR_S, np.full(hours, signal.at(now_s)))
     ahead = forecaster.forecast(past, max(0.0, now_s - past.end_s) + horizon_s + past.step_s)
     whole = Series(past.start_s, past.step_s, np.concatenate([hold(past.values), ahead.values]))
-    return whole.between(now_s - past.step_s * (1 - 1e-9), now_s + horizon_s)
+    return whole.between(now_s - past.step_s * (1 - 1e-6), now_s + horizon_s)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from functools import cache
+from collections.abc import Callable
 
 import numpy as np
 
@@ -19,19 +19,34 @@ MOST_STEPS = 1000
 log = logging.getLogger("zeus_ray")
 
 
-def price(footprint: str, energy_j: float, from_s: float, to_s: float) -> float:
-    """Grams (or money) of energy drawn evenly between two times of ``time.time()``. Never raises.
+class Pricer:
+    """Prices energy by footprints (JSON of :class:`zeus_ray.records.Footprint`), each signal opened once.
 
     Args:
-        footprint: JSON of a :class:`zeus_ray.records.Footprint`.
-        energy_j: joules.
-        from_s: real time when it began; the footprint's clock says what that is on the grid.
-        to_s: real time when it ended.
+        opener: makes a signal of a footprint's text; on a cluster one that asks the cluster's own actor.
     """
-    known, signal = opened(footprint)
-    if signal is None:
-        return NAN
-    return energy_j / J_PER_KWH * mean(signal, known.grid_s(from_s), known.grid_s(to_s))
+
+    def __init__(self, opener: Callable[[str], Signal] = open_signal) -> None:
+        self._opener = opener
+        self._opened: dict[str, tuple[Footprint, Signal | None]] = {}
+
+    def __call__(self, footprint: str, energy_j: float, from_s: float, to_s: float) -> float:
+        """Grams (or money) of energy drawn evenly between two times of ``time.time()``. Never raises."""
+        known, signal = self.opened(footprint)
+        if signal is None:
+            return NAN
+        return energy_j / J_PER_KWH * mean(signal, known.grid_s(from_s), known.grid_s(to_s))
+
+    def opened(self, footprint: str) -> tuple[Footprint, Signal | None]:
+        """What a footprint says, and its signal; None, said once, where it cannot be opened here."""
+        if footprint not in self._opened:
+            known = Footprint.from_json(footprint)
+            try:
+                self._opened[footprint] = known, self._opener(known.signal)
+            except BadInput as error:
+                log.warning("zeus-ray: nothing is priced here: %s", error)
+                self._opened[footprint] = known, None
+        return self._opened[footprint]
 
 
 def mean(signal: Signal, from_s: float, to_s: float) -> float:
@@ -39,14 +54,3 @@ def mean(signal: Signal, from_s: float, to_s: float) -> float:
     count = int(min(MOST_STEPS, max(1.0, (to_s - from_s) // STEP_S)))
     middles_s = from_s + (np.arange(count) + 0.5) / count * (to_s - from_s)
     return float(np.mean([signal.at(at_s) for at_s in middles_s]))
-
-
-@cache
-def opened(footprint: str) -> tuple[Footprint, Signal | None]:
-    """What a footprint says, and its signal; None, said once, where it cannot be opened on this machine."""
-    known = Footprint.from_json(footprint)
-    try:
-        return known, open_signal(known.signal)
-    except BadInput as error:
-        log.warning("zeus-ray: nothing is priced here: %s", error)
-        return known, None

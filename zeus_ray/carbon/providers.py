@@ -57,6 +57,10 @@ class Uk:
         if self.zone != "GB":
             raise BadInput(f"zone is {self.zone!r}; uk has one zone, GB (write just uk)")
 
+    def missing(self) -> str:
+        """What the environment lacks: nothing is needed."""
+        return ""
+
     def fetch(self, since_s: float, now_s: float) -> Fetched:
         """See :class:`Source`. One request takes at most 14 days."""
         with _client(self.base_url) as client:
@@ -87,17 +91,20 @@ class ElectricityMaps:
     kind: str = "average"
 
     def check(self) -> None:
-        """Refuse a zone that cannot be one, and to begin without a token."""
+        """Refuse a zone that cannot be one."""
         _check_zone(self, r"[A-Z]{2}(-[A-Z0-9]+)*", "DE, FR, US-CAL-CISO")
-        if not _token(ELECTRICITYMAPS_TOKEN):
-            raise BadInput(_needs(self, ELECTRICITYMAPS_TOKEN, "https://www.electricitymaps.com"))
+
+    def missing(self) -> str:
+        """What the environment lacks, "" for nothing."""
+        if _token(ELECTRICITYMAPS_TOKEN):
+            return ""
+        return _needs(self, ELECTRICITYMAPS_TOKEN, "https://www.electricitymaps.com")
 
     def fetch(self, since_s: float, now_s: float) -> Fetched:
         """See :class:`Source`. One request takes at most ten days."""
-        token = _token(ELECTRICITYMAPS_TOKEN)
-        if not token:
-            raise _Refused(f"{ELECTRICITYMAPS_TOKEN} is not set here", PATIENT_S)
-        with _client(self.base_url, headers={"auth-token": token}) as client:
+        if self.missing():
+            raise _Refused(self.missing(), PATIENT_S)
+        with _client(self.base_url, headers={"auth-token": _token(ELECTRICITYMAPS_TOKEN)}) as client:
 
             def get(path: str, key: str, **query: str) -> list[Any]:
                 path = f"/v3/carbon-intensity/{path}"
@@ -132,14 +139,20 @@ class WattTime:
     kind: str = "marginal"
 
     def check(self) -> None:
-        """Refuse a region that cannot be one, and to begin without an account."""
+        """Refuse a region that cannot be one."""
         _check_zone(self, r"[A-Z][A-Z0-9_]*", "CAISO_NORTH, PJM_DC")
-        if not (_token(WATTTIME_TOKEN) or (_secret(WATTTIME_USER) and _secret(WATTTIME_PASSWORD))):
-            names = f"{WATTTIME_USER} and {WATTTIME_PASSWORD}, or {WATTTIME_TOKEN},"
-            raise BadInput(_needs(self, names, "https://docs.watttime.org"))
+
+    def missing(self) -> str:
+        """What the environment lacks, "" for nothing."""
+        if _token(WATTTIME_TOKEN) or (_secret(WATTTIME_USER) and _secret(WATTTIME_PASSWORD)):
+            return ""
+        names = f"{WATTTIME_USER} and {WATTTIME_PASSWORD}, or {WATTTIME_TOKEN},"
+        return _needs(self, names, "https://docs.watttime.org")
 
     def fetch(self, since_s: float, now_s: float) -> Fetched:
         """See :class:`Source`. One request takes at most 32 days; lbs/MWh end here."""
+        if self.missing():
+            raise _Refused(self.missing(), PATIENT_S)
         with _client(self.base_url) as client:
             client.headers["Authorization"] = f"Bearer {self._bearer(client)}"
 
@@ -168,10 +181,8 @@ class WattTime:
         given = _token(WATTTIME_TOKEN)
         if given:
             return given
-        user, password = _secret(WATTTIME_USER), _secret(WATTTIME_PASSWORD)
-        if not (user and password):
-            raise _Refused(f"{WATTTIME_USER} and {WATTTIME_PASSWORD} are not set here", PATIENT_S)
-        reply = _get(self, client, "/login", auth=httpx.BasicAuth(user, password))
+        account = httpx.BasicAuth(_secret(WATTTIME_USER), _secret(WATTTIME_PASSWORD))
+        reply = _get(self, client, "/login", auth=account)
         token = reply.get("token") if isinstance(reply, dict) else None
         if not isinstance(token, str) or not token.isascii() or not token.isprintable():
             raise SignalLost("the reply to the login holds no token")
@@ -191,9 +202,21 @@ def open_provider(name: str, zone: str = "") -> Remote:
     Raises:
         BadInput: a zone that cannot be one, or no token in the environment.
     """
+    source = provider(name, zone)
+    if source.missing():
+        raise BadInput(source.missing())
+    return Remote(source, cache=cache_file(source))
+
+
+def provider(name: str, zone: str = "") -> Uk | ElectricityMaps | WattTime:
+    """Who is asked, whether or not this process has the token.
+
+    Raises:
+        BadInput: a zone that cannot be one.
+    """
     source = PROVIDERS[name](zone) if zone else PROVIDERS[name]()
     source.check()
-    return Remote(source, cache=cache_file(source))
+    return source
 
 
 def _check_zone(source: Source, pattern: str, examples: str) -> None:
@@ -263,13 +286,13 @@ def _get(source: Source, client: httpx.Client, path: str, *, auth: Any = None, *
 
 
 def _retry_after_s(reply: httpx.Response) -> float:
-    """Seconds from a Retry-After header, which has a number or a date; 0 without one."""
+    """Seconds from a Retry-After header: a number, or a date, counted from the reply's own; 0 without one."""
     text = reply.headers.get("Retry-After", "")
     if re.fullmatch(r"\d{1,9}", text):
         return float(text)
     try:
-        until = email.utils.parsedate_to_datetime(text)
-        return max(0.0, (until - dt.datetime.now(dt.UTC)).total_seconds())
+        until, sent = (email.utils.parsedate_to_datetime(t) for t in (text, reply.headers.get("Date", "")))
+        return max(0.0, (until - sent).total_seconds())
     except (ValueError, TypeError, OverflowError):
         return 0.0
 

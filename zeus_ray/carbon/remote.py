@@ -8,6 +8,7 @@ is known, and ``fallback``. ``note`` says why, in one line.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import math
@@ -24,7 +25,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from zeus_ray.carbon.series import Series
-from zeus_ray.carbon.table import on_grid
+from zeus_ray.carbon.table import LAST_S, on_grid
 from zeus_ray.errors import BadInput, SignalLost
 
 log = logging.getLogger("zeus_ray")
@@ -33,12 +34,13 @@ WORLD_MEAN_G = 473.0
 """Mean intensity of the world's electricity in 2024, g/kWh (Ember, Global Electricity Review 2025)."""
 EVERY_S = 900.0
 """Providers publish every 5 to 60 minutes; asking oftener says nothing new."""
-KEEP_S = 35 * 86400.0
+DAY_S = 86400.0
+KEEP_S = 35 * DAY_S
 """History that is kept: five weeks, what a forecast looks back to."""
 HOLD_S = 6 * 3600.0
 BACK_OFF_S = 60.0
 MOST_BACK_OFF_S = 3600.0
-MOST_RETRY_AFTER_S = 86400.0
+MOST_RETRY_AFTER_S = DAY_S
 NOTHING = Series(0.0, 3600.0, np.array([]))
 UNSAFE = re.compile(r"[^\w.-]")
 
@@ -66,9 +68,9 @@ class Known:
         return float(self.past.values[known].mean()) if known.any() else self.fallback
 
     def with_news(self, past: Series | None, ahead: Series | None, now_s: float) -> Known:
-        """New rows correct old ones; what is older than five weeks is forgotten. No news keeps the old."""
+        """New rows correct old ones; what is older than five weeks, or not yet past, is forgotten."""
         rows = {t: v for series in (self.past, past) if series is not None for t, v in _rows(series)}
-        recent = {t: v for t, v in rows.items() if t >= now_s - KEEP_S}
+        recent = {t: v for t, v in rows.items() if now_s - KEEP_S <= t <= now_s + DAY_S}
         merged = (
             on_grid(list(recent), list(recent.values()))
             if any(map(math.isfinite, recent.values()))
@@ -127,6 +129,7 @@ class Remote:
         background: bool = True,
     ) -> None:
         self.source = source
+        self.fallback = fallback
         self.note = f"{source.name}:{source.zone} has not been asked yet"
         self._options: dict[str, Any] = {
             "cache": cache,
@@ -192,7 +195,7 @@ class Remote:
     def _ask(self, now_s: float) -> None:
         past = self._known.past
         # A day again: providers correct what they have published.
-        since_s = max(now_s - KEEP_S, past.end_s - 86400.0 if len(past) else -math.inf)
+        since_s = max(now_s - KEEP_S, past.end_s - DAY_S if len(past) else -math.inf)
         self._known = self._known.with_news(*self.source.fetch(since_s, now_s), now_s)
         if self.note and self._failures:
             log.warning("zeus-ray: %s:%s answers again", self.source.name, self.source.zone)
@@ -214,7 +217,8 @@ class Remote:
             return
         if self._thread is None or not self._thread.is_alive():
             self._thread = threading.Thread(target=self.refresh, name="zeus-ray-signal", daemon=True)
-            self._thread.start()
+            with contextlib.suppress(RuntimeError):  # no more threads, or Python is ending: ask another time
+                self._thread.start()
 
 
 def _made(source: Source, options: dict[str, Any]) -> Remote:
@@ -239,9 +243,10 @@ def _save(path: Path, known: Known) -> None:
     raw = {"asked_s": known.asked_s, "past": _plain(known.past), "ahead": _plain(known.ahead)}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False) as file:
-            json.dump(raw, file, allow_nan=False)
-        Path(file.name).replace(path)
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            whole = Path(folder, path.name)
+            whole.write_text(json.dumps(raw, allow_nan=False))
+            whole.replace(path)
     except OSError as error:
         log.warning("zeus-ray: %s is not written: %s", path, error)
 
@@ -250,8 +255,10 @@ def _load(path: Path, fallback: float) -> Known:
     """What was saved; a file that is missing or damaged says nothing."""
     try:
         raw = json.loads(path.read_text())
-        past, ahead = _series(raw["past"]), _series(raw["ahead"])
-        return Known(past, ahead, float(raw["asked_s"]), fallback)
+        past, ahead, asked_s = _series(raw["past"]), _series(raw["ahead"]), float(raw["asked_s"])
+        if not past.end_s <= asked_s + DAY_S:
+            raise BadInput(f"what was measured ends at {past.end_s!r}, after it was asked for")
+        return Known(past, ahead, asked_s, fallback)
     except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return Known(fallback=fallback)
 
@@ -263,7 +270,7 @@ def _plain(series: Series) -> dict[str, Any]:
 
 def _series(raw: dict[str, Any]) -> Series:
     values = [math.nan if value is None else float(value) for value in raw["values"]]
-    start_s = float(raw["start_s"])
-    if not math.isfinite(start_s):
-        raise BadInput(f"start is {start_s!r}")
-    return Series(start_s, float(raw["step_s"]), np.array(values, dtype=float))
+    start_s, step_s = float(raw["start_s"]), float(raw["step_s"])
+    if not (0 <= start_s < LAST_S and 1 <= step_s <= DAY_S):
+        raise BadInput(f"start is {start_s!r}, step {step_s!r}")
+    return Series(start_s, step_s, np.array(values, dtype=float))

@@ -31,6 +31,8 @@ TIME_NAMES = ("timestamp", "datetime", "point_time", "time", "date", "from", "st
 VALUE_NAMES = ("actual", "hist", "carbon_intensity", "carbonintensity", "intensity", "moer", "price", "value")
 """Words in a column's name, best first: what was measured before what was forecast ("value")."""
 GAPS = {"", "nan", "null", "none", "na", "n/a", "-"}
+FIRST_S, LAST_S = 1e8, 7.26e9
+"""The years 1973 to 2199: what is outside is no time of a grid."""
 MOST_INTERVALS = 5_000_000
 """Nine years of minutes: more is a wrong year in one row."""
 
@@ -205,7 +207,8 @@ def _time(cell: str) -> float | dt.datetime | None:
         number = math.nan
     if math.isfinite(number):
         # 1e8 s is 1973 and 1e11 ms too: nothing between is a date that anybody means.
-        return number / 1000 if abs(number) >= 1e11 else number if number >= 1e8 else None
+        time_s = number / 1000 if number >= 1e11 else number
+        return time_s if FIRST_S <= time_s < LAST_S else None
     try:
         moment = dt.datetime.fromisoformat(cell)
     except ValueError:

@@ -13,6 +13,7 @@ from typing import Any
 
 import ray
 
+from zeus_ray.cluster.carbon_actor import open_shared
 from zeus_ray.cluster.chaser import Chaser
 from zeus_ray.cluster.metrics import BoardMetrics
 from zeus_ray.devices import discover
@@ -28,7 +29,7 @@ class GpuActor:
     """A board's :class:`Chaser` behind Ray. All its methods are reached through ``call``."""
 
     def __init__(self, source: str, uuid: str) -> None:
-        self._keeper = Chaser(discover.open_board(source, uuid))
+        self._keeper = Chaser(discover.open_board(source, uuid), opener=open_shared)
         self._uuid = uuid
         self._myself = ray.get_runtime_context().current_actor
         self._busy_at_s = time.monotonic()

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from zeus_ray.carbon import pricing
 from zeus_ray.carbon.chase import Chase
 from zeus_ray.carbon.outlook import look_ahead
+from zeus_ray.carbon.pricing import Pricer
 from zeus_ray.carbon.series import Signal
+from zeus_ray.carbon.signal import open_signal
 from zeus_ray.devices.gpu import Gpu
 from zeus_ray.devices.lease import Keeper, Reading
 from zeus_ray.errors import BadInput, DeviceError, LeaseRefused, NoPermission
@@ -51,10 +52,18 @@ class Chaser(Keeper):
     limit never changes more often than that.
     """
 
-    def __init__(self, gpu: Gpu, *, wall: Callable[[], float] = time.time, **options: Any) -> None:  # noqa: ANN401 — Keeper's own
+    def __init__(
+        self,
+        gpu: Gpu,
+        *,
+        opener: Callable[[str], Signal] = open_signal,
+        wall: Callable[[], float] = time.time,
+        **options: Any,  # noqa: ANN401 — Keeper's own
+    ) -> None:
+        self._pricer = Pricer(opener)
         self._followers: dict[str, Follower] = {}
         self._wall = wall
-        super().__init__(gpu, price=pricing.price, wall=wall, **options)
+        super().__init__(gpu, price=self._pricer, wall=wall, **options)
 
     def follow(self, lease_id: str, profile: str) -> Reading:
         """Let this lease's limit follow the grid from now on.
@@ -64,7 +73,7 @@ class Chaser(Keeper):
             profile: JSON of the power profile of what it trains.
         """
         with self._lock:
-            footprint, signal = pricing.opened(self._tenants[lease_id].footprint)
+            footprint, signal = self._pricer.opened(self._tenants[lease_id].footprint)
             if signal is not None and footprint.eta is not None:
                 now_s = footprint.grid_s(self._wall())
                 known = PowerProfile.from_json(profile)

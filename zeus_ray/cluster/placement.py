@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -12,11 +14,15 @@ from zeus_ray import __version__
 from zeus_ray.cluster.actor import GpuActor
 from zeus_ray.devices import discover
 from zeus_ray.devices.lease import Holder
-from zeus_ray.errors import BadInput, LeaseRefused, NoDevice
+from zeus_ray.errors import BadInput, DeviceError, LeaseRefused, NoDevice
 from zeus_ray.run.boards import Board, Boards
+from zeus_ray.run.ledger import Ended, Held
 
 NAMESPACE = "zeus-ray"
 MAX_SIMULATED_PER_NODE = 1024
+ANSWER_WITHIN_S = 5.0
+
+log = logging.getLogger("zeus_ray")
 
 
 def lease_boards(
@@ -65,7 +71,7 @@ def lease_boards(
 def gpu_actor(source: str, uuid: str, node_id: str) -> Any:  # noqa: ANN401 — a Ray handle
     """The actor that keeps board ``uuid`` of node ``node_id``; created if it is not there."""
     options = {
-        "name": f"gpu-{__version__}-{uuid}@{node_id[:12]}",
+        "name": actor_name(uuid, node_id),
         "namespace": NAMESPACE,
         "lifetime": "detached",
         "get_if_exists": True,
@@ -76,6 +82,33 @@ def gpu_actor(source: str, uuid: str, node_id: str) -> Any:  # noqa: ANN401 — 
         "scheduling_strategy": NodeAffinitySchedulingStrategy(node_id=node_id, soft=False),
     }
     return ray.remote(GpuActor).options(**options).remote(source, uuid)
+
+
+def actor_name(uuid: str, node_id: str) -> str:
+    """What the actor of a board is found by."""
+    return f"gpu-{__version__}-{uuid}@{node_id[:12]}"
+
+
+def last_reading(held: Held) -> Ended | None:
+    """What an attempt's leases used to their end, as their boards' actors remember; None if one does not."""
+    try:
+        readings = [
+            ray.get(_ended(ray.get_actor(name, namespace=NAMESPACE), lease_id), timeout=ANSWER_WITHIN_S)
+            for name, lease_id in held
+        ]
+    except (ValueError, DeviceError, ray.exceptions.RayError) as error:
+        log.info("zeus-ray: what an earlier attempt used after its last report is not known: %s", error)
+        return None
+    return Ended(
+        energy_j=math.fsum(reading.energy_j for reading in readings),
+        time_s=max(reading.time_s for reading in readings),
+        carbon_g=math.fsum(reading.carbon_g for reading in readings),
+    )
+
+
+def _ended(actor: Any, lease_id: str) -> Any:  # noqa: ANN401 — Ray's handle and reference
+    actor.call.remote("reap")  # its process may have died a moment ago
+    return actor.call.remote("read", lease_id)
 
 
 def _lease_all(
@@ -101,12 +134,13 @@ def _lease(uuid: str, holder: Holder, source: str, control: str, **options: obje
 
 
 def _acquire(uuid: str, holder: Holder, source: str, control: str, **options: object) -> Board:
-    actor = gpu_actor(source, uuid, ray.get_runtime_context().get_node_id())
+    node_id = ray.get_runtime_context().get_node_id()
+    actor = gpu_actor(source, uuid, node_id)
 
     def call(method: str, *arguments: object, **keywords: object) -> Any:  # noqa: ANN401 — see Board
         return ray.get(actor.call.remote(method, *arguments, **keywords))
 
-    return Board(call, call("acquire", holder, control=control, **options))
+    return Board(call, call("acquire", holder, control=control, **options), actor_name(uuid, node_id))
 
 
 def _virtual_boards(

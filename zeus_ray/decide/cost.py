@@ -34,6 +34,18 @@ def cost(
     return eta * energy_j + (1 - eta) * time_cost
 
 
+def eta_at(eta: float, energy_price: float) -> float:
+    """The eta that decides alike while a joule costs ``energy_price`` times what it does in the long run.
+
+    η·price·E + (1−η)·MAXPOWER·T is least where η'·E + (1−η')·MAXPOWER·T is, with
+    η' = η·price / (η·price + 1−η). Energy at no cost, or less, leaves time alone: η' = 0.
+    """
+    if not math.isfinite(energy_price):
+        return eta
+    weight = eta * max(0.0, energy_price)
+    return weight / (weight + 1 - eta) if weight > 0 else 0.0
+
+
 def cost_rate_w(power_w: float, *, eta: float, max_power_w: float | None, gpus: int = 1) -> float:
     """Cost per second (W) at an average power per GPU: Eq. 3, inside the brackets."""
     return cost(power_w * gpus, 1.0, eta=eta, max_power_w=max_power_w, gpus=gpus)

@@ -11,7 +11,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 
 from zeus_ray.decide import power
-from zeus_ray.decide.cost import cost, max_power_or_fallback_w
+from zeus_ray.decide.cost import cost, eta_at, max_power_or_fallback_w
 from zeus_ray.decide.curves import Curve
 from zeus_ray.decide.inflight import InFlight
 from zeus_ray.decide.profiles import Profiles
@@ -139,12 +139,10 @@ class Job:
             gpus=self.settings.gpus,
         )
 
-    def limit_w(self, profile: PowerProfile) -> float:
-        """The best power limit of a profile (W)."""
-        settings = self.settings
-        return power.optimal_limit_w(
-            profile, eta=settings.eta, max_power_w=self.max_power_w, gpus=settings.gpus
-        )
+    def limit_w(self, profile: PowerProfile, energy_price: float = 1.0) -> float:
+        """The best power limit of a profile (W), while energy costs so many times its long-run price."""
+        eta = eta_at(self.settings.eta, energy_price)
+        return power.optimal_limit_w(profile, eta=eta, max_power_w=self.max_power_w, gpus=self.settings.gpus)
 
     def epoch_cost(self, batch_size: int, gpu: str = "") -> float:
         """Cost (J) of an epoch at the best limit; NaN where there is no profile."""

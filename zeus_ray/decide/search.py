@@ -140,10 +140,13 @@ class Search:
         most = 2 * len(self._settings.batch_sizes) + self._settings.future_runs
         return not self._job.sizes or self._job.told >= most or self._policy.finished
 
-    def ask(self, gpu: str = "") -> Knobs | None:
+    def ask(self, gpu: str = "", *, energy_price: float = 1.0) -> Knobs | None:
         """The next run, or None: not now (a result is awaited), or never again (``finished``).
 
         ``gpu``: the kind of GPU it will run on, where that is known; else as the last one.
+        ``energy_price``: what a joule costs now (in carbon, or money), in multiples of its long-run
+        mean. It moves this run's power limit and nothing else: batch sizes are compared, and costs
+        capped, in joules and seconds at the long-run price.
 
         Raises:
             TargetNotReached: there is no target, and the default batch size has failed twice.
@@ -152,11 +155,11 @@ class Search:
         if self._baseline.wanted:
             default, limits = self._settings.default_batch_size, self._settings.power_limits_w
             first = Choice(batch_size=default, probe_limits_w=limits)
-            return None if self._job.pending else self._issue(first, gpu)
+            return None if self._job.pending else self._issue(first, gpu, energy_price)
         choice = None if self._nothing_left else self._policy.choose(gpu)
-        return None if choice is None else self._issue(choice, gpu)
+        return None if choice is None else self._issue(choice, gpu, energy_price)
 
-    def _issue(self, choice: Choice, gpu: str) -> Knobs:
+    def _issue(self, choice: Choice, gpu: str, energy_price: float) -> Knobs:
         """The policy's choice with its power limit: known by a profile, to be probed, or left as it is."""
         job, size = self._job, choice.batch_size
         one_kind = bool(gpu) or len(job.profiles.kinds()) <= 1
@@ -165,7 +168,7 @@ class Search:
         if choice.as_found or size in job.unprofiled:
             probes = ()
         if profile is not None and not choice.as_found:
-            limit_w, probes = job.limit_w(profile), ()
+            limit_w, probes = job.limit_w(profile, energy_price), ()
         return job.flights.issue(
             Knobs(
                 run_id="",

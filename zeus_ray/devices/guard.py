@@ -133,7 +133,9 @@ class Guard:
     def journals(self) -> list[Path]:
         """Those that have not been given up."""
         return [
-            path for path in self._folder.glob("*.json") if self._failed.get(path.stem, 0) <= GIVE_UP_AFTER
+            path
+            for path in self._folder.glob("*.json")
+            if self._failed.get(_edition(path), 0) <= GIVE_UP_AFTER
         ]
 
     def run(self) -> None:
@@ -148,10 +150,11 @@ class Guard:
         """Give back what the dead left. Returns whether there is anything to guard."""
         waiting = False
         for path in self.journals():
+            edition = _edition(path)
             became = self._restore(path.stem)
             if became is not None and not became.done:
                 waiting = True
-                self._failed[path.stem] = self._failed.get(path.stem, 0) + became.failed
+                self._failed[edition] = self._failed.get(edition, 0) + became.failed
         return waiting
 
     def _restore(self, name: str) -> Restored | None:
@@ -160,6 +163,15 @@ class Guard:
         except Exception as error:  # whatever one journal or board does, the others are guarded
             log.exception("zeus-ray: guarding %s", name)
             return Restored(uuid=name, found_limit_w=NAN, done=False, said=str(error), failed=True)
+
+
+def _edition(path: Path) -> str:
+    """Which journal this is: one that was given up and written anew, for the next trial, is another."""
+    try:
+        found = path.stat()
+    except OSError:
+        return path.stem
+    return f"{path.stem} {found.st_ino} {found.st_mtime_ns}"
 
 
 def _wait_for(folder: Path) -> bool:

@@ -187,13 +187,14 @@ class Keeper:
             return
         try:
             self._learn()
-        except DeviceError as error:
-            log.debug("zeus-ray: the counter does not answer: %s", error)
-        with self._lock:
-            self._note_power()
-            forgets = self._meter.integrates or self._tenants.priced
-            if forgets and self._gpu.now_s() - self._claims.noted_s > SETTLE_EVERY_S:
-                self._settle()
+            with self._lock:
+                self._note_power()
+                forgets = self._meter.integrates or self._tenants.priced
+                if forgets and self._gpu.now_s() - self._claims.noted_s > SETTLE_EVERY_S:
+                    self._tenants.settle(self._meter.read())
+                    self._claims.note()
+        except DeviceError as error:  # the next look is needed all the same
+            log.debug("zeus-ray: nothing was sampled: %s", error)
 
     def timeline(self, lease_id: str) -> list[tuple[float, float, float]]:
         """(time_s since the lease began, power_w, enforced limit_w), thinned as it grows."""
@@ -246,14 +247,6 @@ class Keeper:
             self._meter.resume(entry.mark)
         self._learn()
         self._sampler.start()
-
-    def _settle(self) -> None:
-        """Charge everyone, and write it down. A board that does not answer just now is asked again later."""
-        try:
-            self._tenants.settle(self._meter.read())
-        except DeviceError as error:
-            log.debug("zeus-ray: nobody is charged now: %s", error)
-        self._claims.note()
 
     def _learn(self) -> None:
         """Watch the counter's rhythm, the lock free for those who read meanwhile."""

@@ -50,11 +50,6 @@ def restore_all(
     except OSError as error:
         return [unrestored(str(folder), error)]
     journals = [Journal(folder, path.stem) for path in sorted(folder.glob("*.json"))]
-    if power_control() == "off":
-        return [
-            Restored(uuid=journal.path.stem, found_limit_w=NAN, done=False, said="power control is off")
-            for journal in journals
-        ]
     found = [restore_one(journal, force=force, open_gpu=open_gpu) for journal in journals]
     return [one for one in found if one is not None]
 
@@ -73,6 +68,8 @@ def _unless_held(journal: Journal, force: bool, open_gpu: Callable[[str], Gpu] |
     record = journal.read()
     if record is None:
         return None
+    if power_control() == "off":
+        return _left(record, "power control is off")
     held = _held(record)
     if held and not force:
         return _left(record, held)
@@ -111,10 +108,11 @@ def _give_back(journal: Journal, force: bool, open_gpu: Callable[[str], Gpu] | N
 
 def _held(record: Record) -> str:
     """Who still sees to this board, "" if nobody does: without a lease, its keeper gave up on it."""
-    if record.entries and record.keeper_alive() and record.keeper.pid != os.getpid():
-        return f"process {record.keeper.pid} keeps it"
     live = record.live()
-    return f"held by trial {live[0].holder.trial_id} (process {live[0].holder.pid})" if live else ""
+    trials = ", ".join(f"trial {e.holder.trial_id} (process {e.holder.pid})" for e in live) or "nobody alive"
+    if record.entries and record.keeper_alive() and record.keeper.pid != os.getpid():
+        return f"process {record.keeper.pid} keeps it for {trials} and gives it back; --force takes it now"
+    return f"held by {trials}, and given back when that ends; --force takes it now" if live else ""
 
 
 def unrestored(name: str, error: Exception) -> Restored:

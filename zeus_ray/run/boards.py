@@ -25,6 +25,8 @@ class Board:
 
     call: Call
     lease: Lease
+    actor: str = ""
+    """Name of the Ray actor that keeps it, "" in this process."""
 
     def ask(self, method: str, *arguments: object) -> Any:  # noqa: ANN401 — as many types as Keeper has methods
         """Call a Keeper method on this lease."""
@@ -93,6 +95,11 @@ class Boards:
         return next((board.lease.why_not for board in self._boards if not board.lease.may_set), self.why_none)
 
     @property
+    def held(self) -> list[tuple[str, str]]:
+        """(actor, lease id) of each board that an actor keeps: who knows what was used to the end."""
+        return [(board.actor, board.lease.lease_id) for board in self._boards if board.actor]
+
+    @property
     def virtual(self) -> bool:
         """Whether time passes on the boards only by ``train`` and ``load``."""
         return any(board.lease.virtual for board in self._boards)
@@ -126,6 +133,10 @@ class Boards:
     def timeline(self) -> list[tuple[float, float, float]]:
         """The first board's power over time: (time_s, power_w, power_limit_w)."""
         return list(self._boards[0].ask("timeline")) if self._boards else []
+
+    def timelines(self) -> dict[str, list[tuple[float, float, float]]]:
+        """Every board's, by UUID."""
+        return {board.lease.uuid: list(board.ask("timeline")) for board in self._boards}
 
     def release(self) -> None:
         """Give every limit back, also when one board refuses to answer; raises the first error then."""

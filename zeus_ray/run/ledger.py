@@ -1,6 +1,7 @@
 """What the earlier attempts of a trial used: kept with the trial, one small file an attempt.
 
 A trial that was killed, paused or moved starts its clock and its joules again; its ledger does not.
+What an attempt used after its last report is known to whoever kept its boards: the next attempt asks.
 Files are replaced whole, which is atomic on local disks and the only way on object stores.
 """
 
@@ -8,11 +9,17 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, Self
 
 from zeus_ray.records import Measurement
+
+Held = Sequence[Sequence[str]]
+"""(actor, lease id) of each board of an attempt."""
+Ask = Callable[[Held], Measurement | None]
+"""What leases had used when they ended; None where nobody knows any more."""
 
 
 class Folder(Protocol):
@@ -50,24 +57,35 @@ class LocalFolder:
         draft.replace(self.path / name)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Ended(Measurement):
+    """What an attempt used to its end, and what that cost when it was used."""
+
+    carbon_g: float = math.nan
+
+
 @dataclass
 class Ledger:
-    """Energy (J) and time (s) of one trial over its attempts. ``folder=None``: this attempt only."""
+    """Energy (J) and time (s) of one trial over its attempts. ``folder=None``: this attempt only.
+
+    ``held``: the leases of this attempt, for the next one to ask about.
+    """
 
     folder: Folder | None
     attempt: int
     before: Measurement
+    held: Held = field(default_factory=tuple)
     before_g: float = 0.0
     """Grams, or money, of the attempts before this one; NaN where one of them had no price."""
 
     @classmethod
-    def open(cls, folder: Folder | None) -> Self:
-        """Add up the attempts so far; this one is the next."""
+    def open(cls, folder: Folder | None, *, ask: Ask = lambda _held: None) -> Self:
+        """Add up the attempts so far, asking what they used to their end; this one is the next."""
         names = [n for n in folder.names() if _is_entry(n)] if folder else []
-        entries = [json.loads(folder.read(n)) for n in names] if folder else []
+        entries = [_to_its_end(folder, n, ask) for n in names] if folder else []
         attempt = 1 + max((int(entry["attempt"]) for entry in entries), default=0)
         before_g = math.fsum(entry.get("carbon_g", math.nan) for entry in entries)
-        return cls(folder, attempt, _total(entries), before_g)
+        return cls(folder, attempt, _total(entries), before_g=before_g)
 
     def total(self, now: Measurement) -> Measurement:
         """All attempts, this one at ``now``."""
@@ -84,12 +102,25 @@ class Ledger:
             "energy_j": now.energy_j,
             "time_s": now.time_s,
             "carbon_g": carbon_g,
+            "held": self.held,
         }
         self.folder.write(f"zeus-attempt-{self.attempt}.json", json.dumps(entry))
 
 
 def _is_entry(name: str) -> bool:
     return name.startswith("zeus-attempt-") and name.endswith(".json")
+
+
+def _to_its_end(folder: Folder, name: str, ask: Ask) -> dict[str, Any]:
+    """One attempt's entry, brought up to the end of its leases where somebody still knows."""
+    entry: dict[str, Any] = json.loads(folder.read(name))
+    ended = ask(entry["held"]) if entry.get("held") else None
+    if ended is None or not (ended.energy_j >= entry["energy_j"] and ended.time_s >= entry["time_s"]):
+        return entry
+    carbon_g = ended.carbon_g if isinstance(ended, Ended) else math.nan
+    entry |= {"energy_j": ended.energy_j, "time_s": ended.time_s, "carbon_g": carbon_g, "held": []}
+    folder.write(name, json.dumps(entry))
+    return entry
 
 
 def _total(entries: list[dict[str, Any]]) -> Measurement:

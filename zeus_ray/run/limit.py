@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from zeus_ray.decide import power
+from zeus_ray.decide.cost import eta_at
 from zeus_ray.records import NAN, Plan, PowerProfile
 from zeus_ray.run.account import Account
 from zeus_ray.run.boards import Boards
@@ -121,7 +122,7 @@ class Limit:
     def _best_w(self, profile: PowerProfile) -> float:
         return power.optimal_limit_w(
             profile,
-            eta=self._plan.eta,
+            eta=eta_at(self._plan.eta, self._plan.energy_price),
             max_power_w=self._account.max_power_w,
             gpus=max(1, len(self._boards)),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -14,6 +15,7 @@ from zeus_ray.run.limit import Limit
 from zeus_ray.run.loader import samples_per_epoch
 from zeus_ray.run.pace import Pace
 from zeus_ray.run.rates import scaled_lr
+from zeus_ray.run.timeline import write_parquet
 
 Batch = TypeVar("Batch")
 
@@ -54,6 +56,13 @@ class Run:
     def power_timeline(self) -> list[tuple[float, float, float]]:
         """The first board's power so far: (time_s, power_w, power_limit_w), thinned as it grows."""
         return self._boards.timeline()
+
+    def write_power_timeline(self, path: str | os.PathLike[str]) -> None:
+        """Write every board's power so far to a Parquet file: gpu, time_s, power_w, power_limit_w.
+
+        Raises OSError.
+        """
+        write_parquet(path, self._boards.timelines())
 
     # --- training ------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from typing import Any, Literal
 from ray import cloudpickle
 from ray.tune.search import Searcher
 
+from zeus_ray.carbon.series import Signal
 from zeus_ray.decide import Search
 from zeus_ray.errors import BadInput
 from zeus_ray.records import (
@@ -33,6 +34,7 @@ from zeus_ray.records import (
 )
 from zeus_ray.tune import history
 from zeus_ray.tune.goal import agreed, resolved
+from zeus_ray.tune.objective import Mix, chosen
 from zeus_ray.tune.outcomes import Trial
 from zeus_ray.tune.plans import carried_settings
 from zeus_ray.tune.space import Space
@@ -56,7 +58,12 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
             reaches, so that no accuracy is lost against what you had.
         default_batch_size: the one you would use today.
         batch_sizes: what to search; else ``tune.choice([...])`` in the space.
-        eta: 1 saves energy alone, 0 time alone.
+        objective: "energy"; "carbon" or "price": as ``signal`` goes, a run's power limit is lower while
+            energy is dirty or dear, and higher while it is clean or cheap (what a run emitted or cost is
+            in ``zeus/carbon_g`` and ``zeus/price``; ``zeus/cost`` stays at the long-run mean, so that
+            runs compare); or ``Mix(energy=0.30, time=2.0)``: what a kWh and an hour cost you.
+        signal: of carbon or price, such as "uk" or "csv:PATH"; see :func:`zeus_ray.open_signal`.
+        eta: 1 saves energy (or carbon, or money) alone, 0 time alone; None: 0.5.
         power_limits_w: limits to consider (W per GPU); None: each board's own range.
         max_power_w: maximum limit of the board (W per GPU); None: as the board says.
         gpus: GPUs of one trial.
@@ -83,7 +90,9 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         *,
         default_batch_size: int,
         batch_sizes: Sequence[int] | None = None,
-        eta: float = 0.5,
+        objective: Literal["energy", "carbon", "price"] | Mix = "energy",
+        signal: Signal | str | None = None,
+        eta: float | None = None,
         power_limits_w: Sequence[float] | None = None,
         max_power_w: float | None = None,
         gpus: int = 1,
@@ -104,6 +113,7 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         self._metric: str | None
         self._mode: str | None
         self._target = target
+        self._objective, eta = chosen(objective, signal, eta=eta, max_power_w=max_power_w, gpus=gpus)
         self._options: dict[str, Any] = {
             "default_batch_size": default_batch_size,
             "eta": eta,
@@ -247,7 +257,7 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         if self._baseline:
             self._baseline = False
             return Knobs(run_id=BASELINE, batch_size=self.search.default_batch_size)
-        return self.search.ask()
+        return self.search.ask(energy_price=self._objective.energy_price())
 
     def _other_parameters(self, trial_id: str) -> dict[str, Any] | str | None:
         """Delegated to the other searcher, which may ask to wait; or sampled."""
@@ -270,6 +280,7 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
             profiles=tuple(p for p in search.profiles if p.batch_size == knobs.batch_size),
             power_control=settings["power_control"],
             gpu_source=settings["gpu_source"],
+            energy_price=self._objective.energy_price(),
         )
 
     def _learn_profile(self, trial: Trial) -> None:

@@ -13,9 +13,9 @@ from zeus_ray.cluster.chaser import Chaser
 from zeus_ray.devices import discover
 from zeus_ray.devices.lease import Holder
 from zeus_ray.errors import NoDevice
-from zeus_ray.records import NAN, Plan, StopReason, Target
+from zeus_ray.records import NAN, Measurement, Plan, StopReason, Target
 from zeus_ray.run.boards import Board, Boards
-from zeus_ray.run.ledger import Ledger
+from zeus_ray.run.ledger import Ask, Ledger
 from zeus_ray.run.run import Run
 from zeus_ray.tune.context import TrialContext
 from zeus_ray.tune.plans import planned
@@ -76,7 +76,10 @@ def open_session(
     boards = _boards(plan, context, gpus)
     try:
         kind = Run if context is None else TuneRun
-        ledger = Ledger.open(context.folder if context else None)
+        ledger = Ledger.open(context.folder, ask=_asking()) if context else Ledger.open(None)
+        if boards.held:  # an attempt killed before its first report has used energy, too
+            ledger.held = boards.held
+            ledger.write(Measurement(energy_j=0.0, time_s=0.0))
         run = kind(plan, boards, ledger=ledger, window_s=window_s, settle_s=settle_s)
         if run.note:
             log.warning("zeus-ray: %s", run.note)
@@ -113,6 +116,12 @@ def is_out_of_memory(error: BaseException) -> bool:
             return True
         cause = cause.__cause__ or cause.__context__
     return False
+
+
+def _asking() -> Ask:
+    from zeus_ray.cluster.placement import last_reading  # noqa: PLC0415 — needs Ray
+
+    return last_reading
 
 
 def _boards(plan: Plan, context: TrialContext | None, gpus: int) -> Boards:

@@ -1,0 +1,22 @@
+"""SECURITY.md names the test of each promise: they are there."""
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_the_tests_it_names_are_there():
+    page = (ROOT / "SECURITY.md").read_text()
+    sources = {path.name: path.read_text() for path in (ROOT / "tests").rglob("*.py")}
+    tests = re.findall(r"def (?:test_)?(\w+)", "\n".join(sources.values()))
+    files = re.findall(r"`(\w+\.py)`", page)
+    assert len(files) > 20
+    assert not set(files) - set(sources)
+    rows = [row.split("|")[3] for row in page.splitlines() if row.startswith("|")][2:]
+    assert len(rows) > 15
+    for row in rows:
+        named = re.findall(r"\b[a-z]+(?:_\w+)+\b", re.sub(r"`\w+\.py`", "", row))
+        assert named or "`" in row
+        for name in named:
+            assert any(test.startswith(name) for test in tests), name

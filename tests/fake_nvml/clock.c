@@ -1,0 +1,46 @@
+/* A wall clock that jumps, for processes that preload this: the 8 bytes of the file $FAKE_CLOCK are the
+ * seconds (a double) it is off by. Monotonic clocks are the machine's own, as when an operator sets the time. */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <math.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+
+static double off_s(void) {
+    static const double *shared;
+    if (!shared) {
+        const char *path = getenv("FAKE_CLOCK");
+        int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+        if (fd < 0) return 0;
+        void *map = mmap(NULL, sizeof(double), PROT_READ, MAP_SHARED, fd, 0);
+        close(fd);
+        if (map == MAP_FAILED) return 0;
+        shared = map;
+    }
+    return *shared;
+}
+
+int clock_gettime(clockid_t id, struct timespec *to) {
+    int code = (int)syscall(SYS_clock_gettime, id, to);
+    if (code == 0 && (id == CLOCK_REALTIME || id == CLOCK_REALTIME_COARSE)) to->tv_sec += (time_t)off_s();
+    return code;
+}
+
+int gettimeofday(struct timeval *restrict to, void *restrict zone) {
+    (void)zone;
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    to->tv_sec = now.tv_sec, to->tv_usec = now.tv_nsec / 1000;
+    return 0;
+}
+
+time_t time(time_t *to) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (to) *to = now.tv_sec;
+    return now.tv_sec;
+}

@@ -1,0 +1,86 @@
+"""A driver whose trial is a Ray Train job: its worker leases the GPU, and Ray Tune stops the trial early.
+
+python train_driver.py FOLDER LIMIT_W
+FOLDER/stopped appears with the decision, FOLDER/finally if the worker's ``finally`` ran. Then it waits,
+its Ray still up, for FOLDER/stop: it must not be Ray's end that gives the limit back.
+"""
+
+import json
+import logging
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import ray
+import ray.train
+from ray import tune
+from ray.train.v2.api.data_parallel_trainer import (
+    DataParallelTrainer,
+)  # a TorchTrainer is one; no torch needed
+from ray.tune.integration.ray_train import TuneReportCallback
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+
+STOP_AT = 5
+
+
+def work(config):
+    """The training function of the job's one worker."""
+    from zeus_ray.cluster.placement import lease_boards
+    from zeus_ray.devices.lease import Holder
+
+    given = ray.get_runtime_context().get_accelerator_ids()["GPU"]
+    boards = lease_boards(Holder.current("trial"), source="nvml", control="auto", given=given)
+    try:
+        boards.set_limit(config["limit_w"])
+        while True:
+            ray.train.report({"energy_j": boards.read().energy_j})
+            time.sleep(0.1)
+    finally:
+        Path(config["folder"], "finally").touch()
+        boards.release()
+
+
+def trial(config):
+    """What Tune runs: it holds no GPU, its worker does."""
+    DataParallelTrainer(
+        work,
+        train_loop_config=config,
+        scaling_config=ray.train.ScalingConfig(num_workers=1, use_gpu=True),
+        run_config=ray.train.RunConfig(
+            storage_path=config["folder"], name="job", callbacks=[TuneReportCallback()]
+        ),
+    ).fit()
+
+
+class StopEarly(FIFOScheduler):
+    """As a search does when a trial is not worth going on."""
+
+    def on_trial_result(self, _controller, trial, result):
+        if result["training_iteration"] < STOP_AT:
+            return TrialScheduler.CONTINUE
+        Path(trial.config["folder"], "stopped").touch()
+        return TrialScheduler.STOP
+
+
+def main(folder, limit_w):
+    ray.cloudpickle.register_pickle_by_value(sys.modules["__main__"])
+    # With a dashboard: without one, a Train run stopped early keeps its workers for 45 s and more.
+    ray.init("local", num_cpus=3, include_dashboard=True, log_to_driver=False, logging_level=logging.ERROR)
+    everyone = psutil.Process().children(recursive=True)
+    print(json.dumps({"everyone": [p.pid for p in everyone]}), flush=True)  # noqa: T201 — to the campaign
+    tune.run(
+        trial,
+        config={"folder": str(folder), "limit_w": limit_w},
+        scheduler=StopEarly(),
+        resources_per_trial={"cpu": 1},
+        storage_path=str(folder),
+        verbose=0,
+    )
+    while not (folder / "stop").exists():
+        time.sleep(0.05)
+    print("ended", flush=True)  # noqa: T201 — likewise
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), float(sys.argv[2]))

@@ -1,0 +1,79 @@
+"""One actor asks the provider, on a real Ray and over real HTTP; everybody else asks the actor."""
+
+import datetime as dt
+import sys
+import time
+
+import pytest
+from grid_server import T0, GridServer
+
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]
+
+
+@pytest.fixture
+def grid():
+    server = GridServer()
+    yield server
+    server.close()
+
+
+def half_hour(start_s, value):
+    start = dt.datetime.fromtimestamp(start_s, dt.UTC).strftime("%Y-%m-%dT%H:%MZ")
+    return {"from": start, "intensity": {"forecast": value, "actual": value}}
+
+
+def ask(signal, at_s):
+    """What a process sees of a signal that it has just been given."""
+    signal.refresh()
+    return signal.at(at_s), signal.note
+
+
+def test_one_asks_for_all_and_comes_back_when_it_dies(grid):
+    import ray
+
+    from zeus_ray.carbon.providers import Uk
+    from zeus_ray.carbon.remote import Remote
+    from zeus_ray.cluster.carbon_actor import shared
+
+    before_s = time.time() // 1800 * 1800 - 7200
+    grid.replies["/intensity/"] = {"data": [half_hour(before_s + 1800 * i, 100 + i) for i in range(4)]}
+    grid.replies["fw48h"] = {"data": []}
+    signal = shared(Remote(Uk(base_url=grid.url), background=False))
+    assert ask(signal, before_s) == (100.0, "")
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import the tests
+    elsewhere = ray.remote(num_cpus=0)(ask)
+    assert ray.get([elsewhere.remote(signal, before_s + 1800) for _ in range(3)]) == [(101.0, "")] * 3
+    assert len([path for path, _query, _headers in grid.asked if path.endswith("fw48h")]) == 1
+    ray.kill(signal.source._actor(), no_restart=True)
+    assert ask(shared(Remote(signal.source.source)), before_s) == (100.0, "")
+
+
+def test_a_token_that_the_head_node_lacks_is_said_and_survived(grid):
+    from zeus_ray.carbon.providers import ElectricityMaps
+    from zeus_ray.carbon.remote import Remote
+    from zeus_ray.cluster.carbon_actor import shared
+
+    signal = shared(Remote(ElectricityMaps("DE", grid.url), fallback=400.0, background=False))
+    assert not signal.refresh()
+    assert "electricitymaps needs ELECTRICITYMAPS_TOKEN" in signal.note
+    assert "head node" in signal.note
+    assert signal.at(T0) == 400.0
+    assert grid.asked == []
+
+
+def test_a_text_is_opened_without_a_token():
+    from zeus_ray.cluster.carbon_actor import Colleague, open_shared
+    from zeus_ray.errors import BadInput
+
+    assert isinstance(open_shared("electricitymaps:DE").source, Colleague)
+    assert open_shared("constant:400").at(0.0) == 400.0
+    with pytest.raises(BadInput, match="one such as DE"):
+        open_shared("electricitymaps:Narnia")
+
+
+def test_what_has_no_provider_stays_as_it_is():
+    from zeus_ray.carbon.signal import Constant
+    from zeus_ray.cluster.carbon_actor import shared
+
+    signal = Constant(400.0)
+    assert shared(signal) is signal

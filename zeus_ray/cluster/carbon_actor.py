@@ -1,0 +1,107 @@
+"""One actor per cluster and zone asks the provider; everybody else asks the actor.
+
+It runs on the head node, where whoever keeps the cluster sets the token before ``ray start``: no
+token travels. It lives as long as whoever asked first, and the next to ask creates it again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+
+from zeus_ray import __version__
+from zeus_ray.carbon.providers import PROVIDERS, provider
+from zeus_ray.carbon.remote import Known, Remote, Source, cache_file
+from zeus_ray.carbon.series import Series, Signal
+from zeus_ray.carbon.signal import open_signal
+from zeus_ray.errors import SignalLost
+
+NAMESPACE = "zeus-ray"
+HEAD = {"node:__internal_head__": 0.001}
+"""The resource that Ray gives to the head node alone."""
+ANSWER_WITHIN_S = 60.0
+CLIENT_EVERY_S = 300.0
+
+
+class CarbonActor:
+    """A provider's :class:`Remote` behind Ray, with its cache on the head node's disk."""
+
+    def __init__(self, source: Source) -> None:
+        self._signal = Remote(source, cache=cache_file(source), background=False)
+
+    def known(self) -> tuple[Known, str]:
+        """Everything that is known, asked for anew if it is time; and why it is not fresh, if it is not."""
+        self._signal.refresh()
+        return self._signal.known, self._signal.note
+
+
+@dataclass(frozen=True)
+class Colleague:
+    """The :class:`Source` that asks the cluster's actor, which asks ``source``."""
+
+    source: Source
+
+    @property
+    def name(self) -> str:
+        """The provider's."""
+        return self.source.name
+
+    @property
+    def zone(self) -> str:
+        """The provider's."""
+        return self.source.zone
+
+    @property
+    def unit(self) -> str:
+        """The provider's."""
+        return self.source.unit
+
+    @property
+    def kind(self) -> str:
+        """The provider's."""
+        return self.source.kind
+
+    def fetch(self, since_s: float, now_s: float) -> tuple[Series | None, Series | None]:
+        """See :class:`Source`. In a thread of its own, as :class:`Remote` does: nobody waits."""
+        try:
+            known, note = ray.get(self._actor().known.remote(), timeout=ANSWER_WITHIN_S)
+        except (ray.exceptions.RayError, ValueError) as error:
+            raise SignalLost(f"the cluster's actor does not answer ({type(error).__name__})") from None
+        if not len(known.past):
+            raise SignalLost(
+                note.removeprefix(f"{self.name}:{self.zone}: ") + " (said the actor on the head node)"
+            )
+        return known.past.between(since_s, now_s), known.ahead if len(known.ahead) else None
+
+    def _actor(self) -> Any:  # noqa: ANN401 — a Ray handle
+        options = {
+            "name": f"carbon-{__version__}-{self.name}-{self.zone}",
+            "namespace": NAMESPACE,
+            "get_if_exists": True,
+            "num_cpus": 0,
+            "resources": HEAD,
+            "max_restarts": -1,
+        }
+        return ray.remote(CarbonActor).options(**options).remote(self.source)
+
+
+def open_shared(text: str) -> Signal:
+    """As :func:`zeus_ray.open_signal`, for a process of the cluster; it needs no token, the head node does.
+
+    Raises:
+        BadInput: as there, but for a token that is missing.
+    """
+    name, _, zone = text.strip().partition(":")
+    return shared(Remote(provider(name, zone))) if name in PROVIDERS else open_signal(text)
+
+
+def shared(signal: Signal) -> Signal:
+    """The same signal for any number of processes of this cluster: one of them asks the provider.
+
+    What no provider is behind (a constant, a file) comes back as it is.
+    """
+    if not isinstance(signal, Remote) or isinstance(signal.source, Colleague):
+        return signal
+    return Remote(Colleague(signal.source), fallback=signal.fallback, every_s=CLIENT_EVERY_S)

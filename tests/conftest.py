@@ -3,11 +3,15 @@
 import sys
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from fake_nvml.boards import Library
+
+hypothesis.settings.register_profile("here", deadline=None)  # a busy machine is no counterexample
+hypothesis.settings.load_profile("here")
 
 
 def pytest_addoption(parser):

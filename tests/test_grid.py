@@ -87,7 +87,7 @@ def test_a_deadline_that_leaves_too_little(capsys):
 
 
 def test_a_provider_that_does_not_answer_is_an_error_only_while_nothing_is_known(monkeypatch, capsys):
-    from zeus_ray.carbon import providers, remote
+    from zeus_ray.carbon import known, providers
     from zeus_ray.carbon.series import Series
 
     nowhere = providers.Uk(base_url="http://127.0.0.1:9")  # the discard port: nobody listens
@@ -95,7 +95,7 @@ def test_a_provider_that_does_not_answer_is_an_error_only_while_nothing_is_known
     assert main(["carbon", "--zone", "uk"]) == 2
     assert capsys.readouterr().err == "zeus-ray: uk:GB: no answer (ConnectError)\n"
     hours = Series(NOON, 3600.0, np.arange(30.0))
-    remote._save(remote.cache_file(nowhere), remote.Known(hours, asked_s=NOON))
+    known.save(known.cache_file(nowhere.name, nowhere.zone), known.Known(hours, asked_s=hours.end_s))
     assert main(["carbon", "--zone", "uk"]) == 0
     assert "shown from memory" in capsys.readouterr().out
 

@@ -25,7 +25,12 @@ MAY_IMPORT = {
 }
 TOP = {"__init__", "cli", "demo", "operate", "grid"}
 """These use everything, when they are used."""
-FOREIGN = {"ray": {"cluster", "tune", *TOP}, "torch": {*TOP}, "pynvml": {"devices/nvml.py"}}
+FOREIGN = {
+    "ray": {"cluster", "tune", *TOP},
+    "torch": {*TOP},
+    "pynvml": {"devices/nvml.py"},
+    "httpx": {"devices/zeusd.py", "carbon/web.py"},
+}
 FILES = sorted(ROOT.rglob("*.py"))
 
 

@@ -230,6 +230,8 @@ class Plan:
 
     knobs: Knobs
     eta: float = 0.5
+    energy_price: float = 1.0
+    """What a joule costs as the run starts, in multiples of its long-run mean: it moves the limit."""
     beta: float = 2.0
     max_power_w: float | None = None
     max_epochs: float = math.inf
@@ -239,8 +241,6 @@ class Plan:
     power_control: str = "auto"
     gpu_source: str = ""
     footprint: Footprint | None = None
-    energy_price: float = 1.0
-    """What a joule costs as the run starts, in multiples of its long-run mean: it moves the limit."""
 
     def to_config(self) -> dict[str, Any]:
         """Plain JSON values, for ``config["zeus"]``."""

@@ -13,7 +13,7 @@ from grid_server import MAPS_HISTORY, T0, WATT_META, WATT_PAST, maps_row
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zeus_ray.carbon import providers
+from zeus_ray.carbon import web
 from zeus_ray.carbon.outlook import look_ahead
 from zeus_ray.carbon.providers import ElectricityMaps, Uk, WattTime
 from zeus_ray.carbon.remote import Remote
@@ -74,6 +74,15 @@ def test_a_free_plan_has_no_forecast_and_a_day_of_past(grid):
     assert signal.forecast(T0, 3600) is None
     assert len(grid.asked) == 3
     assert np.isfinite(look_ahead(signal, T0, 86400).values).all()
+
+
+def test_made_up_numbers_are_refused(grid):
+    row = maps_row("2026-03-28T23:00:00.000Z", 320, isEstimated=True, estimationMethod="SANDBOX_MODE_DATA")
+    grid.replies["/v3/carbon-intensity/history"] = {**MAPS_HISTORY, "history": [row]}
+    signal = remote(ElectricityMaps("DE"), grid, fallback=400.0)
+    assert not signal.refresh()
+    assert "sandbox token" in signal.note
+    assert signal.at(T0) == 400.0
 
 
 def test_watttime_is_marginal_and_pounds_end_at_the_edge(grid):
@@ -157,7 +166,7 @@ def test_nobody_there(source, grid):
 
 
 def test_a_server_that_never_answers_is_left(grid, monkeypatch):
-    monkeypatch.setattr(providers, "TIMEOUT_S", 0.05)
+    monkeypatch.setattr(web, "TIMEOUT_S", 0.05)
     grid.may_answer.clear()
     signal = remote(Uk(), grid)
     assert not signal.refresh()
@@ -265,8 +274,8 @@ def test_any_json_is_a_series_or_a_lost_signal(reply):
     transport = httpx.MockTransport(lambda _request: httpx.Response(200, text=text))
     with httpx.Client(transport=transport, base_url="http://grid") as client:
         try:
-            rows = providers._list(Uk(), providers._get(Uk(), client, "/"), "data")
-            series = providers._series(Uk(), rows, "from", lambda row: row["intensity"]["actual"])
+            rows = web.rows_of(Uk(), web.get_json(Uk(), client, "/"), "data")
+            series = web.series_of(Uk(), rows, "from", lambda row: row["intensity"]["actual"])
         except SignalLost:
             return
     assert series is None or isinstance(series, Series)

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeus_ray.carbon.remote import EVERY_S, KEEP_S, WORLD_MEAN_G, Known, Remote, cache_file
+from zeus_ray.carbon.known import KEEP_S, WORLD_MEAN_G, Known, cache_file
+from zeus_ray.carbon.remote import EVERY_S, Remote
 from zeus_ray.carbon.series import Series
 from zeus_ray.errors import SignalLost
 
@@ -186,7 +187,7 @@ def test_a_disk_that_takes_nothing_is_survived(tmp_path, caplog):
 
 
 def test_a_zone_is_no_path(cache_home):
-    assert cache_file(Source()).parent == cache_home / "zeus-ray" / "carbon"
+    assert cache_file(Source.name, Source.zone).parent == cache_home / "zeus-ray" / "carbon"
 
 
 def test_nobody_waits_for_an_answer():

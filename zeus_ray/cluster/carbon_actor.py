@@ -12,8 +12,9 @@ from typing import Any
 import ray
 
 from zeus_ray import __version__
+from zeus_ray.carbon.known import Known, cache_file
 from zeus_ray.carbon.providers import PROVIDERS, provider
-from zeus_ray.carbon.remote import Known, Remote, Source, cache_file
+from zeus_ray.carbon.remote import Remote, Source
 from zeus_ray.carbon.series import Series, Signal
 from zeus_ray.carbon.signal import open_signal
 from zeus_ray.errors import SignalLost
@@ -29,7 +30,7 @@ class CarbonActor:
     """A provider's :class:`Remote` behind Ray, with its cache on the head node's disk."""
 
     def __init__(self, source: Source) -> None:
-        self._signal = Remote(source, cache=cache_file(source), background=False)
+        self._signal = Remote(source, cache=cache_file(source.name, source.zone), background=False)
 
     def known(self) -> tuple[Known, str]:
         """Everything that is known, asked for anew if it is time; and why it is not fresh, if it is not."""

@@ -272,6 +272,7 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         return Plan(
             knobs=knobs,
             eta=search.eta,
+            energy_price=self._objective.energy_price(),
             beta=search.beta,
             max_power_w=search.max_power_w,
             max_epochs=search.max_epochs,
@@ -280,7 +281,6 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
             profiles=tuple(p for p in search.profiles if p.batch_size == knobs.batch_size),
             power_control=settings["power_control"],
             gpu_source=settings["gpu_source"],
-            energy_price=self._objective.energy_price(),
         )
 
     def _learn_profile(self, trial: Trial) -> None:

@@ -12,8 +12,8 @@ from zeus_ray.carbon.signal import open_signal
 from zeus_ray.errors import BadInput
 from zeus_ray.records import NAN, Footprint
 
-STEP_S = 60.0
-"""No grid tells its intensity more often than every five minutes."""
+STEP_S = 5.0
+"""Grids tell their intensity every five minutes at most: the error at a change is small."""
 MOST_STEPS = 1000
 
 log = logging.getLogger("zeus_ray")
@@ -50,7 +50,7 @@ class Pricer:
 
 
 def mean(signal: Signal, from_s: float, to_s: float) -> float:
-    """The signal's mean between two times on the grid, minute by minute; its value, where they are one."""
+    """The signal's mean between two times on the grid; its value, where they are one."""
     count = int(min(MOST_STEPS, max(1.0, (to_s - from_s) // STEP_S)))
     middles_s = from_s + (np.arange(count) + 0.5) / count * (to_s - from_s)
     return float(np.mean([signal.at(at_s) for at_s in middles_s]))

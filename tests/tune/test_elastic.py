@@ -53,7 +53,7 @@ class Model(tune.Trainable):
         self.done = int(Path(folder, "done").read_text())
 
 
-def function_that_checkpoints(config):  # noqa: ARG001 — Tune's
+def function_that_checkpoints(config):
     checkpoint = tune.get_checkpoint()
     done = int(Path(checkpoint.path, "done").read_text()) if checkpoint else 0
     with zeus.session(config, power_limits_w=()) as run:
@@ -167,10 +167,13 @@ def test_under_a_concurrency_limiter_and_with_our_searcher(tmp_path, grid):
     assert elastic.now_s() < elastic.rules.deadline_s
 
 
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # Tune drops the logs of trials that never ran
 def test_a_spent_budget_ends_the_search(tmp_path, grid):
     elastic = elastic_on(grid, max_trials=1, budget_g=0.01)
-    result = run(zeus.metered(Model), tmp_path, elastic, num_samples=50)
+    result = run(zeus.metered(Model), tmp_path, elastic, num_samples=20)
     spent = math.fsum((t.last_result or {}).get("zeus/carbon_g", 0.0) for t in result.trials)
     assert 0.01 <= spent < 0.02
-    assert len([t for t in result.trials if "zeus/carbon_g" in (t.last_result or {})]) < 50
+    assert len([t for t in result.trials if "zeus/carbon_g" in (t.last_result or {})]) < 20
     assert elastic.schedules[-1].why == "budget spent"

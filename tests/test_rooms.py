@@ -96,6 +96,7 @@ def test_every_public_name_exists_and_is_documented():
         "__version__",
         "ZeusSearcher",
         "EnergyScheduler",
+        "Elastic",
         "metered",
         "resources",
         "Progress",

@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from zeus_ray.decide.search import Search as Search
     from zeus_ray.errors import BadInput as BadInput
     from zeus_ray.errors import ZeusError as ZeusError
+    from zeus_ray.records import Footprint as Footprint
     from zeus_ray.records import Target as Target
     from zeus_ray.recur.recurrence import Recurrence as Recurrence
     from zeus_ray.reporting.html import show as show
+    from zeus_ray.tune.elastic import Elastic as Elastic
     from zeus_ray.tune.metered import metered as metered
     from zeus_ray.tune.objective import Mix as Mix
     from zeus_ray.tune.progress import Progress as Progress
@@ -33,6 +35,8 @@ __version__ = metadata.version("zeus-ray")
 _HOMES = {
     "Search": "zeus_ray.decide.search",
     "Target": "zeus_ray.records",
+    "Footprint": "zeus_ray.records",
+    "Elastic": "zeus_ray.tune.elastic",
     "BadInput": "zeus_ray.errors",
     "ZeusError": "zeus_ray.errors",
     "ZeusSearcher": "zeus_ray.tune.searcher",

@@ -187,6 +187,45 @@ class Best:
     time_s: Estimate
 
 
+GRAMS = "gCO2eq/kWh"
+"""The unit of carbon intensity; a signal of any other is a price."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Footprint:
+    """How a trial's energy is priced over time, and whether its power limit follows the grid.
+
+    Args:
+        signal: as :func:`zeus_ray.carbon.signal.open_signal` reads it.
+        unit: the signal's: grams become ``zeus/carbon_g``, anything else is money, ``zeus/price``.
+        eta: weight of carbon against time in Chase's rule; None: the limit does not follow.
+        every_s: how often the limit is decided again.
+        clock: (real_s, then_s, rate): at ``time.time() == real_s`` it was ``then_s`` on the grid, and
+            time passes ``rate`` times as fast. The default is the true time.
+    """
+
+    signal: str
+    unit: str = GRAMS
+    eta: float | None = None
+    every_s: float = 1800.0
+    clock: tuple[float, float, float] = (0.0, 0.0, 1.0)
+
+    def grid_s(self, real_s: float) -> float:
+        """The time on the grid (s since 1970, UTC) when ``time.time()`` says ``real_s``."""
+        began_s, then_s, rate = self.clock
+        return then_s + rate * (real_s - began_s)
+
+    def to_json(self) -> str:
+        """One line of JSON."""
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Inverse of :meth:`to_json`."""
+        raw = json.loads(text)
+        return cls(**{**raw, "clock": tuple(raw["clock"])})
+
+
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """What goes down to a trial as ``config["zeus"]``: enough to run without asking the driver again."""
@@ -204,6 +243,7 @@ class Plan:
     profiles: tuple[PowerProfile, ...] = ()
     power_control: str = "auto"
     gpu_source: str = ""
+    footprint: Footprint | None = None
 
     def to_config(self) -> dict[str, Any]:
         """Plain JSON values, for ``config["zeus"]``."""
@@ -214,12 +254,14 @@ class Plan:
         """Inverse of :meth:`to_config`."""
         target = raw.get("target")
         profiles = tuple(PowerProfile.from_json(json.dumps(p)) for p in raw.get("profiles", ()))
+        footprint = raw.get("footprint")
         return cls(
             **{
                 **raw,
                 "knobs": Knobs.from_dict(raw["knobs"]),
                 "target": Target(**target) if target else None,
                 "profiles": profiles,
+                "footprint": Footprint.from_json(json.dumps(footprint)) if footprint else None,
             }
         )
 

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zeus_ray.carbon.series import Series
@@ -35,12 +35,20 @@ def test_an_error_fades():
     assert ahead[23] == pytest.approx(DAY[23] + 5)  # the mean day remembers
 
 
+def test_its_doubt_is_how_far_days_differ():
+    doubt = Usual().doubt(days(0.9, 1.1), 30 * 3600.0)
+    assert doubt.spread.start_s == 2 * 86400
+    assert doubt.spread.values == pytest.approx(0.1 * np.tile(DAY, 2)[:30])
+    assert not Usual().doubt(Series(0.0, 3600.0, np.ones(5)), 7200.0).spread.values.any()
+
+
 def test_less_than_a_day_is_persistence():
     assert Usual().forecast(Series(0.0, 3600.0, np.array([1.0, 2, 3])), 7200.0).values == pytest.approx(
         [3, 3]
     )
 
 
+@settings(deadline=None)
 @given(
     values=st.lists(st.one_of(st.just(math.nan), st.floats(0, 1000)), max_size=120),
     step_s=st.sampled_from([1800.0, 3600.0, 7000.0, 90_000.0]),

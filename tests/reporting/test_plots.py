@@ -101,3 +101,19 @@ def test_no_global_state_of_matplotlib_is_touched():
     code = "import sys, zeus_ray.reporting.plots; print('matplotlib.pyplot' in sys.modules)"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "False"
+
+
+def test_the_plan_is_drawn_against_what_happened(tmp_path):
+    from zeus_ray.reporting import grid
+
+    looks = [(3600.0 * h, 100.0 + 50 * h, h % 3, (h + 1) % 3) for h in range(6)]
+    ahead = ([5 * 3600.0, 6 * 3600.0, 8 * 3600.0], [1.0, 2.0])
+    figure = grid.trials_over_time(looks, unit="gCO2eq/kWh", deadline_s=8 * 3600.0, ahead=ahead)
+    assert plots.save(figure, tmp_path / "grid.png").stat().st_size > 5_000
+    assert {text.get_text() for text in figure.axes[0].get_legend().get_texts()} == {
+        "running",
+        "planned",
+        "planned from here",
+    }
+    with pytest.raises(BadInput, match="nothing to plot"):
+        grid.trials_over_time([], unit="")

@@ -13,11 +13,12 @@ from urllib.parse import parse_qsl
 
 import numpy as np
 
+from zeus_ray import records
 from zeus_ray.carbon.series import Array, Series, Signal
 from zeus_ray.carbon.table import read_csv
 from zeus_ray.errors import BadInput
 
-GRAMS = "gCO2eq/kWh"
+GRAMS = records.GRAMS
 HOUR_S = 3600.0
 
 

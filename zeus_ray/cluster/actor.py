@@ -13,9 +13,10 @@ from typing import Any
 
 import ray
 
+from zeus_ray.cluster.carbon_actor import open_shared
+from zeus_ray.cluster.chaser import Chaser
 from zeus_ray.cluster.metrics import BoardMetrics
 from zeus_ray.devices import discover
-from zeus_ray.devices.lease import Keeper
 
 LOOK_EVERY_S = 0.25
 METRICS_EVERY_S = 5.0
@@ -25,18 +26,18 @@ log = logging.getLogger("zeus_ray")
 
 
 class GpuActor:
-    """A board's :class:`Keeper` behind Ray. All its methods are reached through ``call``."""
+    """A board's :class:`Chaser` behind Ray. All its methods are reached through ``call``."""
 
     def __init__(self, source: str, uuid: str) -> None:
-        self._keeper = Keeper(discover.open_board(source, uuid))
+        self._keeper = Chaser(discover.open_board(source, uuid), opener=open_shared)
         self._uuid = uuid
         self._myself = ray.get_runtime_context().current_actor
         self._busy_at_s = time.monotonic()
         self._ended = threading.Event()
         threading.Thread(target=self._watch, name="zeus-ray-watch", daemon=True).start()
 
-    def call(self, method: str, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 — Keeper's own types
-        """Call a method of the Keeper; its errors come back as they are."""
+    def call(self, method: str, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 — Chaser's own types
+        """Call a method of the Chaser; its errors come back as they are."""
         self._busy_at_s = time.monotonic()
         return getattr(self._keeper, method)(*arguments, **options)
 
@@ -57,6 +58,7 @@ class GpuActor:
         while not self._ended.wait(LOOK_EVERY_S):
             try:
                 self._keeper.reap()
+                self._keeper.look()
                 if time.monotonic() - told_at_s > METRICS_EVERY_S:
                     told_at_s = time.monotonic()
                     metrics.update(self._keeper.status())

@@ -15,9 +15,8 @@ from zeus_ray.cluster.actor import GpuActor
 from zeus_ray.devices import discover
 from zeus_ray.devices.lease import Holder
 from zeus_ray.errors import BadInput, DeviceError, LeaseRefused, NoDevice
-from zeus_ray.records import Measurement
 from zeus_ray.run.boards import Board, Boards
-from zeus_ray.run.ledger import Held
+from zeus_ray.run.ledger import Ended, Held
 
 NAMESPACE = "zeus-ray"
 MAX_SIMULATED_PER_NODE = 1024
@@ -27,7 +26,13 @@ log = logging.getLogger("zeus_ray")
 
 
 def lease_boards(
-    holder: Holder, *, source: str, control: str, given: Sequence[str], simulated: int = 1
+    holder: Holder,
+    *,
+    source: str,
+    control: str,
+    given: Sequence[str],
+    simulated: int = 1,
+    footprint: str = "",
 ) -> Boards:
     """Lease the boards Ray gave this trial.
 
@@ -37,13 +42,14 @@ def lease_boards(
         control: ``auto`` or ``off``, the strictest of driver and trial; the node's own counts too.
         given: Ray's accelerator ids of this trial, indices or UUIDs.
         simulated: how many simulated boards to take where Ray gave no GPU.
+        footprint: JSON of what prices this trial's energy; "" for no price.
 
     Raises:
         BadInput: a node with GPUs, of which this trial was given none.
         LeaseRefused: another trial wants a board for itself.
     """
     if discover.is_virtual(source):
-        return Boards(_virtual_boards(holder, source, control, given, simulated))
+        return Boards(_virtual_boards(holder, source, control, given, count=simulated, footprint=footprint))
     try:
         boards = discover.open_boards(source)
     except NoDevice as error:
@@ -60,7 +66,7 @@ def lease_boards(
             "resources_per_trial=zeus_ray.resources(), or {'cpu': 1, 'gpu': 1}; "
             "for workers of Ray Train, ScalingConfig(use_gpu=True)"
         )
-    return Boards(_lease_all(mine, holder, source, control))
+    return Boards(_lease_all(mine, holder, source, control, footprint=footprint))
 
 
 def gpu_actor(source: str, uuid: str, node_id: str) -> Any:  # noqa: ANN401 — a Ray handle
@@ -84,7 +90,7 @@ def actor_name(uuid: str, node_id: str) -> str:
     return f"gpu-{__version__}-{uuid}@{node_id[:12]}"
 
 
-def last_reading(held: Held) -> Measurement | None:
+def last_reading(held: Held) -> Ended | None:
     """What an attempt's leases used to their end, as their boards' actors remember; None if one does not."""
     try:
         readings = [
@@ -94,9 +100,10 @@ def last_reading(held: Held) -> Measurement | None:
     except (ValueError, DeviceError, ray.exceptions.RayError) as error:
         log.info("zeus-ray: what an earlier attempt used after its last report is not known: %s", error)
         return None
-    return Measurement(
+    return Ended(
         energy_j=math.fsum(reading.energy_j for reading in readings),
         time_s=max(reading.time_s for reading in readings),
+        carbon_g=math.fsum(reading.carbon_g for reading in readings),
     )
 
 
@@ -105,19 +112,21 @@ def _ended(actor: Any, lease_id: str) -> Any:  # noqa: ANN401 — Ray's handle a
     return actor.call.remote("read", lease_id)
 
 
-def _lease_all(uuids: Iterable[str], holder: Holder, source: str, control: str) -> list[Board]:
+def _lease_all(
+    uuids: Iterable[str], holder: Holder, source: str, control: str, *, footprint: str
+) -> list[Board]:
     """All of them, or none."""
     leased: list[Board] = []
     try:
         for uuid in uuids:
-            leased.append(_lease(uuid, holder, source, control))  # noqa: PERF401 — to know which were, if one is not
+            leased.append(_lease(uuid, holder, source, control, footprint=footprint))  # noqa: PERF401 — to know which were, if one is not
     except Exception:
         Boards(leased).release()
         raise
     return leased
 
 
-def _lease(uuid: str, holder: Holder, source: str, control: str, **options: bool) -> Board:
+def _lease(uuid: str, holder: Holder, source: str, control: str, **options: object) -> Board:
     """Lease one board through its actor."""
     try:
         return _acquire(uuid, holder, source, control, **options)
@@ -125,7 +134,7 @@ def _lease(uuid: str, holder: Holder, source: str, control: str, **options: bool
         return _acquire(uuid, holder, source, control, **options)
 
 
-def _acquire(uuid: str, holder: Holder, source: str, control: str, **options: bool) -> Board:
+def _acquire(uuid: str, holder: Holder, source: str, control: str, **options: object) -> Board:
     node_id = ray.get_runtime_context().get_node_id()
     actor = gpu_actor(source, uuid, node_id)
 
@@ -136,16 +145,17 @@ def _acquire(uuid: str, holder: Holder, source: str, control: str, **options: bo
 
 
 def _virtual_boards(
-    holder: Holder, source: str, control: str, given: Sequence[str], count: int
+    holder: Holder, source: str, control: str, given: Sequence[str], *, count: int, footprint: str
 ) -> list[Board]:
     """A simulated board belongs to one trial: those Ray numbered, or the first that are free."""
     if given and all(index.isdecimal() for index in given):
-        return _lease_all((discover.virtual_uuid(source, int(i)) for i in given), holder, source, control)
+        uuids = (discover.virtual_uuid(source, int(i)) for i in given)
+        return _lease_all(uuids, holder, source, control, footprint=footprint)
     found: list[Board] = []
     for index in range(MAX_SIMULATED_PER_NODE):
         try:
             uuid = discover.virtual_uuid(source, index)
-            found.append(_lease(uuid, holder, source, control, exclusive=True))
+            found.append(_lease(uuid, holder, source, control, exclusive=True, footprint=footprint))
         except LeaseRefused:
             continue
         if len(found) == count:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from zeus_ray.devices.gpu import Gpu
@@ -24,14 +25,23 @@ class Claims:
         state_dir: where the journal is kept (default: see :func:`journal.state_dir`).
         control: this node's say, ``auto`` or ``off``.
         guarded: start the guard before the first limit is set.
+        tenants: makes the tenants from the leases that a process before this one left.
     """
 
-    def __init__(self, gpu: Gpu, state_dir: Path | None, *, control: str, guarded: bool) -> None:
+    def __init__(
+        self,
+        gpu: Gpu,
+        state_dir: Path | None,
+        *,
+        control: str,
+        guarded: bool,
+        tenants: Callable[[Iterable[Entry]], Tenants] = Tenants,
+    ) -> None:
         self._gpu = gpu
         self._why_not = ""
         self._custody, self._notes = custodies(gpu, state_dir, guarded=guarded)
         held = self._custody.adopt() if control == "auto" else ()
-        self.tenants = Tenants((*held, *self._notes.adopt()))
+        self.tenants = tenants((*held, *self._notes.adopt()))
         self.noted_s = gpu.now_s()
 
     @property

@@ -41,7 +41,9 @@ class OtherVersion(BadInput):
 class Entry:
     """One lease: whose it is, the limit it set (None: none), and its energy and time.
 
-    ``spent_j`` is what it was charged up to ``mark``, where the board's meter stood then.
+    ``spent_j`` is what it was charged up to ``mark``, where the board's meter stood then, and ``spent_g``
+    what that cost by ``footprint`` ("" for no price; nothing here reads it); ``marked_s`` is ``time.time()``
+    then.
     """
 
     lease_id: str
@@ -53,6 +55,9 @@ class Entry:
     err_j: float
     mark: Edge
     shared: bool
+    footprint: str = ""
+    spent_g: float = 0.0
+    marked_s: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from zeus_ray.devices.claims import Claims
@@ -17,14 +18,17 @@ from zeus_ray.devices.journal import Entry
 from zeus_ray.devices.meter import Meter
 from zeus_ray.devices.reading import NO_READING, Edge, Lease, Reading, Status
 from zeus_ray.devices.sampler import Sampler
+from zeus_ray.devices.tenants import Price, Tenants
 from zeus_ray.devices.timeline import Timeline
 from zeus_ray.errors import DeviceError, NotSupported
+from zeus_ray.records import NAN
 
 __all__ = ["Holder", "Keeper", "Lease", "Reading", "Status"]
 
 SAMPLE_EVERY_S = 0.25
 SETTLE_EVERY_S = 10.0
-"""How often what an integrating meter has seen is journalled: nothing else would remember it."""
+"""How often what an integrating meter has seen, and what energy cost, is journalled: nothing else would
+remember it."""
 
 log = logging.getLogger("zeus_ray")
 
@@ -39,6 +43,8 @@ class Keeper:
         sample_every_s: step of the power timeline of a real board; None: only when ``sample`` is called.
         pause: waits on the board's clock, for boards whose clock does not run by itself.
         guarded: start the guard (:mod:`zeus_ray.devices.guard`) before the first limit is set.
+        price: what energy cost when it was used, by a lease's footprint.
+        wall: the clock of ``price``.
 
     Every method may raise DeviceLost.
     """
@@ -52,13 +58,21 @@ class Keeper:
         sample_every_s: float | None = SAMPLE_EVERY_S,
         pause: Callable[[float], None] = time.sleep,
         guarded: bool = True,
+        price: Price = lambda *_: NAN,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self._gpu = gpu
         self._control = power_control(os.environ) if control is None else strictest(control)
         self._lock = threading.RLock()
         self._meter = Meter(gpu, pause=pause)
         self._timeline = Timeline()
-        self._claims = Claims(gpu, state_dir, control=self._control, guarded=guarded)
+        self._claims = Claims(
+            gpu,
+            state_dir,
+            control=self._control,
+            guarded=guarded,
+            tenants=partial(Tenants, price=price, wall=wall),
+        )
         self._tenants = self._claims.tenants
         every_s = None if isinstance(gpu, VirtualGpu) else sample_every_s
         self._sampler = Sampler(self.sample, lambda: self.idle, every_s)
@@ -72,7 +86,13 @@ class Keeper:
         return not len(self._tenants)
 
     def acquire(
-        self, holder: Holder, limit_w: float | None = None, *, control: str = "auto", exclusive: bool = False
+        self,
+        holder: Holder,
+        limit_w: float | None = None,
+        *,
+        control: str = "auto",
+        exclusive: bool = False,
+        footprint: str = "",
     ) -> Lease:
         """Lease the board, and set ``limit_w`` where one is given.
 
@@ -81,6 +101,7 @@ class Keeper:
             limit_w: as :meth:`set_limit`; what that raises leaves no lease behind.
             control: ``auto`` or ``off``, the strictest of driver and trial.
             exclusive: refuse a board that somebody holds, and let nobody else in.
+            footprint: what ``price`` reads: how this lease's energy is priced; "" for no price.
 
         Raises:
             LeaseRefused: the board is held, and one of the two wants it alone.
@@ -96,7 +117,9 @@ class Keeper:
             self._learn()
             self._claims.open(control)
             try:
-                entry = self._tenants.enter(holder, control, self._meter.read(), exclusive=exclusive)
+                entry = self._tenants.enter(
+                    holder, control, self._meter.read(), exclusive=exclusive, footprint=footprint
+                )
             except DeviceError:
                 self._claims.leave_if_free()
                 raise
@@ -166,7 +189,8 @@ class Keeper:
             self._learn()
             with self._lock:
                 self._note_power()
-                if self._meter.integrates and self._gpu.now_s() - self._claims.noted_s > SETTLE_EVERY_S:
+                forgets = self._meter.integrates or self._tenants.priced
+                if forgets and self._gpu.now_s() - self._claims.noted_s > SETTLE_EVERY_S:
                     self._tenants.settle(self._meter.read())
                     self._claims.note()
         except DeviceError as error:  # the next look is needed all the same
@@ -232,6 +256,8 @@ class Keeper:
 
     def _read(self, entry: Entry, edge: Edge | None = None) -> Reading:
         edge = edge or self._meter.read()
+        if self._tenants.priced:  # what it costs depends on when it was drawn: charged while that is known
+            self._tenants.settle(edge)
         return self._tenants.reading(entry.lease_id, edge, self._gpu.enforced_limit_w())
 
     def _last_reading(self, entry: Entry) -> tuple[Reading, Edge | None]:

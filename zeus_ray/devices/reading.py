@@ -29,7 +29,7 @@ class Reading:
     """Energy and time since the lease began, on the board's clock, and the limit in force.
 
     The true energy is within ``energy_j_err`` (J) of ``energy_j``. On a shared board ``energy_j`` is
-    this lease's equal share.
+    this lease's equal share. ``carbon_g`` is what that energy emitted (or cost, in money) when it was used.
     """
 
     energy_j: float
@@ -37,6 +37,7 @@ class Reading:
     power_limit_w: float
     shared: bool
     energy_j_err: float = 0.0
+    carbon_g: float = NAN
 
 
 NO_READING = Reading(energy_j=NAN, time_s=NAN, power_limit_w=NAN, shared=False, energy_j_err=NAN)

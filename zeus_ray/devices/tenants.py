@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from zeus_ray.devices.custody import same
 from zeus_ray.devices.holder import Holder
 from zeus_ray.devices.journal import Entry
 from zeus_ray.devices.reading import Edge, Reading
 from zeus_ray.errors import LeaseRefused
+from zeus_ray.records import NAN
+
+Price = Callable[[str, float, float, float], float]
+"""(footprint, energy_j, from_s, to_s) → grams or money, times as ``time.time()`` says; NaN: nobody knows."""
 
 REMEMBERED = 256
 """Ended leases whose last reading can still be asked for: a release may be repeated."""
@@ -22,9 +27,22 @@ class Tenants:
 
     So the shares never add up to more than the board used; they are nobody's own energy, and every
     lease that ever shared stays marked ``shared``.
+
+    Args:
+        entries: leases of a process before this one.
+        price: what energy cost when it was used.
+        wall: the clock of ``price``.
     """
 
-    def __init__(self, entries: Iterable[Entry] = ()) -> None:
+    def __init__(
+        self,
+        entries: Iterable[Entry] = (),
+        *,
+        price: Price = lambda *_: NAN,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._price = price
+        self._wall = wall
         self._entries = {entry.lease_id: entry for entry in entries}
         self._alone: set[str] = set()
         self.ended: OrderedDict[str, Reading] = OrderedDict()
@@ -64,7 +82,14 @@ class Tenants:
                 f"{other.limit_w:g} W (in force: {in_force_w:g} W)"
             )
 
-    def enter(self, holder: Holder, control: str, edge: Edge, *, exclusive: bool) -> Entry:
+    @property
+    def priced(self) -> bool:
+        """Whether any lease's energy has a price, which depends on when it is used."""
+        return any(entry.footprint for entry in self)
+
+    def enter(
+        self, holder: Holder, control: str, edge: Edge, *, exclusive: bool, footprint: str = ""
+    ) -> Entry:
         """Begin a lease: two on one board are shared from now on, both of them."""
         self.settle(edge)
         self._entries = {id_: dataclasses.replace(e, shared=True) for id_, e in self._entries.items()}
@@ -78,6 +103,8 @@ class Tenants:
             err_j=edge.err_j,
             mark=edge,
             shared=bool(self._entries),
+            footprint=footprint,
+            marked_s=self._wall(),
         )
         self._entries[entry.lease_id] = entry
         if exclusive:
@@ -100,8 +127,15 @@ class Tenants:
 
     def settle(self, edge: Edge) -> None:
         """Charge everyone up to now."""
+        now_s = self._wall()
         self._entries = {
-            id_: dataclasses.replace(entry, spent_j=self.energy_j(entry, edge), mark=edge)
+            id_: dataclasses.replace(
+                entry,
+                spent_j=self.energy_j(entry, edge),
+                spent_g=self._spent_g(entry, edge, now_s),
+                mark=edge,
+                marked_s=now_s,
+            )
             for id_, entry in self._entries.items()
         }
 
@@ -118,4 +152,12 @@ class Tenants:
             power_limit_w=limit_w,
             shared=entry.shared,
             energy_j_err=entry.err_j + edge.err_j,
+            carbon_g=self._spent_g(entry, edge, self._wall()) if entry.footprint else NAN,
         )
+
+    def _spent_g(self, entry: Entry, edge: Edge, now_s: float) -> float:
+        """What a lease's energy has cost by now: what was drawn since the mark, drawn evenly since."""
+        if not entry.footprint:
+            return 0.0
+        since_j = self.energy_j(entry, edge) - entry.spent_j
+        return entry.spent_g + self._price(entry.footprint, since_j, entry.marked_s, now_s)

@@ -26,7 +26,7 @@ from zeus_ray.recur.upkeep import check_one_kind_of_measurement, gpu_here, lost_
 from zeus_ray.recur.words import expectation, why
 from zeus_ray.run.run import Run
 from zeus_ray.tune.outcomes import Trial
-from zeus_ray.tune.plans import carried_settings
+from zeus_ray.tune.plans import asked_plan
 from zeus_ray.tune.session import is_out_of_memory, open_session
 
 AGAIN = (StopReason.COST_CAP, StopReason.NOT_WORTH_IT, StopReason.PROFILED, StopReason.OUT_OF_MEMORY)
@@ -175,19 +175,7 @@ class Recurrence:
         }
         self._events.append(ASK, run_id, body)
         self._trials[run_id], self._curves[run_id] = Trial(knobs), []
-        return Plan(
-            knobs=knobs,
-            eta=search.eta,
-            beta=search.beta,
-            max_power_w=search.max_power_w,
-            max_epochs=search.max_epochs,
-            target=search.target,
-            default_batch_size=search.default_batch_size,
-            profiles=tuple(p for p in search.profiles if p.batch_size == knobs.batch_size),
-            energy_price=1.0,
-            gpus=self._gpus,
-            **carried_settings(),
-        )
+        return asked_plan(search, knobs, gpus=self._gpus)
 
     def observe(self, run_id: str, result: dict[str, Any]) -> StopReason | None:
         """Take in a result of ``run.report``: why the run should end now, or None."""

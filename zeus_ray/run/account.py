@@ -6,7 +6,7 @@ import math
 
 from zeus_ray.decide import cost as costs
 from zeus_ray.devices.lease import Reading
-from zeus_ray.records import NAN, Measurement, Plan, Report
+from zeus_ray.records import GRAMS, NAN, Measurement, Plan, Report
 from zeus_ray.run.boards import Boards
 from zeus_ray.run.ledger import Ledger
 
@@ -70,11 +70,14 @@ class Account:
             samples=self.samples_before + samples,
             gpu=self._boards.gpu,
             profile=profile,
+            carbon_g=reading.carbon_g,
         )
 
     def report(self, reading: Reading, *, samples: int, stop: str, profile: str) -> Report:
         """Everything a result carries."""
         used = self.measured(reading)
+        priced = self._ledger.before_g + reading.carbon_g
+        money = self._plan.footprint is not None and self._plan.footprint.unit != GRAMS
         return Report(
             run_id=self._plan.knobs.run_id,
             batch_size=self._plan.knobs.batch_size,
@@ -86,6 +89,8 @@ class Account:
             average_power_w=used.energy_j / used.time_s if used.time_s > 0 else NAN,
             power_limit_w=reading.power_limit_w,
             cost=self.cost(reading),
+            carbon_g=NAN if money or math.isnan(priced) else priced,
+            price=NAN if not money or math.isnan(priced) else priced,
             cost_to_target=self.cost_to_target,
             target_reached=not math.isnan(self.cost_to_target),
             stop_reason=stop,

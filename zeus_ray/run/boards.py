@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from zeus_ray.devices.gpu import LimitRange
 from zeus_ray.devices.lease import Holder, Keeper, Lease, Reading
-from zeus_ray.records import NAN, MeasuredBy
+from zeus_ray.records import NAN, MeasuredBy, PowerProfile
 
 Call = Callable[..., Any]
 """``call(method, *arguments)`` on the board's Keeper, here or in its actor."""
@@ -33,13 +33,13 @@ class Board:
         return self.call(method, self.lease.lease_id, *arguments)
 
     @classmethod
-    def local(cls, keeper: Keeper, holder: Holder, control: str) -> Self:
+    def local(cls, keeper: Keeper, holder: Holder, control: str, footprint: str = "") -> Self:
         """Lease a board in this process, for a run outside Ray."""
 
         def call(method: str, *arguments: object, **options: object) -> Any:  # noqa: ANN401 — see ask
             return getattr(keeper, method)(*arguments, **options)
 
-        return cls(call, keeper.acquire(holder, control=control))
+        return cls(call, keeper.acquire(holder, control=control, footprint=footprint))
 
 
 class Boards:
@@ -122,6 +122,11 @@ class Boards:
         """Set one limit on all boards. Raises as Keeper.set_limit."""
         return self.each("set_limit", limit_w)
 
+    def follow(self, profile: PowerProfile) -> None:
+        """Let every board's limit follow the grid from now on; raises as Keeper.set_limit."""
+        for board in self._boards:
+            board.ask("follow", profile.to_json())
+
     def train(self, samples: int, batch_size: int) -> Reading:
         """Advance virtual boards by ``samples``, split over them."""
         return self.each("train", -(-samples // len(self)), max(1, batch_size // len(self)))
@@ -180,4 +185,5 @@ def joined(readings: Sequence[Reading]) -> Reading:
         power_limit_w=min(r.power_limit_w for r in readings),
         shared=any(r.shared for r in readings),
         energy_j_err=math.fsum(r.energy_j_err for r in readings),
+        carbon_g=NAN if any(math.isnan(r.carbon_g) for r in readings) else sum(r.carbon_g for r in readings),
     )

@@ -22,6 +22,13 @@ Ask = Callable[[Held], Measurement | None]
 """What leases had used when they ended; None where nobody knows any more."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Ended(Measurement):
+    """What an attempt used to its end, and what that cost when it was used."""
+
+    carbon_g: float = math.nan
+
+
 @dataclass
 class Ledger:
     """One trial over its attempts. ``folder=None``: this attempt only.
@@ -33,6 +40,7 @@ class Ledger:
         gpu: the kind of GPU of the last one ("": there was none).
         profiles: power profiles that earlier attempts measured, for their kinds of GPU.
         held: the leases of this attempt, for the next one to ask about.
+        before_g: grams, or money, of the earlier ones; NaN where one of them had no price.
     """
 
     folder: Folder | None
@@ -42,6 +50,7 @@ class Ledger:
     gpu: str = ""
     profiles: tuple[PowerProfile, ...] = ()
     held: Held = field(default_factory=tuple)
+    before_g: float = 0.0
 
     @classmethod
     def open(cls, folder: Folder | None, *, ask: Ask = lambda _held: None) -> Self:
@@ -58,6 +67,7 @@ class Ledger:
             samples=last["samples"],
             gpu=last["gpu"],
             profiles=tuple(PowerProfile.from_json(e["profile"]) for e in entries if e["profile"]),
+            before_g=math.fsum(entry["carbon_g"] for entry in entries),
         )
 
     def total(self, now: Measurement) -> Measurement:
@@ -66,7 +76,9 @@ class Ledger:
             energy_j=self.before.energy_j + now.energy_j, time_s=self.before.time_s + now.time_s
         )
 
-    def write(self, now: Measurement, *, samples: int, gpu: str, profile: str) -> None:
+    def write(
+        self, now: Measurement, *, samples: int, gpu: str, profile: str, carbon_g: float = math.nan
+    ) -> None:
         """Replace this attempt's entry. ``profile``: as JSON, "" while there is none."""
         if self.folder is None:
             return
@@ -77,6 +89,7 @@ class Ledger:
             "samples": samples,
             "gpu": gpu,
             "profile": profile,
+            "carbon_g": carbon_g,
             "held": self.held,
         }
         self.folder.write(f"zeus-attempt-{self.attempt}.json", json.dumps(entry))
@@ -92,7 +105,8 @@ def _to_its_end(folder: Folder, name: str, ask: Ask) -> dict[str, Any]:
     ended = ask(entry["held"]) if entry.get("held") else None
     if ended is None or not (ended.energy_j >= entry["energy_j"] and ended.time_s >= entry["time_s"]):
         return entry
-    entry |= {"energy_j": ended.energy_j, "time_s": ended.time_s, "held": []}
+    carbon_g = ended.carbon_g if isinstance(ended, Ended) else math.nan
+    entry |= {"energy_j": ended.energy_j, "time_s": ended.time_s, "carbon_g": carbon_g, "held": []}
     folder.write(name, json.dumps(entry))
     return entry
 

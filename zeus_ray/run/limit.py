@@ -115,6 +115,7 @@ class Limit:
         self.profile = self._made(self._points)
         if self.profile is not None:
             self._set(self._best_w(self.profile))
+            self._follow(self.profile)
 
     def _made(self, points: Points) -> PowerProfile | None:
         if not points:
@@ -131,13 +132,24 @@ class Limit:
 
     def _set_known(self) -> bool:
         """Set the planned limit, or the best of a profile from an earlier run on this kind of GPU."""
-        if self._plan.knobs.power_limit_w is not None:
-            self._set(self._plan.knobs.power_limit_w)
-            return True
-        for profile in filter(self._is_ours, self._plan.profiles):
-            self._set(self._best_w(profile))
-            return True
-        return False
+        wanted_w, known = (
+            self._plan.knobs.power_limit_w,
+            next(filter(self._is_ours, self._plan.profiles), None),
+        )
+        if known is None:
+            if wanted_w is not None:
+                self._set(wanted_w)
+            return wanted_w is not None
+        self._set(self._best_w(known) if wanted_w is None else wanted_w)
+        self._follow(known)
+        return True
+
+    def _follow(self, profile: PowerProfile) -> None:
+        """Where the plan says so, the boards' keepers decide the limit from now on, as the grid goes."""
+        footprint = self._plan.footprint
+        if footprint is not None and footprint.eta is not None:
+            self._boards.follow(profile)
+            self._pace.limit_changed()
 
     def _limits_to_probe(self) -> tuple[float, ...]:
         wanted, allowed = self._plan.knobs.probe_limits_w, self._boards.range

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from zeus_ray.decide import Search
 from zeus_ray.devices import discover
 from zeus_ray.errors import BadInput
-from zeus_ray.records import RESERVED, Knobs, Plan, Target
+from zeus_ray.records import RESERVED, Footprint, Knobs, Plan, Target
 
 
 def planned(
@@ -50,7 +52,33 @@ def planned(
         default_batch_size=size,
         power_control=carried.get("power_control", "auto"),
         gpu_source=carried.get("gpu_source", ""),
+        footprint=footprint_of(carried),
     )
+
+
+def asked_plan(search: Search, knobs: Knobs, *, gpus: int, energy_price: float = 1.0) -> Plan:
+    """What goes down to a run that ``search`` was just asked for. ``energy_price``: see :class:`Plan`."""
+    settings = carried_settings()
+    return Plan(
+        knobs=knobs,
+        eta=search.eta,
+        energy_price=energy_price,
+        beta=search.beta,
+        max_power_w=search.max_power_w,
+        max_epochs=search.max_epochs,
+        target=search.target,
+        default_batch_size=search.default_batch_size,
+        gpus=gpus,
+        profiles=tuple(p for p in search.profiles if p.batch_size == knobs.batch_size),
+        power_control=settings["power_control"],
+        gpu_source=settings["gpu_source"],
+    )
+
+
+def footprint_of(carried: Mapping[str, Any]) -> Footprint | None:
+    """How a trial's energy is priced, where its reserved entry says so."""
+    raw = carried.get("footprint")
+    return Footprint.from_json(json.dumps(raw)) if raw else None
 
 
 def carried_settings() -> dict[str, str]:

@@ -13,7 +13,8 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from zeus_ray.devices import discover
 from zeus_ray.errors import BadInput
-from zeus_ray.records import RESERVED, Report, StopReason, Target, key
+from zeus_ray.records import RESERVED, Footprint, Report, StopReason, Target, key
+from zeus_ray.tune.elastic import Elastic
 from zeus_ray.tune.plans import carried_settings
 from zeus_ray.tune.resources import DriverOnly
 from zeus_ray.tune.searcher import ZeusSearcher
@@ -31,6 +32,9 @@ class EnergyScheduler(TrialScheduler):  # type: ignore[misc]  # Ray is not typed
         base: the scheduler to ask where we let a trial go on; None: first in, first out.
         target: what counts as trained, where there is no ZeusSearcher.
         beta: likewise.
+        carbon: an :class:`Elastic`, which pauses and resumes trials as the grid goes; or only a
+            :class:`zeus_ray.records.Footprint`, which prices each trial's energy in ``zeus/carbon_g``
+            and lets power limits follow the grid where its ``eta`` says so.
 
     Raises:
         BadInput: beta of 1 or less, or a target beside a searcher that has its own.
@@ -43,6 +47,7 @@ class EnergyScheduler(TrialScheduler):  # type: ignore[misc]  # Ray is not typed
         base: TrialScheduler | None = None,
         target: Target | None = None,
         beta: float = 2.0,
+        carbon: Elastic | Footprint | None = None,
     ) -> None:
         super().__init__()
         if beta <= 1:
@@ -57,6 +62,8 @@ class EnergyScheduler(TrialScheduler):  # type: ignore[misc]  # Ray is not typed
         self._beta = beta
         self._cheapest = math.inf
         self._reasons: dict[str, StopReason] = {}
+        self._elastic = carbon if isinstance(carbon, Elastic) else None
+        self._footprint = carbon.footprint if isinstance(carbon, Elastic) else carbon
 
     # --- decisions -----------------------------------------------------------------------------
 
@@ -67,8 +74,13 @@ class EnergyScheduler(TrialScheduler):  # type: ignore[misc]  # Ray is not typed
             self._reasons[trial.trial_id] = reason
             return str(TrialScheduler.STOP)
         if self._base.metric in result and _is_nan(result[self._base.metric]):
-            return str(TrialScheduler.CONTINUE)  # no scheduler of Tune's knows what to do with it
-        return str(self._base.on_trial_result(tune_controller, trial, result))
+            decision = str(TrialScheduler.CONTINUE)  # no scheduler of Tune's knows what to do with it
+        else:
+            decision = str(self._base.on_trial_result(tune_controller, trial, result))
+        if decision == TrialScheduler.CONTINUE and self._elastic is not None:
+            pause = self._elastic.should_pause(tune_controller, trial, result)
+            return str(TrialScheduler.PAUSE) if pause else decision
+        return decision
 
     def _why_stop(self, trial: Trial, result: Mapping[str, Any]) -> StopReason | None:
         if self._searcher is not None:
@@ -102,6 +114,8 @@ class EnergyScheduler(TrialScheduler):  # type: ignore[misc]  # Ray is not typed
         _check_resources(trial)
         target = {"target": dataclasses.asdict(self._target)} if self._target else {}
         trial.config.setdefault(RESERVED, {**carried_settings(), **target})
+        if self._footprint is not None:
+            trial.config[RESERVED]["footprint"] = dataclasses.asdict(self._footprint)
         self._learn_cheapest(Report.from_result(trial.last_result or {}))
         self._base.on_trial_add(tune_controller, trial)
 
@@ -122,11 +136,14 @@ class EnergyScheduler(TrialScheduler):  # type: ignore[misc]  # Ray is not typed
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:  # noqa: ANN401
         """Which trial runs next."""
+        if self._elastic is not None:
+            return self._elastic.choose(tune_controller, self._base)
         return self._base.choose_trial_to_run(tune_controller)
 
     def debug_string(self) -> str:
         """One line for Tune's progress."""
-        return f"EnergyScheduler over {self._base.debug_string()}"
+        ours = "EnergyScheduler" if self._elastic is None else self._elastic.progress()
+        return f"{ours} over {self._base.debug_string()}"
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing to save: Tune never calls this, and a restored trial's last result says it all."""

@@ -37,7 +37,7 @@ from zeus_ray.tune import history
 from zeus_ray.tune.goal import agreed, resolved
 from zeus_ray.tune.objective import Mix, chosen
 from zeus_ray.tune.outcomes import Trial
-from zeus_ray.tune.plans import carried_settings
+from zeus_ray.tune.plans import asked_plan
 from zeus_ray.tune.space import Space
 
 # Tune's TensorBoard logger warns of each NaN in a result; ours mean "unknown", and there are many.
@@ -288,20 +288,8 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         return self._space.sample((self._options["seed"], len(self._trials)))
 
     def _plan(self, knobs: Knobs) -> Plan:
-        search = self.search
-        return Plan(
-            knobs=knobs,
-            eta=search.eta,
-            energy_price=self._objective.energy_price(),
-            beta=search.beta,
-            max_power_w=search.max_power_w,
-            max_epochs=search.max_epochs,
-            target=search.target,
-            default_batch_size=search.default_batch_size,
-            gpus=self._options["gpus"],
-            profiles=tuple(p for p in search.profiles if p.batch_size == knobs.batch_size),
-            **carried_settings(),
-        )
+        price = self._objective.energy_price()
+        return asked_plan(self.search, knobs, gpus=self._options["gpus"], energy_price=price)
 
     def _learn_profile(self, trial: Trial) -> None:
         profile = trial.new_profile()

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
+from zeus_ray.cluster.chaser import Chaser
 from zeus_ray.devices import discover
-from zeus_ray.devices.lease import Holder, Keeper
+from zeus_ray.devices.lease import Holder
 from zeus_ray.errors import NoDevice
 from zeus_ray.records import NAN, Plan, StopReason, Target
 from zeus_ray.run.boards import Board, Boards
@@ -152,15 +153,23 @@ def leased(plan: Plan, context: TrialContext | None, gpus: int = 1) -> Boards:
     """This run's boards: through actors under Ray, in this process elsewhere."""
     source = os.environ.get(discover.GPU_VARIABLE) or plan.gpu_source or "nvml"
     control = discover.strictest(discover.power_control(os.environ), plan.power_control)
+    footprint = plan.footprint.to_json() if plan.footprint else ""
     if context is not None:
         from zeus_ray.cluster.placement import lease_boards  # noqa: PLC0415 — needs Ray
 
         holder = Holder.current(context.trial_id)
-        return lease_boards(holder, source=source, control=control, given=context.gpu_ids, simulated=gpus)
+        return lease_boards(
+            holder,
+            source=source,
+            control=control,
+            given=context.gpu_ids,
+            simulated=gpus,
+            footprint=footprint,
+        )
     try:
         opened = discover.open_boards(source)
     except NoDevice as error:
         return Boards((), why_none=str(error))
     chosen = discover.visible(os.environ, opened)[:gpus]
     holder = Holder.current(f"pid-{os.getpid()}")
-    return Boards([Board.local(Keeper(board), holder, control) for board in chosen])
+    return Boards([Board.local(Chaser(board), holder, control, footprint) for board in chosen])

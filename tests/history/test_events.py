@@ -77,6 +77,17 @@ def test_any_damage_to_a_file_costs_that_event_alone(tmp_path_factory, damage, w
     assert [event.body["value"] for event in events.read()] == [*left, 4]
 
 
+def test_not_one_byte_may_be_missing_or_other(folder):
+    (name,) = fill(folder, 1)
+    path = folder.path / name
+    whole = path.read_bytes()
+    others = [whole[:length] for length in range(len(whole))]
+    others += [whole[:at] + bytes([whole[at] ^ 7]) + whole[at + 1 :] for at in range(len(whole))]
+    for other in others:
+        path.write_bytes(other)
+        assert Events(folder).read() == []
+
+
 def damaged(whole, damage):
     how, *rest = damage
     if how == "cut":

@@ -145,7 +145,7 @@ def decode(name: str, text: str) -> Event:
         raise ValueError("its name is not one of ours")
     head, found, rest = text.partition('"event": ')
     version = re.match(r'\{"zeus_ray": (\d+), "sha256": "([0-9a-f]*)", $', head)
-    if not found or version is None:
+    if not found or version is None or not rest.endswith("}\n"):
         raise ValueError("it is damaged")
     if int(version[1]) != VERSION:
         raise ValueError(f"it has version {version[1]}, and this zeus-ray reads version {VERSION}")

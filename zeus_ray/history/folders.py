@@ -33,7 +33,7 @@ class LocalFolder:
 
     def read(self, name: str) -> str:
         """Text of one file."""
-        return (self.path / name).read_text()
+        return (self.path / name).read_bytes().decode()
 
     def write(self, name: str, text: str) -> None:
         """Replace one file, whole."""

@@ -259,7 +259,7 @@ def test_two_learning_curves_tell_how_much_slower_one_is(curve, epoch, ratio):
 @pytest.mark.parametrize(
     ("curve", "epoch", "needed"),
     [
-        (((4, 0.2), (8, 0.4)), 8, 18.0),  # 0.2 in 4 epochs: 0.5 more in 10
+        (((3, 0.2), (9, 0.4)), 9, 24.0),  # 0.2 in 6 epochs: 0.5 more in 15
         (((4, 0.2), (8, 0.4)), 7, 0.0),  # too young
         (((2, 0.2),), 20, math.inf),  # has stood still
         ((), 20, 0.0),

@@ -54,16 +54,16 @@ def forecast(curve: Curve, past: Iterable[tuple[Curve, float]], target: Target) 
 def at_least(curve: Curve, epoch: float, target: Target) -> float:
     """Epochs that a run needs at least by its own curve, which learns ever slower: at its recent pace.
 
-    The pace is that of the latter half of ``epoch`` epochs; inf where nothing got better in it. 0 where
-    the run is too young to say, or has no target.
+    The pace is that of the latter two thirds of ``epoch`` epochs (a metric may be shown in coarse steps);
+    inf where nothing got better in them. 0 where the run is too young to say, or has no target.
     """
     if epoch < OLD_ENOUGH or target.value is None or not curve:
         return 0.0
-    early = [metric for at, metric in curve if at <= epoch / 2]
+    early = [metric for at, metric in curve if at <= epoch / 3]
     if not early:
         return 0.0
     gained, missing = abs(curve[-1][1] - early[-1]), abs(target.value - curve[-1][1])
-    return epoch + missing / gained * epoch / 2 if gained > 0 else math.inf
+    return epoch + missing / gained * epoch * 2 / 3 if gained > 0 else math.inf
 
 
 def first_epoch(curve: Curve, metric: float, target: Target) -> float | None:

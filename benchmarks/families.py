@@ -31,7 +31,15 @@ SHAPES: dict[str, Epochs] = {
     "cliff below": lambda x: math.inf if x < 0.4 else 15.0 * (1 + x),
     "cliff above": lambda x: math.inf if x > 0.6 else 15.0 * (1 + x),
     "lone default": lambda x: 20.0 if abs(x - 0.5) < 1e-9 else math.inf,
+    "plateau above": lambda x: math.inf if x > 0.6 else 15.0 * (1 + x),
+    "crossing": lambda x: 8.0 * (1 + 4 * x**2),
 }
+FROM_THE_MIDDLE = ("lone default", "cliff below", "cliff above", "plateau above")
+"""Shapes whose default is the middle batch size, which works."""
+PLATEAU = 0.97
+"""What "plateau above" learns where it never reaches the target: this share of it, as fast as any other."""
+CROSSING = 1.5
+"""How far learning curves of "crossing" bend: the largest batch size begins slowest, and catches up."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +68,12 @@ def workload(shape: str, *, count: int, noise: float, seed: int, drift_after: in
     epoch_s = float(2 ** rng.uniform(2, 9))
     points = {size: _points(size, knee, epoch_s, rng) for size in sizes}
     paths = {size: _paths(SHAPES[shape](places[size]), noise, rng) for size in sizes}
-    default = (
-        sizes[middle] if shape in ("lone default", "cliff below", "cliff above") else int(rng.choice(sizes))
-    )
+    if shape == "plateau above":
+        stuck = _stuck(_paths(20.0, noise, rng))
+        paths = {size: stuck if places[size] > 0.6 else paths[size] for size in sizes}
+    if shape == "crossing":
+        paths = {b: _paths(SHAPES[shape](x), noise, rng, CROSSING ** (2 * x - 1)) for b, x in places.items()}
+    default = sizes[middle] if shape in FROM_THE_MIDDLE else int(rng.choice(sizes))
     return Workload(
         name=f"{shape}, {len(sizes)} sizes, noise {noise:.0%}" + (", drift" if drift_after else ""),
         gpu=f"seed {seed}",
@@ -97,13 +108,19 @@ def _points(
     return points
 
 
-def _paths(mean: float, noise: float, rng: np.random.Generator) -> list[Path]:
-    """Runs that take ``mean`` epochs, scattered, with a learning curve each."""
+def _stuck(paths: list[Path]) -> list[Path]:
+    """The same runs, that end below the target for good."""
+    most = PLATEAU * 0.9
+    return [Path(math.inf, tuple((at, shown) for at, shown in p.curve if shown <= most)) for p in paths]
+
+
+def _paths(mean: float, noise: float, rng: np.random.Generator, bent: float = 1.0) -> list[Path]:
+    """Runs of about ``mean`` epochs, with a learning curve each; ``bent``: above 1 it begins slowly."""
     paths = []
     for _ in range(PATHS):
         needs = mean * math.exp(rng.normal(0, noise) - noise**2 / 2)
         shown = needs if math.isfinite(needs) else 2.0 * MAX_EPOCHS
-        bend = math.exp(rng.normal(0, 0.15))
+        bend = bent * math.exp(rng.normal(0, 0.15))
         reached = max(1.0, round(needs)) if math.isfinite(needs) else math.inf
         marks = (
             (max(1, math.ceil(shown * (i / LEVELS) ** (2 * bend))), 0.9 * i / LEVELS)

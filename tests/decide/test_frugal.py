@@ -1,5 +1,7 @@
 """The default policy: that it is frugal, stops what is not worth it, and never gets stuck."""
 
+import dataclasses
+import json
 import math
 
 import numpy as np
@@ -9,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zeus_ray.decide import Search, value
-from zeus_ray.decide.curves import forecast
-from zeus_ray.decide.epochs import Observation, believe, epochs_family, noise_sd
+from zeus_ray.decide.curves import Forecast, at_least, forecast, relative
+from zeus_ray.decide.epochs import Observation, believe, epochs_family, never, noise_sd
+from zeus_ray.decide.memory import Memory
 from zeus_ray.records import Measurement, Progress, StopReason, Target
 
 
@@ -40,22 +43,83 @@ def recur(search, work, runs):
 def test_the_default_runs_first_and_the_best_is_found_within_few_runs():
     search = make()
     tries = recur(search, Work(noise=0.05), 12)
-    assert tries[0] == [256]
-    assert sum(map(len, tries)) <= 15
+    assert tries[0][0] == 256
+    assert sum(map(len, tries[1:])) <= 14
     assert {sizes[-1] for sizes in tries[-4:]} <= {32, 64}
 
 
 def test_a_job_that_stumbles_is_done_by_the_best_known_next():
     search = make(default_batch_size=64)
-    for sizes in recur(search, Work(fails={16, 32, 128, 256}), 30):
-        assert sizes[-1] == 64
-        assert len(sizes) <= 3
+    tries = recur(search, Work(fails={16, 32, 128, 256}), 30)
+    assert {sizes[-1] for sizes in tries} == {64}
+    assert max(map(len, tries[1:])) <= 3
 
 
 @pytest.mark.parametrize("fails", [{256}, {256, 128}, {16, 32, 64, 128}, set(SIZES)])
 def test_a_default_that_fails_is_no_dead_end(fails):
     tries = recur(make(max_epochs=40), Work(fails=fails), 8)
     assert tries[-1][-1] not in fails or fails == set(SIZES)
+
+
+@given(noise=st.floats(0, 0.4), seed=st.integers(0, 99), default=st.sampled_from(SIZES), data=st.data())
+@settings(max_examples=30, deadline=None)
+def test_the_first_run_ends_well_whatever_is_looked_at_on_the_way(noise, seed, default, data):
+    fails = data.draw(st.sets(st.sampled_from([b for b in SIZES if b != default])))
+    search = make(default_batch_size=default, seed=seed)
+    tries = recur(search, Work(noise=noise, seed=seed, fails=fails), 1)[0]
+    assert tries[0] == default
+    assert tries[-1] not in fails
+    assert len(tries) <= 14
+
+
+def test_a_default_far_too_dear_is_left_early_and_costs_a_fraction():
+    spent = {}
+    for policy in ("zeus-ray", "nsdi23"):
+        search = make(default_batch_size=256, batch_sizes=[32, 256], policy=policy)
+        slow = {32: 5.0, 256: 100.0}
+        spent[policy] = 0.0
+        for _ in range(20):
+            knobs = search.ask()
+            reached, cost = _at_this_pace(search, knobs, slow[knobs.batch_size])
+            spent[policy] += cost
+            if reached:
+                break
+        assert reached
+    assert spent["zeus-ray"] < 0.3 * spent["nsdi23"]
+
+
+def _at_this_pace(search, knobs, needs):
+    """Run until the target at ``needs`` epochs: whether it got there, and its cost."""
+    search.observe_profile(profile_of(knobs.batch_size, knobs.probe_limits_w or LIMITS_W))
+    stop, epoch = None, 0
+    while stop is None:
+        used = Measurement(energy_j=2000.0 * epoch, time_s=10.0 * epoch)
+        metric = min(0.9, 0.9 * math.sqrt(epoch / needs))
+        shown = Progress(knobs=knobs, epoch=epoch, metric=metric, measurement=used, gpu="V100")
+        stop, epoch = search.should_stop(shown), epoch + 1
+    reached = stop == StopReason.TARGET_REACHED
+    told = outcome(knobs, reached=reached, epochs=epoch - 1.0, energy_j=used.energy_j, time_s=used.time_s)
+    search.tell(dataclasses.replace(told, stop=stop, gpu="V100"))
+    return reached, search.cost(used)
+
+
+def test_a_search_is_the_same_when_it_is_saved_in_the_middle_of_the_first_run():
+    search = make()
+    knobs = search.ask()
+    search.observe_profile(profile_of(256))
+    for epoch in range(1, 40):
+        used = Measurement(energy_j=2000.0 * epoch, time_s=10.0 * epoch)
+        shown = Progress(knobs=knobs, epoch=epoch, metric=0.02 * epoch, measurement=used, gpu="V100")
+        twin = Search.from_state(json.loads(json.dumps(search.state())))
+        stop = search.should_stop(shown)
+        assert twin.should_stop(shown) == stop
+        if stop:
+            break
+    assert stop == StopReason.NOT_WORTH_IT
+    told = outcome(knobs, reached=False, epochs=epoch, stop=stop, gpu="V100")
+    search.tell(told)
+    twin.tell(told)
+    assert twin.ask() == search.ask()
 
 
 def test_when_nothing_works_the_default_runs_as_the_board_was_found():
@@ -174,6 +238,61 @@ def test_a_learning_curve_tells_how_far_a_run_is(curve, mode, epochs):
     past = [(tuple((e, sign * 0.1 * e) for e in range(1, 10)), 10.0)]
     seen = forecast(curve, past, Target("metric", 0.9, mode))
     assert (seen and math.exp(seen.log_epochs)) == (epochs and pytest.approx(epochs))
+
+
+@pytest.mark.parametrize(
+    ("curve", "epoch", "ratio"),
+    [
+        (((2, 0.2), (4, 0.4)), 4, 1.0),  # as fast
+        (((2, 0.4),), 2, 0.5),
+        (((1, 0.1), (2, 1.9)), 2, 0.2),  # by what both have shown: the other's last
+        (((4, 0.2),), 30, 10.0),  # and has stood still: the other was better after 3
+        ((), 9, None),
+    ],
+)
+def test_two_learning_curves_tell_how_much_slower_one_is(curve, epoch, ratio):
+    other = tuple((e, 0.1 * e) for e in range(1, 11))
+    seen = relative(curve, epoch, other, Target("metric", 2.0), math.log(20))
+    assert (seen and math.exp(seen.log_epochs)) == (ratio and pytest.approx(ratio))
+
+
+@pytest.mark.parametrize(
+    ("curve", "epoch", "needed"),
+    [
+        (((3, 0.2), (9, 0.4)), 9, 24.0),  # 0.2 in 6 epochs: 0.5 more in 15
+        (((4, 0.2), (8, 0.4)), 7, 0.0),  # too young
+        (((2, 0.2),), 20, math.inf),  # has stood still
+        ((), 20, 0.0),
+    ],
+)
+def test_a_run_needs_at_least_what_its_recent_pace_says(curve, epoch, needed):
+    assert at_least(curve, epoch, TARGET) == pytest.approx(needed)
+
+
+def test_a_curve_out_of_all_proportion_says_that_a_run_never_gets_there():
+    sizes = [16, 32, 64]
+    seen = [Observation(32, math.log(10), 0.0, 0)]
+    noise = noise_sd(sizes, seen)
+    belief = believe(epochs_family(sizes), sizes, seen, noise, 0)
+
+    def chance(epochs):
+        says = Forecast(math.log(epochs), 0.1)
+        return never(belief, 2, noise, says, prior=0.05, max_epochs=200)
+
+    assert chance(10) < 0.05 < chance(50) < chance(300)
+    assert chance(300) > 0.9
+    assert never(belief, 2, noise, None, prior=0.05, max_epochs=200) == 0.05
+
+
+@pytest.mark.parametrize("shift", [-3, 3])
+def test_a_shift_is_noticed_within_few_runs_and_noise_is_not(shift):
+    random, memory = np.random.default_rng(0), Memory()
+    for _ in range(100):
+        memory.reach(64, math.exp(3 + 0.1 * random.normal()), (3.0, 0.1))
+    assert memory.changed_at == 0
+    for _ in range(4):
+        memory.reach(64, math.exp(3 + 0.1 * shift), (3.0, 0.1))
+    assert memory.changed_at >= 95
 
 
 def test_epochs_between_two_batch_sizes_are_between_and_less_sure():

@@ -134,10 +134,40 @@ def believe(
     return family.given(at, weighted[at] / precision[at], 1.0 / precision[at])
 
 
+def never(
+    belief: Belief, column: int, noise: Array, forecast: Forecast | None, *, prior: float, max_epochs: float
+) -> float:
+    """Chance that a run never reaches the target, given what its learning curve shows.
+
+    Of runs that never do, half learn as if they needed some most-allowed number of epochs; half look like
+    any other for now.
+    """
+    if forecast is None or not 0 < prior < 1:
+        return prior
+    spread = belief.variances[:, column] + noise[column] ** 2 + forecast.var
+    works = float(belief.weights @ _density(forecast.log_epochs - belief.means[:, column], spread))
+    slow = float(_density(np.array(forecast.log_epochs - math.log(max_epochs)), np.array(1 + forecast.var)))
+    likely = prior * (works + slow) / 2
+    return likely / (likely + (1 - prior) * works) if likely > 0 else prior
+
+
+def _density(off: Array, var: Array) -> Array:
+    return np.asarray(np.exp(-0.5 * off**2 / var) / np.sqrt(var))
+
+
 def of_run(belief: Belief, column: int, noise: Array, forecast: Forecast | None) -> tuple[float, float]:
-    """Mean and standard deviation of log epochs of one run: the belief, and its learning curve so far."""
-    mean, var = float(belief.mean[column]), float(belief.var[column] + noise[column] ** 2)
+    """Mean and standard deviation of log epochs of one run: the belief, and its learning curve so far.
+
+    A curve far from what was believed makes the departure likelier under which it isn't.
+    """
+    weights, means = belief.weights, belief.means[:, column]
+    variances = belief.variances[:, column] + noise[column] ** 2
     if forecast is not None:
-        weight = var / (var + forecast.var)
-        mean, var = mean + weight * (forecast.log_epochs - mean), var * (1 - weight)
-    return mean, math.sqrt(var)
+        spread = variances + forecast.var
+        off = forecast.log_epochs - means
+        fit = -0.5 * (off**2 / spread + np.log(spread))
+        weights = weights * np.exp(fit - fit.max())
+        weights = weights / weights.sum()
+        means, variances = means + variances / spread * off, variances * forecast.var / spread
+    mean = float(weights @ means)
+    return mean, math.sqrt(float(weights @ (variances + (means - mean) ** 2)))

@@ -57,6 +57,11 @@ class InFlight:
         self._told.add(run_id)
         return knobs, tuple(self._curves.pop(run_id, ()))
 
+    def curves(self) -> list[tuple[int, Curve, float]]:
+        """(batch size, learning curve, its last epoch) of every run in flight that has shown something."""
+        shown = ((self.pending[run].batch_size, curve) for run, curve in self._curves.items() if curve)
+        return [(size, tuple(curve), curve[-1][0]) for size, curve in shown]
+
     def crashed(self, batch_size: int) -> bool:
         """Count a crash. True when it is the second in a row: then the batch size is to blame."""
         self._errors[batch_size] = self._errors.get(batch_size, 0) + 1

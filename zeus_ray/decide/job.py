@@ -188,6 +188,11 @@ class Job:
             self.unprofiled.add(size)
         return not outcome.shared
 
+    def curves(self) -> list[tuple[int, Curve, float]]:
+        """(batch size, learning curve, epochs) of runs told and in flight."""
+        told = [(run.batch_size, run.curve, run.epochs) for run in self.runs if run.curve]
+        return told + self.flights.curves()
+
     def add(self, run: Run) -> None:
         """Take a run in; an old run's learning curve is forgotten."""
         self.runs.append(run)

@@ -1,0 +1,174 @@
+"""What a search in Ray Tune spends, against other searchers: real ``tune.run``, replayed GPUs.
+
+    python benchmarks/bench_tune.py --traces ../shared/data/zeus-nsdi23 --out tune.json [--seeds 0 1 2]
+
+At most 30 trials, four at a time, over (batch size, power limit); all metered by zeus-ray. Searches
+that ``--out`` has already are not run again, so that a long run may be cut into pieces; ``--show``
+only prints. Boards that are replayed have a clock each: "until found" adds up what had been reported
+by then, in the order in which Tune saw it. Needs the extra ``bench``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import traces
+from recurrences import Workload
+from rivals.columns import COLUMNS, ETA, TRIALS
+from rivals.training import SAMPLES, recorded, train
+
+Row = dict[str, Any]
+CELLS = ("found_j", "found", "energy_j", "cost", "answer")
+
+
+def search(work: Workload, column: str, seed: int) -> Row:
+    """One search by one column, in units of a run of the optimum."""
+    from ray import tune
+    from rivals.tally import Tally
+
+    setup, tally = COLUMNS[column](work, seed), Tally(work)
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+        tune.run(
+            tune.with_parameters(train, work=recorded(work)),
+            **setup,
+            num_samples=TRIALS,
+            max_concurrent_trials=4,
+            reuse_actors=True,
+            resources_per_trial={"cpu": 1},
+            callbacks=[tally],
+            storage_path=folder,
+            verbose=0,
+            raise_on_failed_trial=True,
+        )
+    energy_j, cost = tally.spent()
+    answer = tally.cheapest()
+    if column == "zeus-ray":
+        best = setup["search_alg"].best()
+        answer = tally.quality(best.batch_size, best.power_limit_w)
+    unit, unit_j = work.optimum(ETA), optimum_j(work)
+    return {
+        "workload": work.name,
+        "gpu": work.gpu,
+        "column": column,
+        "seed": seed,
+        "trials": tally.trials,
+        "found_j": tally.found[0] / unit_j,
+        "found": tally.found[1] / unit,
+        "energy_j": energy_j / unit_j,
+        "cost": cost / unit,
+        "answer": answer,
+    }
+
+
+def optimum_j(work: Workload) -> float:
+    """Mean joules of a run of the optimum."""
+    knobs = ((b, w) for b in work.points for w in work.points[b])
+    size, limit_w = min(knobs, key=lambda knob: work.mean_cost(*knob, ETA))
+    power_w, epoch_s = work.points[size][limit_w]
+    return work.mean_epochs(size) * power_w * epoch_s
+
+
+def show(rows: list[Row]) -> None:
+    """Mean ± standard error over seeds; searches that never found anything near are counted apart."""
+    head = f"{'workload':<13}{'gpu':<6}{'column':<18}{'seeds':>6}{'trials':>8}"
+    print(
+        head + "".join(f"{name:>17}" for name in ("J until found", "cost until found", "J", "cost", "answer"))
+    )
+    for group in dict.fromkeys((r["workload"], r["gpu"], r["column"]) for r in rows):
+        mine = [r for r in rows if (r["workload"], r["gpu"], r["column"]) == group]
+        missed = sum(1 for r in mine if np.isnan(r["found"]))
+        cells = [spread([r[name] for r in mine if not np.isnan(r[name])]) for name in CELLS]
+        trials = np.mean([r["trials"] for r in mine])
+        line = f"{group[0]:<13}{group[1]:<6}{group[2]:<18}{len(mine):>6}{trials:8.1f}"
+        print(line + "".join(cells) + (f"  never found: {missed}" if missed else ""))
+
+
+def spread(values: list[float]) -> str:
+    """Mean ± standard error."""
+    if not values:
+        return f"{'-':>17}"
+    error = np.std(values, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
+    return f"{np.mean(values):10.2f} ±{error:5.2f}"
+
+
+@contextlib.contextmanager
+def ray_replaying(folder: Path, work: Workload) -> Iterator[None]:
+    """Ray on this machine alone, four trials at a time, on boards that replay ``work``."""
+    import ray
+    import recurrences
+    import rivals.training
+    from ray import cloudpickle
+
+    spec = next(job for job in traces.JOBS if job.dataset == work.name)
+    replayed = f"gpu={work.gpu}&dataset={spec.dataset}&network={spec.network}&optimizer={spec.optimizer}"
+    for module in (recurrences, rivals.training):
+        cloudpickle.register_pickle_by_value(module)  # workers cannot import the benchmarks
+    with tempfile.TemporaryDirectory() as home:
+        os.environ |= {
+            "ZEUS_RAY_GPU": f"replay:{folder.resolve()}?{replayed}&samples={SAMPLES}",
+            "XDG_STATE_HOME": home,
+            "ZEUS_RAY_STATE_DIR": str(Path(home) / "state"),
+            "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+            "RAY_AIR_NEW_OUTPUT": "0",
+            "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # nobody reads a thousand small files
+        }
+        ray.init("local", num_cpus=4, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+def main() -> int:
+    """Run what is missing, print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--traces", type=Path, required=True, help="as for bench_regret.py")
+    parser.add_argument("--jobs", nargs="+", default=["cifar100/v100"], help="workload/gpu")
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(10)), help="which seeds")
+    parser.add_argument(
+        "--columns", nargs="+", default=list(COLUMNS), choices=list(COLUMNS), help="who plays"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="results so far, as JSON lines; appended to")
+    parser.add_argument("--show", action="store_true", help="run nothing")
+    options = parser.parse_args()
+    if not (options.traces / "summary_train.csv").exists():
+        print(f"skipped: no traces in {options.traces}")
+        return 0
+    known = (
+        [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.exists() else []
+    )
+    if not options.show:
+        known += run(options, known)
+    show(known)
+    return 0
+
+
+def run(options: argparse.Namespace, known: list[Row]) -> list[Row]:
+    """The searches that are not known yet, each written down at once."""
+    done, rows = {(r["workload"], r["gpu"], r["column"], r["seed"]) for r in known}, []
+    for job in options.jobs:
+        name, gpu = job.split("/")
+        work = next(w for w in traces.load(options.traces, gpu) if w.name == name)
+        todo = [(s, c) for s in options.seeds for c in options.columns if (name, gpu, c, s) not in done]
+        with ray_replaying(options.traces, work):
+            for seed, column in todo:
+                rows.append(search(work, column, seed))
+                with options.out.open("a") as lines:
+                    lines.write(json.dumps(rows[-1]) + "\n")
+    return rows
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -85,7 +85,7 @@ def rate(work: Callable[[], Any], seconds: float) -> float:
 
 def compare_energy(uuid: str, work: Callable[[], Any], seconds: float) -> None:
     with metered(uuid) as (keeper, lease):
-        rate(work, 2.0)  # warm, and the meter knows the counter's rhythm
+        rate(work, min(2.0, seconds))  # warm, and the meter knows the counter's rhythm
         begin = keeper.read(lease.lease_id)
         rate(work, seconds)
         end = keeper.read(lease.lease_id)

@@ -1,6 +1,6 @@
-"""What zeus-ray itself costs: a whole search, one suggestion, one lease, one training step.
+"""What zeus-ray itself costs: a whole search, one suggestion, one lease, one training step anywhere.
 
-    python benchmarks/bench_overhead.py [--quick] [--pairs 5]
+    python benchmarks/bench_overhead.py [--quick] [--steps] [--pairs 5]
 
 The search is timed in pairs, with and without zeus-ray in turn, on the same trials: same batch
 sizes, same number of epochs, same work per step. Times of single calls are medians.
@@ -9,10 +9,12 @@ sizes, same number of epochs, same work per step. Times of single calls are medi
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import statistics
 import tempfile
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -192,11 +194,13 @@ def measure_step(steps: int) -> None:
     from zeus_ray.records import Knobs, Plan
     from zeus_ray.run.boards import Board, Boards
     from zeus_ray.run.run import Run
+    from zeus_ray.run.shared import SharedBoards
 
     keeper = Keeper(SimulatedGpu.open("V100", 0))
     for name, boards in (
         ("a simulated board", Boards([Board.local(keeper, Holder.current("bench"), "auto")])),
         ("no board", Boards([])),
+        ("boards shared by the workers of Ray Train", SharedBoards(Boards([]), lambda value: [value])),
     ):
         run = Run(Plan(knobs=Knobs(run_id="", batch_size=8)), boards)
         loader = [None] * steps
@@ -214,11 +218,107 @@ def measure_step(steps: int) -> None:
         boards.release()
 
 
+def measure_frameworks(steps: int, times: int) -> None:
+    """Whole trainings with our callback and without any, in turn; the fastest of each counts.
+
+    Processor time of the training thread: what others do on this machine is not ours.
+    """
+    for name, fit in (("Lightning", fit_lightning), ("Transformers", fit_transformers)):
+        fit(10, None)
+        with_s, without_s = [], []
+        for _ in range(times):
+            without_s.append(fit(steps, None))
+            with_s.append(fit(steps, settled_run()))
+        per_step_us = (min(with_s) - min(without_s)) / steps * 1e6
+        of_us = min(without_s) / steps * 1e6
+        print(f"{name}, per training step of {of_us:.0f} µs: {per_step_us:.2f} µs (aim: 20 µs)")
+
+
+def settled_run() -> Any:
+    from zeus_ray.records import Knobs, Plan
+    from zeus_ray.run.boards import Boards
+    from zeus_ray.run.run import Run
+
+    return Run(Plan(knobs=Knobs(run_id="", batch_size=8)), Boards([]))
+
+
+def fit_lightning(steps: int, run: Any) -> float:
+    """Processor seconds of ``trainer.fit`` over ``steps`` steps."""
+    import lightning.pytorch as pl
+    import torch
+    from torch.utils.data import DataLoader, TensorDataset
+
+    from zeus_ray.train.lightning import ZeusCallback
+
+    class Line(pl.LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = torch.nn.Linear(4, 1)
+
+        def training_step(self, batch: Any, index: int) -> Any:  # noqa: ARG002 — Lightning's
+            return self.layer(batch[0]).square().mean()
+
+        def configure_optimizers(self) -> Any:
+            return torch.optim.SGD(self.parameters(), lr=0.01)
+
+    off = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        max_epochs=1,
+        callbacks=[ZeusCallback(run)] if run else [],
+        **dict.fromkeys(off, False),
+    )
+    loader = DataLoader(TensorDataset(torch.rand(8 * steps, 4)), batch_size=8)
+    began_s = time.thread_time()
+    trainer.fit(Line(), loader)
+    return time.thread_time() - began_s
+
+
+def fit_transformers(steps: int, run: Any) -> float:
+    """Processor seconds of ``trainer.train`` over ``steps`` steps."""
+    import torch
+    from transformers import PretrainedConfig, PreTrainedModel, PrinterCallback, Trainer, TrainingArguments
+
+    from zeus_ray.train.transformers import ZeusCallback
+
+    class Line(PreTrainedModel):
+        config_class = PretrainedConfig
+
+        def __init__(self) -> None:
+            super().__init__(PretrainedConfig())
+            self.layer = torch.nn.Linear(4, 1)
+
+        def forward(self, x: Any, labels: Any = None) -> Any:  # noqa: ARG002 — Transformers'
+            return {"loss": self.layer(x).square().mean()}
+
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = Trainer(
+            model=Line(),
+            args=TrainingArguments(
+                output_dir=folder,
+                use_cpu=True,
+                disable_tqdm=True,
+                report_to=[],
+                save_strategy="no",
+                logging_strategy="no",
+                num_train_epochs=1,
+                per_device_train_batch_size=8,
+            ),
+            train_dataset=[{"x": torch.rand(4), "labels": 0} for _ in range(8 * steps)],
+            callbacks=[ZeusCallback(run)] if run else [],
+        )
+        trainer.remove_callback(PrinterCallback)
+        began_s = time.thread_time()
+        trainer.train()
+        return time.thread_time() - began_s
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="one pair of short searches: does it run?")
+    parser.add_argument("--steps", action="store_true", help="only what a training step costs, without Ray")
     parser.add_argument("--pairs", type=int, default=5, help="pairs of 20-trial searches")
     options = parser.parse_args()
     os.environ["ZEUS_RAY_GPU"] = "simulated:V100"
@@ -228,6 +328,12 @@ def main() -> None:
         os.environ["XDG_STATE_HOME"] = home
         os.environ["ZEUS_RAY_STATE_DIR"] = str(Path(home) / "state")
         measure_step(2_000 if options.quick else 20_000)
+        logging.disable(logging.WARNING)  # their advice on speed
+        warnings.simplefilter("ignore")
+        measure_frameworks(*((200, 2) if options.quick else (2_000, 9)))
+        logging.disable(logging.NOTSET)
+        if options.steps:
+            return
         measure_suggest(100 if options.quick else 1_000)
         import ray
 

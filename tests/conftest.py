@@ -49,6 +49,11 @@ def make_node(fake_nvml, tmp_path, monkeypatch):
 
 def pytest_ignore_collect(collection_path, config):
     """Ray and matplotlib take seconds to import: what needs them is not read where it is not asked for."""
-    slow = {"cluster": "not ray", "tune": "not ray", "test_plots.py": "not pictures"}
+    slow = {
+        "cluster": "not ray",
+        "tune": "not ray",
+        "train": "not frameworks",
+        "test_plots.py": "not pictures",
+    }
     unwanted = slow.get(collection_path.name)
     return True if unwanted and unwanted in config.option.markexpr else None

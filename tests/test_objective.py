@@ -75,3 +75,16 @@ def test_what_can_be():
     assert (objective.signal, eta) == (Constant(400.0), 0.7)
     assert chosen("energy", None, **GIVEN) == (Objective(), 0.5)
     assert chosen(Mix(0.36, 0.09), None, **{**GIVEN, "max_power_w": 250.0})[1] == pytest.approx(0.5)
+
+
+def test_a_provider_that_is_lost_changes_nothing(tmp_path):
+    """Nobody listens on the discard port; the search goes on at the long-run price, and does not wait."""
+    from zeus_ray.carbon.providers import Uk
+    from zeus_ray.carbon.remote import Remote
+
+    signal = Remote(Uk(base_url="http://127.0.0.1:9"), cache=tmp_path / "x.json")
+    objective, _eta = chosen("carbon", signal, **GIVEN)
+    assert objective.energy_price() == 1.0
+    signal._thread.join()
+    assert "no answer" in signal.note
+    assert objective.energy_price() == 1.0

@@ -55,18 +55,31 @@ assert row["zeus/energy_j"] > 0
 """
 
 
+def ran(tmp_path, *command):
+    """Run Python in a home of its own, on a simulated board."""
+    home = {"HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path)}
+    quiet = {"RAY_AIR_NEW_OUTPUT": "0", "ZEUS_RAY_GPU": "simulated:V100"}
+    return subprocess.run(
+        [sys.executable, *command],
+        env={**os.environ, **home, **quiet},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
 @pytest.mark.ray
 def test_the_snippets_run(tmp_path):
     """One after the other, as a reader would paste them; only the model is made up."""
     script = tmp_path / "readme.py"
     script.write_text("\n".join([PREAMBLE, *SNIPPETS, CHECKS]))
-    home = {"HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path)}
-    quiet = {"RAY_AIR_NEW_OUTPUT": "0", "ZEUS_RAY_GPU": "simulated:V100"}
-    ran = subprocess.run(
-        [sys.executable, script],
-        env={**os.environ, **home, **quiet},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stdout[-2000:] + ran.stderr[-4000:]
+    done = ran(tmp_path, script)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+
+
+@pytest.mark.ray
+def test_the_example_of_ray_train_runs(tmp_path):
+    done = ran(tmp_path, "-m", "zeus_ray.train.example_ddp", "--trials", "1")
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    assert "Best(batch_size=64" in done.stdout

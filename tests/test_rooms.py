@@ -20,14 +20,17 @@ MAY_IMPORT = {
     "reporting": BASE,
     "run": BASE | {"decide", "devices"},
     "cluster": BASE | {"devices", "run", "carbon"},
+    "train": BASE | {"run", "tune"},
     "tune": BASE | {"carbon", "decide", "devices", "run", "cluster", "reporting"},
     "simulate": BASE | {"decide", "devices"},
 }
 TOP = {"__init__", "cli", "demo", "operate", "grid"}
 """These use everything, when they are used."""
 FOREIGN = {
-    "ray": {"cluster", "tune", *TOP},
-    "torch": {*TOP},
+    "ray": {"cluster", "tune", "train", *TOP},
+    "torch": {"train", *TOP},
+    "lightning": {"train"},
+    "transformers": {"train"},
     "pynvml": {"devices/nvml.py"},
     "httpx": {"devices/zeusd.py", "carbon/web.py"},
 }

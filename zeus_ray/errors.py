@@ -3,6 +3,7 @@
 ZeusError
 ├── BadInput            an argument, a setting or a file says something that cannot be (also a ValueError)
 ├── TargetNotReached    the default batch size did not reach the target, twice
+├── DoesNotFit          a batch size is too large for the GPU's memory
 ├── SignalLost          a provider of carbon intensity gave no answer; never reaches a training run
 └── DeviceError         a board, or the way to it
     ├── NoDevice        there is none here, or not the one that was named
@@ -17,6 +18,9 @@ these in the one file that talks to the foreign thing.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 
 class ZeusError(Exception):
     """Base of everything raised on purpose."""
@@ -28,6 +32,18 @@ class BadInput(ZeusError, ValueError):
 
 class TargetNotReached(ZeusError):
     """The default batch size did not reach the target, so there is nothing to compare with."""
+
+
+class DoesNotFit(ZeusError):
+    """A batch size is too large for the memory of the GPU; ``result`` is what is known of the run."""
+
+    def __init__(self, message: str, result: Mapping[str, Any]) -> None:
+        super().__init__(message, dict(result))  # both, so that it can be sent to another process
+        self.result = dict(result)
+
+    def __str__(self) -> str:
+        """The message alone."""
+        return str(self.args[0])
 
 
 class SignalLost(ZeusError):

@@ -84,7 +84,8 @@ class Knobs:
     ``power_limit_w=None`` with ``probe_limits_w``: profile these limits first, and where that is
     None too, the board's own range (nobody knows yet which limits it takes). ``power_limit_w=None``
     with empty ``probe_limits_w``: the limit found on the board. ``cost_cap``: stop before the
-    run's cost exceeds it (inf: never).
+    run's cost exceeds it (inf: never). ``accumulate``: micro-batches a step, more than 1 where the
+    batch size does not fit in memory at once.
     """
 
     run_id: str
@@ -92,6 +93,7 @@ class Knobs:
     power_limit_w: float | None = None
     probe_limits_w: tuple[float, ...] | None = ()
     cost_cap: float = math.inf
+    accumulate: int = 1
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> Self:
@@ -237,6 +239,7 @@ class Plan:
     max_epochs: float = math.inf
     target: Target | None = None
     default_batch_size: int | None = None
+    gpus: int | None = None
     profiles: tuple[PowerProfile, ...] = ()
     power_control: str = "auto"
     gpu_source: str = ""
@@ -270,11 +273,14 @@ class Report:
     ``energy_j`` and ``time_s`` are cumulative over attempts; ``cost`` is Eq. 2 of the paper on them.
     ``energy_j_err`` bounds the error of this attempt's joules (J).
     ``cost_to_target`` is NaN until the target is reached: the one to rank trials by.
+    ``accumulate``: micro-batches a step. ``moved_from``: the kind of GPU that the attempt before had,
+    where it was another; energy and time are of both then.
     ``profile`` is JSON of a :class:`PowerProfile`, or "" while there is none.
     """
 
     run_id: str = ""
     batch_size: int = 0
+    accumulate: int = 1
     epochs: float = NAN
     energy_j: float = NAN
     energy_j_err: float = NAN
@@ -288,6 +294,7 @@ class Report:
     target_reached: bool = False
     stop_reason: str = ""
     gpu: str = ""
+    moved_from: str = ""
     shared: bool = False
     attempt: int = 1
     measured_by: str = MeasuredBy.NONE.value

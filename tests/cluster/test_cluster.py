@@ -15,6 +15,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("cluster")]
 tune = pytest.importorskip("ray.tune")
 
 import moved  # noqa: E402 — from tests/faults
+import moving  # noqa: E402 — likewise
 import ray  # noqa: E402 — after the marker: importing it takes seconds
 
 import zeus_ray as zeus  # noqa: E402
@@ -22,7 +23,7 @@ from zeus_ray.cluster import inventory  # noqa: E402
 from zeus_ray.devices.doctor import Health, examine, unexamined  # noqa: E402
 from zeus_ray.records import Report, Target  # noqa: E402
 
-for module in (sys.modules[__name__], moved):  # workers cannot import the tests
+for module in (sys.modules[__name__], moving):  # workers cannot import the tests
     ray.cloudpickle.register_pickle_by_value(module)
 LIMITS_W = [120.0, 160.0, 200.0, 240.0]
 
@@ -177,7 +178,7 @@ def test_paused_resumed_elsewhere_killed_and_retried_every_limit_is_back_and_eve
     for name, index in itertools.product("ab", range(2)):
         boards[name].load(moved.LOAD, index)
     watch = moved.Watch(boards)
-    result = moved.search(tmp_path, 150.0)
+    result = moving.search(tmp_path, 150.0)
     assert until(lambda: set(boards["a"].limits_w + boards["b"].limits_w) == {300.0})
     moved.judge(tmp_path, watch.end(), result, limit_w=150.0, found_w=300.0)
     for name, index in itertools.product("ab", range(2)):

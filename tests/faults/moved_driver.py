@@ -1,4 +1,4 @@
-"""A driver with a cluster of two nodes, a and b, one GPU each: see moved.py.
+"""A driver with a cluster of two nodes, a and b, one GPU each: see moving.py.
 
 python moved_driver.py FOLDER LIMIT_W SETTINGS_A SETTINGS_B   (the environments of the nodes, as JSON)
 """
@@ -13,9 +13,9 @@ from ray.cluster_utils import Cluster
 
 
 def main(folder, limit_w, *settings):
-    import moved
+    import moving
 
-    ray.cloudpickle.register_pickle_by_value(moved)
+    ray.cloudpickle.register_pickle_by_value(moving)
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     for name, env in zip("ab", settings, strict=True):
         marks = {f"node_{name}": 1, "may_set": 1}
@@ -23,7 +23,7 @@ def main(folder, limit_w, *settings):
     ray.init(cluster.address, log_to_driver=False, logging_level="ERROR")
     everyone = [p.pid for p in psutil.Process().children(recursive=True)]
     print(json.dumps({"everyone": everyone}), flush=True)  # noqa: T201 — to the campaign
-    result = moved.search(folder, float(limit_w))
+    result = moving.search(folder, float(limit_w))
     (folder / "result").write_text(json.dumps({key: result.get(key) for key in result if "zeus/" in key}))
     print("ended", flush=True)  # noqa: T201 — likewise
     ray.shutdown()

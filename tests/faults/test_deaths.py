@@ -10,9 +10,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 import deaths
 import ray_deaths
 
-pytestmark = pytest.mark.ray  # real processes, seconds each
 
-
+@pytest.mark.processes
 @pytest.mark.parametrize("kind", deaths.KINDS, ids=lambda kind: kind.__name__)
 def test_the_limit_found_is_back(fake_nvml, tmp_path, kind):
     scene = deaths.Scene(fake_nvml, tmp_path)
@@ -30,6 +29,7 @@ ELSEWHERE = {
 """Kinds that another test tries already: only benchmarks/bench_faults.py does them once more."""
 
 
+@pytest.mark.ray
 @pytest.mark.parametrize(
     "kind", [kind for kind in ray_deaths.KINDS if kind not in ELSEWHERE], ids=lambda kind: kind.__name__
 )
@@ -42,6 +42,7 @@ def test_the_limit_found_is_back_under_ray(fake_nvml, tmp_path, kind):
         scene.close()
 
 
+@pytest.mark.processes
 def test_the_guard_leaves_when_nothing_is_left(tmp_path, monkeypatch):
     from zeus_ray.devices import guard
 

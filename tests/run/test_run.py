@@ -213,7 +213,7 @@ def test_an_attempt_that_was_killed_is_counted_to_its_end(tmp_path):
     folder = LocalFolder(tmp_path / "trial")
     killed = Ledger.open(folder)
     killed.held = [("actor", "lease")]
-    killed.write(Measurement(energy_j=100.0, time_s=10.0))
+    killed.write(Measurement(energy_j=100.0, time_s=10.0), samples=0, gpu="", profile="")
     asked = []
 
     def ask(held, energy_j=150.0):
@@ -260,6 +260,58 @@ def test_a_timeline_is_bounded_and_keeps_its_ends(count, size):
         assert count - kept[-1] <= 2 * max(1, count // max(1, len(kept) - 1)) + 1
 
 
+def attempt(folder, tmp_path, *, card="V100", resumed=False, count=20, probes=LIMITS_W):
+    """One attempt of a trial in a process of its own, as far as boards and books can tell."""
+    keeper = Keeper(SimulatedGpu.open(card, 0), state_dir=tmp_path / "state", guarded=False)
+    boards = Boards([Board.local(keeper, Holder.current("trial"), "auto")])
+    run = Run(plan(probe_limits_w=probes), boards, ledger=Ledger.open(folder), window_s=1.0, settle_s=0.0)
+    if resumed:
+        run.go_on()
+    epochs(run, count)
+    report = Report.from_result(run.report({}))
+    boards.release()
+    keeper.close()
+    return run, report
+
+
+def test_an_attempt_that_goes_on_counts_on_and_does_not_profile_again(tmp_path):
+    folder = LocalFolder(tmp_path / "trial")
+    _run, first = attempt(folder, tmp_path)
+    run, second = attempt(folder, tmp_path, resumed=True, count=5)
+    assert (second.attempt, second.epochs) == (2, 20 + 5)
+    assert second.profile == first.profile != ""
+    assert second.power_limit_w == first.power_limit_w
+    assert second.energy_j > first.energy_j * 21 / 20  # the profile is dearer than the epochs after it
+    assert run.note == ""
+    _run, third = attempt(folder, tmp_path, count=1)
+    assert (third.attempt, third.epochs) == (3, 1)  # from the beginning, no checkpoint
+    assert third.energy_j > second.energy_j
+
+
+def test_an_attempt_that_goes_on_probes_only_what_is_left(gpu, boards, tmp_path):
+    folder = LocalFolder(tmp_path / "trial")
+    first = Run(plan(probe_limits_w=LIMITS_W), boards, ledger=Ledger.open(folder))
+    for _ in range(3):  # no steps: one limit a report, the first report only begins
+        first.report({})
+    limits = []
+    second = Run(plan(probe_limits_w=LIMITS_W), boards, ledger=Ledger.open(folder))
+    while not second.report({})["zeus/profile"]:
+        limits.append(gpu.power_limit_w())
+    assert limits == list(LIMITS_W[2:])
+    profile = PowerProfile.from_json(second.report({})["zeus/profile"])
+    assert [point[0] for point in profile.points] == list(LIMITS_W)
+
+
+def test_an_attempt_on_another_kind_of_gpu_says_so_and_profiles_there(tmp_path):
+    folder = LocalFolder(tmp_path / "trial")
+    _run, first = attempt(folder, tmp_path)
+    run, second = attempt(folder, tmp_path, card="A40", resumed=True)
+    assert second.moved_from == first.gpu
+    assert PowerProfile.from_json(second.profile).gpu == second.gpu != first.gpu
+    assert f"began on {first.gpu} and goes on on {second.gpu}" in run.note
+    assert second.energy_j > first.energy_j
+
+
 def test_the_pid_of_the_holder_is_this_process():
     assert Holder.current("trial").pid == os.getpid()
 
@@ -280,6 +332,31 @@ def test_epochs_are_passes_over_the_loader_whatever_the_batches(samples, batch_s
 def test_learning_rates_scale_by_rule(rule, lr):
     run = Run(Plan(knobs=Knobs(run_id="", batch_size=256), default_batch_size=64), Boards([]))
     assert run.scale_lr(0.1, rule) == pytest.approx(lr)
+
+
+def test_accumulated_batches_are_one_step_of_the_whole_batch_size(boards):
+    run = Run(plan(100, accumulate=4), boards)
+    assert run.micro_batch_size == 25
+    ends = [run.step_ends for _batch in run.steps(Loader(1_010, 25))]
+    assert ends == [False, False, False, True] * 10 + [True]  # the last, of ten samples, is a step too
+    report = Report.from_result(run.report({}))
+    assert (report.epochs, report.batch_size, report.accumulate) == (1, 100, 4)
+
+
+def test_accumulated_or_at_once_the_same_samples_cost_the_same(boards):
+    costs = []
+    for parts in (1, 4):
+        run = Run(plan(100, accumulate=parts), boards)
+        before = Report.from_result(run.report({}))
+        epochs(run, 2, samples=5_000, batch_size=100 // parts)
+        costs.append(Report.from_result(run.report({})).energy_j - before.energy_j)
+    assert costs[0] == pytest.approx(costs[1])
+
+
+def test_a_loader_of_batches_that_do_not_fit_is_refused(boards):
+    run = Run(plan(100, accumulate=4), boards)
+    with pytest.raises(BadInput, match="100 samples at once, but only 25 fit"):
+        next(run.steps(Loader(1_000, 100)))
 
 
 def test_an_unknown_rule_names_the_rules():

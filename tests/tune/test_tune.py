@@ -1,6 +1,8 @@
 """Whole searches in real Ray Tune, on simulated boards."""
 
+import json
 import math
+from pathlib import Path
 
 import pytest
 import trainables
@@ -8,11 +10,11 @@ import trainables
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]
 tune = pytest.importorskip("ray.tune")
 
-from ray.tune.schedulers import ASHAScheduler  # noqa: E402 — after the marker: importing it takes seconds
+from ray.tune.schedulers import ASHAScheduler, FIFOScheduler  # noqa: E402 — after the marker: importing it takes seconds
 from ray.tune.search import ConcurrencyLimiter  # noqa: E402
 
 import zeus_ray as zeus  # noqa: E402
-from zeus_ray.records import Report, Target  # noqa: E402
+from zeus_ray.records import Report, StopReason, Target  # noqa: E402
 
 SIZES = [16, 32, 64, 128]
 TARGET = Target("accuracy", 0.9)
@@ -122,6 +124,47 @@ def test_a_class_trainable_is_metered(tmp_path):
     assert all(r.stop_reason for r in reports(result))
 
 
+class PausesOnce(FIFOScheduler):
+    """Pauses each trial after its second result."""
+
+    def __init__(self):
+        super().__init__()
+        self.paused = set()
+
+    def on_trial_result(self, _controller, trial, result):
+        if result["training_iteration"] == 2 and trial.trial_id not in self.paused:
+            self.paused.add(trial.trial_id)
+            return self.PAUSE
+        return self.CONTINUE
+
+
+@pytest.mark.parametrize("kind", ["class", "function"])
+def test_a_trial_that_is_paused_and_killed_counts_on(tmp_path, kind):
+    Model = type("Model", (trainables.Counts, tune.Trainable), {})  # noqa: N806 — a class
+    every = {"checkpoint_frequency": 1} if kind == "class" else {}
+    result = run(
+        zeus.metered(Model) if kind == "class" else trainables.counts_in_a_function,
+        tmp_path,
+        scheduler=zeus.EnergyScheduler(target=Target("accuracy", 1.0), base=PausesOnce()),
+        config={"batch_size": 32, "dies": tune.grid_search([True, False]), "mark": str(tmp_path / "mark")},
+        num_samples=1,
+        max_concurrent_trials=1,
+        checkpoint_config=tune.CheckpointConfig(**every),
+        max_failures=1,
+    )
+    rows = {trial.config["dies"]: trial.last_result for trial in result.trials}
+    killed, paused = (Report.from_result(rows[dies]) for dies in (True, False))
+    assert (killed.attempt, paused.attempt) == (3, 2)  # paused and killed; paused
+    for report, row in zip((killed, paused), rows.values(), strict=True):
+        assert (row["steps"], report.epochs) == (6, 6)
+        assert report.stop_reason == "target reached"
+    for trial in result.trials:
+        books = [json.loads(path.read_text()) for path in Path(trial.path).glob("zeus-attempt-*.json")]
+        energy_j = sum(entry["energy_j"] for entry in books)
+        assert trial.last_result["zeus/energy_j"] == pytest.approx(energy_j, rel=0.05)
+        assert all(entry["energy_j"] > 0 for entry in books)
+
+
 def test_without_a_gpu_nothing_is_measured_and_the_search_goes_on_by_time(tmp_path):
     alg = searcher()
     result = run(
@@ -199,6 +242,24 @@ def test_a_batch_size_that_fails_is_not_the_best_and_does_not_end_the_search(tmp
             assert math.isnan(trial.last_result.get("zeus/cost_to_target", math.nan))
     if train is trainables.runs_out_of_memory:
         assert all(trial.status == "TERMINATED" for trial in result.trials)
+
+
+def test_only_the_default_is_given_and_the_largest_that_fits_is_found(tmp_path):
+    alg = searcher(default_batch_size=16, batch_sizes="auto", target=Target("accuracy", 0.5))
+    result = run(
+        trainables.larger_is_better_until_it_does_not_fit,
+        tmp_path,
+        searcher=alg,
+        scheduler=zeus.EnergyScheduler(alg),
+        config={},
+        num_samples=30,
+    )
+    found = reports(result)
+    failed = [report for report in found if report.stop_reason == StopReason.OUT_OF_MEMORY]
+    assert len(failed) <= 2
+    assert max(r.batch_size for r in found if r.stop_reason != StopReason.OUT_OF_MEMORY) == 64
+    assert alg.best().batch_size == 64
+    assert all(trial.status == "TERMINATED" for trial in result.trials)
 
 
 def test_simulated_boards_are_free_again_at_the_end(ray_local, tmp_path):

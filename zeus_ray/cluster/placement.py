@@ -63,7 +63,8 @@ def lease_boards(
     if not mine:
         raise BadInput(
             f"this trial was given no GPU, but its node has {len(names)}: pass "
-            "resources_per_trial=zeus_ray.resources(), or {'cpu': 1, 'gpu': 1}"
+            "resources_per_trial=zeus_ray.resources(), or {'cpu': 1, 'gpu': 1}; "
+            "for workers of Ray Train, ScalingConfig(use_gpu=True)"
         )
     return Boards(_lease_all(mine, holder, source, control, footprint=footprint))
 

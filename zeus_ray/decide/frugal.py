@@ -230,7 +230,7 @@ class Frugal:
             len(self._memory.reached),
             job.profiles.version,
             job.told,
-            job.too_large,
+            job.sizes,
         )
         if self._outlook is None or made_of != self._outlook_of:
             self._outlook, self._outlook_of = self._make(gpu, self._memory.observations), made_of

@@ -16,6 +16,7 @@ from zeus_ray.decide.curves import Curve
 from zeus_ray.decide.inflight import InFlight
 from zeus_ray.decide.profiles import Profiles
 from zeus_ray.decide.settings import Settings
+from zeus_ray.decide.sizes import Sizes
 from zeus_ray.records import NAN, Knobs, Measurement, Outcome, PowerProfile, Progress, StopReason, Target
 
 CURVES_KEPT = 64
@@ -101,8 +102,13 @@ class Job:
         self.runs: list[Run] = []
         self.flights = InFlight()
         self.told = 0
-        self.too_large = math.inf
-        """The smallest batch size that ran out of memory: it and larger ones are never tried again."""
+        self.memory = Sizes(
+            settings.batch_sizes,
+            settings.default_batch_size,
+            grows=settings.auto_sizes,
+            accumulate=settings.accumulate,
+            gpus=settings.gpus,
+        )
         self.rng = np.random.default_rng(settings.seed)
         self._epoch_costs: dict[int, tuple[PowerProfile, float]] = {}
         self.unprofiled: set[int] = set()
@@ -115,8 +121,8 @@ class Job:
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """The batch sizes that fit in memory, as far as known."""
-        return tuple(size for size in self.settings.batch_sizes if size < self.too_large)
+        """The batch sizes that can run, as far as known."""
+        return self.memory.now()
 
     @property
     def fallback(self) -> int:
@@ -156,14 +162,15 @@ class Job:
             known = self._epoch_costs[batch_size] = (profile, price)
         return known[1]
 
-    def counts(self, size: int, outcome: Outcome) -> bool:
+    def counts(self, knobs: Knobs, outcome: Outcome) -> bool:
         """Whether an outcome says something of its batch size: not the first crash, nor a shared board."""
+        size = knobs.batch_size
         if outcome.stop == StopReason.OUT_OF_MEMORY:
-            self.too_large = min(self.too_large, size)
             return True
         if outcome.stop == StopReason.ERROR and not outcome.reached:
             return self.flights.crashed(size)
         self.flights.ended(size)
+        self.memory.observe(knobs, outcome.stop)
         if self.profiles.get(size, outcome.gpu) is None:
             self.unprofiled.add(size)
         return not outcome.shared
@@ -186,7 +193,7 @@ class Job:
             "flights": self.flights.state(),
             "unprofiled": sorted(self.unprofiled),
             "told": self.told,
-            "too_large": self.too_large,
+            "sizes": self.memory.state(),
             "random": self.rng.bit_generator.state,
         }
 
@@ -202,7 +209,8 @@ class Job:
         self.runs = [Run.from_dict(raw) for raw in state["runs"]]
         self.flights.restore(state["flights"])
         self.unprofiled = set(state["unprofiled"])
-        self.told, self.too_large = state["told"], state["too_large"]
+        self.told = state["told"]
+        self.memory.restore(state["sizes"])
         self.rng.bit_generator.state = state["random"]
 
 

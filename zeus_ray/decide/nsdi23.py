@@ -98,7 +98,7 @@ class Nsdi23:
 
     def __init__(self, job: Job) -> None:
         self._job = job
-        self._pruning = Pruning(job.sizes, job.settings.default_batch_size)
+        self._pruning = Pruning(job.settings.batch_sizes, job.settings.default_batch_size)
         self._costs: list[tuple[int, float]] = []
         """(batch size, cost) of every run, as the bandit sees it."""
         self._cheapest = math.inf

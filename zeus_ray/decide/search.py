@@ -35,7 +35,8 @@ class Search:
     """The search over batch size and power limit for one training job.
 
     Args:
-        batch_sizes: what to choose from (samples per step, over all GPUs of a run).
+        batch_sizes: what to choose from (samples per step, over all GPUs of a run); "auto": the default
+            times powers of two, outwards to what fits in memory.
         default_batch_size: the one in use today.
         target: metric value that counts as trained; None, or without a value: what the default reaches.
         power_limits_w: limits to consider (W per GPU); None: the board's own, told by profiles.
@@ -50,6 +51,7 @@ class Search:
         future_runs: how often the answer will be used: what knowing it better is worth.
         tolerance: where the default sets the target, the share of its metric that may be given up.
         window: only the newest this many runs of a batch size count (nsdi23; None: all).
+        accumulate: a batch size that does not fit in memory runs as micro-batches (``Knobs.accumulate``).
 
     Raises:
         BadInput: an argument that cannot be, naming what is allowed.
@@ -58,7 +60,7 @@ class Search:
     def __init__(
         self,
         *,
-        batch_sizes: Sequence[int],
+        batch_sizes: Sequence[int] | Literal["auto"],
         default_batch_size: int,
         target: Target | None = None,
         power_limits_w: Sequence[float] | None = None,
@@ -73,6 +75,7 @@ class Search:
         future_runs: int = 50,
         tolerance: float = 0.005,
         window: int | None = None,
+        accumulate: bool = False,
     ) -> None:
         given = {name: value for name, value in locals().items() if name != "self"}
         self._settings = Settings.checked(**given)
@@ -176,6 +179,7 @@ class Search:
                 power_limit_w=limit_w,
                 probe_limits_w=probes,
                 cost_cap=choice.cost_cap,
+                accumulate=max(1, job.memory.micro_batches(size)),
             )
         )
 
@@ -209,12 +213,14 @@ class Search:
         knobs, curve = flight
         job.told += 1
         job.learn_max_power(None)
+        if outcome.stop == StopReason.OUT_OF_MEMORY and not job.memory.observe(knobs, outcome.stop):
+            return  # it says nothing of the batch size: it can run again, in smaller parts
         if self._baseline.wanted:
             outcome = self._baseline.end(outcome)
             job.target = self._baseline.target
             if self._baseline.wanted:
                 return
-        if job.counts(knobs.batch_size, outcome):
+        if job.counts(knobs, outcome):
             run = Run.of(knobs, outcome, curve)
             job.add(run)
             self._policy.learn(run)

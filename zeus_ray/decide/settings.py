@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, Self
 
+from zeus_ray.decide.sizes import AUTO, powers_of_two
 from zeus_ray.errors import BadInput
 from zeus_ray.records import Target
 
@@ -34,6 +35,9 @@ class Settings:
     future_runs: int
     tolerance: float
     window: int | None
+    accumulate: bool = False
+    auto_sizes: bool = False
+    """The range of batch sizes was not given: it grows from the default."""
 
     @classmethod
     def checked(cls, **given: Any) -> Self:  # noqa: ANN401 — checked below, one by one
@@ -42,13 +46,15 @@ class Settings:
         Raises:
             BadInput: what was given and what is allowed.
         """
-        sizes = _batch_sizes(given["batch_sizes"])
         default = _whole("default_batch_size", given["default_batch_size"])
+        auto = isinstance(given["batch_sizes"], str)
+        sizes = _auto(given["batch_sizes"], default) if auto else _batch_sizes(given["batch_sizes"])
         if default not in sizes:
             raise BadInput(f"default batch size {default} is not among the batch sizes {list(sizes)}")
         _check_numbers(given)
         limits = _power_limits(given["power_limits_w"], given["max_power_w"])
         given |= {"batch_sizes": sizes, "default_batch_size": default, "power_limits_w": limits}
+        given["auto_sizes"] = auto
         return cls(**given)
 
     @classmethod
@@ -59,11 +65,21 @@ class Settings:
 
     def arguments(self) -> dict[str, Any]:
         """The arguments of a search with these settings."""
-        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        given = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        auto = given.pop("auto_sizes")
+        return {**given, "batch_sizes": AUTO} if auto else given
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {**dataclasses.asdict(self), "batch_sizes": list(self.batch_sizes)}
+        target = dataclasses.asdict(self.target) if self.target else None
+        sizes = AUTO if self.auto_sizes else list(self.batch_sizes)
+        return {**self.arguments(), "target": target, "batch_sizes": sizes}
+
+
+def _auto(given: str, default: int) -> tuple[int, ...]:
+    if given != AUTO:
+        raise BadInput(f"batch sizes are {given!r}; allowed: positive whole numbers, or {AUTO!r}")
+    return powers_of_two(default)
 
 
 def _batch_sizes(given: Sequence[int]) -> tuple[int, ...]:

@@ -213,7 +213,9 @@ def _held_by(journal: Journal, problems: list[str]) -> str:
     if record.live() or record.keeper_alive():
         trials = ", ".join(entry.holder.trial_id for entry in record.live())
         return f"process {record.keeper.pid}, for {trials or 'no trial'}"
-    problems.append("a limit was left behind: `zeus-ray restore` gives it back")
+    problems.append(
+        "a limit was left behind: `zeus-ray restore` on this node (--address: on all) gives it back"
+    )
     return ""
 
 

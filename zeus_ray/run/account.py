@@ -18,6 +18,9 @@ class Account:
         self.metric = NAN
         self.cost_to_target = NAN
         self.samples_per_epoch: int | None = None
+        self.samples_before = 0
+        self.moved_from = "" if ledger.gpu in ("", boards.gpu) else ledger.gpu
+        """The kind of GPU of the attempt before, where it was another."""
         self._plan = plan
         self._boards = boards
         self._ledger = ledger
@@ -41,11 +44,15 @@ class Account:
             used.energy_j, used.time_s, eta=self._plan.eta, max_power_w=self._max_power_w, gpus=self._gpus
         )
 
+    def go_on(self) -> None:
+        """Training goes on from a checkpoint: what the attempt before trained counts for the epochs."""
+        self.samples_before = self._ledger.samples
+
     def epochs(self, samples: int) -> float:
         """Samples seen over samples per epoch; NaN while an epoch's length is not known."""
         if not self.samples_per_epoch:
             return NAN
-        return samples / self.samples_per_epoch
+        return (self.samples_before + samples) / self.samples_per_epoch
 
     def observe(self, metric: float, reading: Reading) -> bool:
         """Take a metric value in. Returns whether the target has been reached, now or before."""
@@ -56,28 +63,39 @@ class Account:
                 self.cost_to_target = self.cost(reading)
         return not math.isnan(self.cost_to_target)
 
-    def report(self, reading: Reading, *, epochs: float, stop: str, profile: str) -> Report:
-        """Everything a result carries, and the ledger brought up to date."""
+    def enter(self, reading: Reading, *, samples: int, profile: str) -> None:
+        """Bring the ledger up to date."""
+        self._ledger.write(
+            Measurement(energy_j=reading.energy_j, time_s=reading.time_s),
+            samples=self.samples_before + samples,
+            gpu=self._boards.gpu,
+            profile=profile,
+            carbon_g=reading.carbon_g,
+        )
+
+    def report(self, reading: Reading, *, samples: int, stop: str, profile: str) -> Report:
+        """Everything a result carries."""
         used = self.measured(reading)
-        self._ledger.write(Measurement(energy_j=reading.energy_j, time_s=reading.time_s), reading.carbon_g)
         priced = self._ledger.before_g + reading.carbon_g
         money = self._plan.footprint is not None and self._plan.footprint.unit != GRAMS
         return Report(
             run_id=self._plan.knobs.run_id,
             batch_size=self._plan.knobs.batch_size,
-            epochs=epochs,
+            accumulate=self._plan.knobs.accumulate,
+            epochs=self.epochs(samples),
             energy_j=used.energy_j,
             energy_j_err=reading.energy_j_err,
             time_s=used.time_s,
             average_power_w=used.energy_j / used.time_s if used.time_s > 0 else NAN,
             power_limit_w=reading.power_limit_w,
             cost=self.cost(reading),
-            carbon_g=NAN if money else priced,
-            price=priced if money else NAN,
+            carbon_g=NAN if money or math.isnan(priced) else priced,
+            price=NAN if not money or math.isnan(priced) else priced,
             cost_to_target=self.cost_to_target,
             target_reached=not math.isnan(self.cost_to_target),
             stop_reason=stop,
             gpu=self._boards.gpu,
+            moved_from=self.moved_from,
             shared=reading.shared,
             attempt=self._ledger.attempt,
             measured_by=self._boards.measured_by.value,

@@ -104,13 +104,23 @@ class Boards:
         """Whether time passes on the boards only by ``train`` and ``load``."""
         return any(board.lease.virtual for board in self._boards)
 
+    @property
+    def known(self) -> tuple[tuple[Lease, str], ...]:
+        """What another process may know of each board: its lease, and the actor that keeps it."""
+        return tuple((board.lease, board.actor) for board in self._boards)
+
+    @property
+    def by_steps(self) -> bool:
+        """Whether windows must end by counted steps: the clocks of several processes never agree."""
+        return False
+
     def read(self) -> Reading:
         """Energy, time and limit now."""
-        return self._each("read")
+        return self.each("read")
 
     def set_limit(self, limit_w: float) -> Reading:
         """Set one limit on all boards. Raises as Keeper.set_limit."""
-        return self._each("set_limit", limit_w)
+        return self.each("set_limit", limit_w)
 
     def follow(self, profile: PowerProfile) -> None:
         """Let every board's limit follow the grid from now on; raises as Keeper.set_limit."""
@@ -119,16 +129,19 @@ class Boards:
 
     def train(self, samples: int, batch_size: int) -> Reading:
         """Advance virtual boards by ``samples``, split over them."""
-        return self._each("train", -(-samples // len(self)), max(1, batch_size // len(self)))
+        return self.each("train", -(-samples // len(self)), max(1, batch_size // len(self)))
 
     def load(self, wall_s: float) -> Reading:
         """Advance virtual boards by ``wall_s`` of full load."""
-        return self._each("load", wall_s)
+        return self.each("load", wall_s)
 
     def time_per_sample_s(self, batch_size: int) -> float:
         """Seconds per sample of virtual boards at the limit in force."""
-        share = max(1, batch_size // len(self))
-        return max(float(board.call("time_per_sample_s", share)) for board in self._boards) / len(self)
+        return self.slowest_s(max(1, batch_size // len(self))) / len(self)
+
+    def slowest_s(self, share: int) -> float:
+        """Seconds per sample of the slowest virtual board, at ``share`` samples a step each."""
+        return max((float(board.call("time_per_sample_s", share)) for board in self._boards), default=0.0)
 
     def timeline(self) -> list[tuple[float, float, float]]:
         """The first board's power over time: (time_s, power_w, power_limit_w)."""
@@ -150,7 +163,8 @@ class Boards:
         if errors:
             raise errors[0]
 
-    def _each(self, method: str, *arguments: object) -> Reading:
+    def each(self, method: str, *arguments: object) -> Reading:
+        """Call a Keeper method on every board, and join the readings."""
         readings = [board.ask(method, *arguments) for board in self._boards]
         if not readings:
             return Reading(
@@ -160,11 +174,16 @@ class Boards:
                 shared=False,
                 energy_j_err=NAN,
             )
-        return Reading(
-            energy_j=math.fsum(r.energy_j for r in readings),
-            time_s=max(r.time_s for r in readings),
-            power_limit_w=min(r.power_limit_w for r in readings),
-            shared=any(r.shared for r in readings),
-            energy_j_err=math.fsum(r.energy_j_err for r in readings),
-            carbon_g=math.fsum(r.carbon_g for r in readings),
-        )
+        return joined(readings)
+
+
+def joined(readings: Sequence[Reading]) -> Reading:
+    """Several boards' readings as one: energy summed, time the maximum, the lowest limit."""
+    return Reading(
+        energy_j=math.fsum(r.energy_j for r in readings),
+        time_s=max(r.time_s for r in readings),
+        power_limit_w=min(r.power_limit_w for r in readings),
+        shared=any(r.shared for r in readings),
+        energy_j_err=math.fsum(r.energy_j_err for r in readings),
+        carbon_g=NAN if any(math.isnan(r.carbon_g) for r in readings) else sum(r.carbon_g for r in readings),
+    )

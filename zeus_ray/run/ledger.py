@@ -1,4 +1,4 @@
-"""What the earlier attempts of a trial used: kept with the trial, one small file an attempt.
+"""What the earlier attempts of a trial used and learned: kept with it, one small file an attempt.
 
 A trial that was killed, paused or moved starts its clock and its joules again; its ledger does not.
 What an attempt used after its last report is known to whoever kept its boards: the next attempt asks.
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-from zeus_ray.records import Measurement
+from zeus_ray.records import Measurement, PowerProfile
 
 Held = Sequence[Sequence[str]]
 """(actor, lease id) of each board of an attempt."""
@@ -66,14 +66,23 @@ class Ended(Measurement):
 
 @dataclass
 class Ledger:
-    """Energy (J) and time (s) of one trial over its attempts. ``folder=None``: this attempt only.
+    """One trial over its attempts. ``folder=None``: this attempt only.
 
-    ``held``: the leases of this attempt, for the next one to ask about.
+    Attributes:
+        attempt: the number of this one, from 1.
+        before: energy (J) and time (s) of the earlier ones.
+        samples: trained by the last one and those it went on from.
+        gpu: the kind of GPU of the last one ("": there was none).
+        profiles: power profiles that earlier attempts measured, for their kinds of GPU.
+        held: the leases of this attempt, for the next one to ask about.
     """
 
     folder: Folder | None
     attempt: int
     before: Measurement
+    samples: int = 0
+    gpu: str = ""
+    profiles: tuple[PowerProfile, ...] = ()
     held: Held = field(default_factory=tuple)
     before_g: float = 0.0
     """Grams, or money, of the attempts before this one; NaN where one of them had no price."""
@@ -83,9 +92,18 @@ class Ledger:
         """Add up the attempts so far, asking what they used to their end; this one is the next."""
         names = [n for n in folder.names() if _is_entry(n)] if folder else []
         entries = [_to_its_end(folder, n, ask) for n in names] if folder else []
-        attempt = 1 + max((int(entry["attempt"]) for entry in entries), default=0)
-        before_g = math.fsum(entry.get("carbon_g", math.nan) for entry in entries)
-        return cls(folder, attempt, _total(entries), before_g=before_g)
+        if not entries:
+            return cls(folder, 1, Measurement(energy_j=0.0, time_s=0.0))
+        last = max(entries, key=lambda entry: int(entry["attempt"]))
+        return cls(
+            folder,
+            1 + int(last["attempt"]),
+            _total(entries),
+            samples=last["samples"],
+            gpu=last["gpu"],
+            profiles=tuple(PowerProfile.from_json(e["profile"]) for e in entries if e["profile"]),
+            before_g=math.fsum(entry.get("carbon_g", math.nan) for entry in entries),
+        )
 
     def total(self, now: Measurement) -> Measurement:
         """All attempts, this one at ``now``."""
@@ -93,8 +111,10 @@ class Ledger:
             energy_j=self.before.energy_j + now.energy_j, time_s=self.before.time_s + now.time_s
         )
 
-    def write(self, now: Measurement, carbon_g: float = math.nan) -> None:
-        """Replace this attempt's entry."""
+    def write(
+        self, now: Measurement, *, samples: int, gpu: str, profile: str, carbon_g: float = math.nan
+    ) -> None:
+        """Replace this attempt's entry. ``profile``: as JSON, "" while there is none."""
         if self.folder is None:
             return
         entry = {
@@ -102,6 +122,9 @@ class Ledger:
             "energy_j": now.energy_j,
             "time_s": now.time_s,
             "carbon_g": carbon_g,
+            "samples": samples,
+            "gpu": gpu,
+            "profile": profile,
             "held": self.held,
         }
         self.folder.write(f"zeus-attempt-{self.attempt}.json", json.dumps(entry))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from zeus_ray.decide import power
 from zeus_ray.decide.cost import eta_at
 from zeus_ray.records import NAN, Plan, PowerProfile
@@ -10,16 +12,28 @@ from zeus_ray.run.boards import Boards
 from zeus_ray.run.pace import Pace
 from zeus_ray.run.profiler import Profiler
 
+Points = dict[float, tuple[float, float, float]]
+"""Points of a profile by their limit (W)."""
+
 
 class Limit:
     """Sets the planned limit, solves it from a known profile, or profiles just in time.
 
     ``resume``, ``step``, ``pause`` and ``interval`` are the profiler's, and do nothing once the
-    limit is settled. ``note`` says in one line what was lost ("" if nothing).
+    limit is settled. ``note`` says in one line what was lost ("" if nothing). ``measured``: what this
+    trial's earlier attempts measured, which is not probed again.
     """
 
     def __init__(
-        self, plan: Plan, boards: Boards, pace: Pace, account: Account, *, window_s: float, settle_s: float
+        self,
+        plan: Plan,
+        boards: Boards,
+        pace: Pace,
+        account: Account,
+        *,
+        measured: Sequence[PowerProfile] = (),
+        window_s: float,
+        settle_s: float,
     ) -> None:
         self.profile: PowerProfile | None = None
         self.note = "" if boards.may_set else boards.why_not
@@ -28,10 +42,13 @@ class Limit:
         self._pace = pace
         self._account = account
         self._profiler: Profiler | None = None
+        self._points = {p[0]: p for profile in measured if self._is_ours(profile) for p in profile.points}
         if boards.may_set and not self._set_known():
-            limits_w = self._limits_to_probe()
+            limits_w = [w for w in self._limits_to_probe() if w not in self._points]
             if limits_w:
                 self._profiler = Profiler(boards, pace, limits_w, window_s=window_s, settle_s=settle_s)
+            else:
+                self._settle()
 
     @property
     def settled(self) -> bool:
@@ -69,35 +86,62 @@ class Limit:
         profiler, per_epoch = self._profiler, self._account.samples_per_epoch
         if profiler is None or not per_epoch or not (profiler.done or partial):
             return
+        self._points |= self._windows()
         self._profiler = None
         self.note = self.note or profiler.trouble
-        points = tuple(
-            (w.power_limit_w, w.energy_j / w.time_s / len(self._boards), w.time_s / w.samples * per_epoch)
-            for w in profiler.windows
-            if w.samples and w.time_s > 0
-        )
+        self._settle()
+
+    @property
+    def so_far(self) -> PowerProfile | None:
+        """What is measured of the profile, whole or not."""
+        return self.profile or self._made({**self._points, **self._windows()})
+
+    def _windows(self) -> Points:
+        """The windows measured in this attempt, where the length of an epoch is known."""
+        windows = self._profiler.windows if self._profiler else []
+        per_epoch = self._account.samples_per_epoch or 0
+        return {
+            w.power_limit_w: (
+                w.power_limit_w,
+                w.energy_j / w.time_s / len(self._boards),
+                w.time_s / w.samples * per_epoch,
+            )
+            for w in windows
+            if w.samples and w.time_s > 0 and per_epoch
+        }
+
+    def _settle(self) -> None:
+        """All limits are measured: run on at the best of them."""
+        self.profile = self._made(self._points)
+        if self.profile is not None:
+            self._set(self._best_w(self.profile))
+            self._follow(self.profile)
+
+    def _made(self, points: Points) -> PowerProfile | None:
         if not points:
-            return
-        self.profile = PowerProfile(
+            return None
+        return PowerProfile(
             batch_size=self._plan.knobs.batch_size,
             gpu=self._boards.gpu,
             max_power_w=self._account.max_power_w or NAN,
-            points=points,
+            points=tuple(sorted(points.values(), reverse=True)),
         )
-        self._set(self._best_w(self.profile))
-        self._follow(self.profile)
+
+    def _is_ours(self, profile: PowerProfile) -> bool:
+        return profile.batch_size == self._plan.knobs.batch_size and profile.gpu == self._boards.gpu
 
     def _set_known(self) -> bool:
         """Set the planned limit, or the best of a profile from an earlier run on this kind of GPU."""
-        knobs = self._plan.knobs
-        kept = [
-            p for p in self._plan.profiles if (p.batch_size, p.gpu) == (knobs.batch_size, self._boards.gpu)
-        ]
-        if knobs.power_limit_w is None and not kept:
-            return False
-        self._set(self._best_w(kept[0]) if knobs.power_limit_w is None else knobs.power_limit_w)
-        if kept:
-            self._follow(kept[0])
+        wanted_w, known = (
+            self._plan.knobs.power_limit_w,
+            next(filter(self._is_ours, self._plan.profiles), None),
+        )
+        if known is None:
+            if wanted_w is not None:
+                self._set(wanted_w)
+            return wanted_w is not None
+        self._set(self._best_w(known) if wanted_w is None else wanted_w)
+        self._follow(known)
         return True
 
     def _follow(self, profile: PowerProfile) -> None:

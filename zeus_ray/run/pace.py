@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -21,6 +22,8 @@ class Pace:
     """Counts samples. On a virtual board it knows the time of a sample and flushes in bulk.
 
     ``now_s`` costs about a microsecond and touches no board; ``edge`` reads them and is exact.
+    On boards that several processes share, ``now_s`` is reckoned from the samples since the last
+    reading, at the pace before it: the same in every process, whose own clocks would differ.
     """
 
     def __init__(
@@ -33,7 +36,8 @@ class Pace:
         self._unflushed = 0
         self._read_at_s = time.perf_counter()
         self._last = boards.read()
-        self._sample_s = boards.time_per_sample_s(batch_size) if boards.virtual else 0.0
+        self._reckons = boards.virtual or boards.by_steps
+        self._sample_s = boards.time_per_sample_s(batch_size) if boards.virtual else math.inf
 
     def tick(self, samples: int) -> None:
         """Count ``samples`` as trained."""
@@ -46,9 +50,9 @@ class Pace:
 
     def now_s(self) -> float:
         """Time since the lease began, on the boards' clock."""
-        if self._boards.virtual:
-            return self._last.time_s + self._unflushed * self._sample_s
-        return self._last.time_s + time.perf_counter() - self._read_at_s
+        if not self._reckons:
+            return self._last.time_s + time.perf_counter() - self._read_at_s
+        return self._last.time_s + (self._unflushed * self._sample_s if self._unflushed else 0.0)
 
     def edge(self) -> Reading:
         """Wait for queued work, then read: the edge of a window."""
@@ -57,10 +61,13 @@ class Pace:
 
     def glance(self) -> Reading:
         """Read without waiting for queued work; what was trained goes on virtual boards first."""
+        before_s = self._last.time_s
         if self._boards.virtual and self._unflushed:
             self._last = self._boards.train(self._unflushed, self._batch_size)
         else:
             self._last = self._boards.read()
+            if self._unflushed:
+                self._sample_s = (self._last.time_s - before_s) / self._unflushed
         self._unflushed = 0
         self._read_at_s = time.perf_counter()
         return self._last

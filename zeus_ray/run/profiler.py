@@ -15,6 +15,9 @@ from zeus_ray.errors import BadInput, DeviceError, DeviceLost
 from zeus_ray.run.boards import Boards
 from zeus_ray.run.pace import Pace
 
+EARLY = 0.05
+"""A window may end this much too early, as a share of it, where its time is reckoned from steps."""
+
 
 @dataclass(frozen=True)
 class Window:
@@ -79,11 +82,14 @@ class Profiler:
         """A full step was trained. Cheap unless a window ends here."""
         if self._start is None or self._pace.now_s() < self._until_s:
             return
+        end = self._pace.edge()
+        if end.time_s < self._until_s - EARLY * self._window_s:
+            return  # steps became faster than reckoned: the next look is better aimed
         if self._settling_s > 0:
             self._settling_s = 0.0
-            self._begin(self._pace.edge())
+            self._begin(end)
             return
-        self._close(self._pace.edge())
+        self._close(end)
         self._finish_window()
 
     def pause(self) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sized
 from typing import Any, TypeVar
 
-from zeus_ray.records import NAN, Plan, StopReason
+from zeus_ray.devices.lease import Reading
+from zeus_ray.errors import BadInput
+from zeus_ray.records import NAN, Plan, PowerProfile, StopReason
 from zeus_ray.run.account import Account
 from zeus_ray.run.boards import Boards
 from zeus_ray.run.ledger import Ledger
@@ -24,7 +26,9 @@ class Run:
     """What ``zeus.session`` hands to the training function.
 
     Attributes:
-        batch_size: samples per step, over all GPUs of the run.
+        batch_size: samples per optimizer step, over all GPUs of the run.
+        accumulate: micro-batches a step; more than 1 where the batch size does not fit otherwise.
+        step_ends: whether the optimizer should step with the present micro-batch.
         stop: None, or why the run should end now. Under Ray Tune ``report`` ends the trial then;
             elsewhere the training loop looks at it.
     """
@@ -40,18 +44,59 @@ class Run:
     ) -> None:
         self.plan = plan
         self.batch_size = plan.knobs.batch_size
+        self.accumulate = plan.knobs.accumulate
+        self.step_ends = True
         self.stop: StopReason | None = None
         self._boards = boards
-        self._account = Account(plan, boards, ledger or Ledger.open(None))
+        ledger = ledger or Ledger.open(None)
+        self._account = Account(plan, boards, ledger)
         self._pace = Pace(boards, self.batch_size)
-        self._limit = Limit(plan, boards, self._pace, self._account, window_s=window_s, settle_s=settle_s)
+        self._limit = Limit(
+            plan,
+            boards,
+            self._pace,
+            self._account,
+            measured=ledger.profiles,
+            window_s=window_s,
+            settle_s=settle_s,
+        )
+        before = self._account.moved_from
+        self._moved = f"this trial began on {before} and goes on on {self.gpu}." if before else ""
         self._stepping = False
+        self._left: float = math.inf  # samples of this epoch
+        self._began = 0  # samples before it
+        self._samples = 0  # of this step
         self._check_cost_at_s = 0.0
+
+    @property
+    def micro_batch_size(self) -> int:
+        """Samples that go through the model at once, in this process: what the loader should give."""
+        return self.batch_size // self.accumulate
+
+    @property
+    def gpu(self) -> str:
+        """The kind of card ("" without one)."""
+        return self._boards.gpu
+
+    @property
+    def measured_by(self) -> str:
+        """Where its joules come from, as in a report."""
+        return self._boards.measured_by.value
 
     @property
     def note(self) -> str:
         """One line on what was lost, such as limits that may not be set; "" if nothing."""
-        return self._limit.note
+        return " ".join(filter(None, (self._moved, self._limit.note)))
+
+    def go_on(self) -> None:
+        """The training function goes on from a checkpoint: epochs are counted on, as energy and time are."""
+        self._account.go_on()
+        self.begin()
+
+    def begin(self) -> None:
+        """A first entry of the books: an attempt killed before its first report has used energy, too."""
+        if self._boards.held:
+            self._enter(self._pace.glance())
 
     def power_timeline(self) -> list[tuple[float, float, float]]:
         """The first board's power so far: (time_s, power_w, power_limit_w), thinned as it grows."""
@@ -70,30 +115,66 @@ class Run:
         """Iterate over ``loader``; power limits are profiled just in time, and the cost cap holds.
 
         Ends early when ``stop`` is set. One pass is one epoch. A last batch that is not full counts
-        for the epoch but not for the profile.
+        for the epoch but not for the profile. Where batches are accumulated, ``loader`` gives
+        micro-batches, and ``step_ends`` says with which of them the optimizer should step.
         """
-        self._stepping = True
-        expected = samples_per_epoch(loader, self.batch_size)
-        self._account.samples_per_epoch = expected or self._account.samples_per_epoch
-        left = expected if expected is not None else math.inf
-        began = self._pace.samples
-        self._limit.resume()
-        for batch in loader:
+        batches = len(loader) if isinstance(loader, Sized) else None
+        self._check_parts(getattr(loader, "batch_size", None))
+        self.begin_epoch(samples_per_epoch(loader, self.batch_size // self.accumulate))
+        for number, batch in enumerate(loader, 1):
             if self.stop:
                 break
-            samples = self.batch_size if left <= 0 else int(min(left, self.batch_size))
-            if samples < self.batch_size:
-                self._limit.pause()
+            if self.step_ends:
+                self.before_step()
+            self.step_ends = number % self.accumulate == 0 or number == batches
             yield batch
-            left -= samples
-            self._stepped(samples)
-        self._limit.pause()
-        if expected is None and not self.stop:
-            self._account.samples_per_epoch = self._pace.samples - began
+            if self.step_ends:
+                self.after_step()
+        self.step_ends = True
+        self.end_epoch()
 
-    def _stepped(self, samples: int) -> None:
-        """After each step: about a microsecond, unless a window ends or the cost is looked at."""
-        self._pace.tick(samples)
+    def _check_parts(self, size: object) -> None:
+        """A loader of whole batches would run out of memory again, and look like another batch size."""
+        if self.accumulate > 1 and isinstance(size, int) and size != self.micro_batch_size:
+            raise BadInput(
+                f"the loader gives {size} samples at once, but only {self.micro_batch_size} fit: give it "
+                "run.micro_batch_size, and step the optimizer where run.step_ends"
+            )
+
+    # What `steps` does, for loops that are a framework's.
+
+    def begin_epoch(self, samples: int | None) -> None:
+        """An epoch begins; ``samples``: how many it will train, where that is known."""
+        self._stepping = True
+        self._account.samples_per_epoch = samples or self._account.samples_per_epoch
+        self._left = math.inf if samples is None else samples
+        self._began = self._pace.samples
+        self.resume()
+
+    def end_epoch(self) -> None:
+        """An epoch ends: now its length is known."""
+        self.pause()
+        if self._left == math.inf and not self.stop:
+            self._account.samples_per_epoch = self._pace.samples - self._began
+
+    def resume(self) -> None:
+        """Training goes on after an evaluation."""
+        self._limit.resume()
+
+    def pause(self) -> None:
+        """Training stops for a while, such as for an evaluation, which no profile should see."""
+        self._limit.pause()
+
+    def before_step(self) -> None:
+        """An optimizer step begins: of a whole batch, or of what is left of the epoch."""
+        self._samples = self.batch_size if self._left <= 0 else int(min(self._left, self.batch_size))
+        if self._samples < self.batch_size:
+            self._limit.pause()
+
+    def after_step(self) -> None:
+        """The step is done. About a microsecond, unless a window ends or the cost is looked at."""
+        self._left -= self._samples
+        self._pace.tick(self._samples)
         if not self._limit.settled:
             self._limit.step()
         elif self._pace.now_s() >= self._check_cost_at_s:
@@ -145,14 +226,17 @@ class Run:
         self.stop = self.stop or self._why_stop(reached, epochs, self._account.cost(reading))
         if self.stop:
             self._limit.finish(partial=True)
-        profile = self._limit.profile
+        self._enter(reading)
         report = self._account.report(
             reading,
-            epochs=epochs,
+            samples=self._pace.samples,
             stop=self.stop.value if self.stop else "",
-            profile=profile.to_json() if profile else "",
+            profile=_json(self._limit.profile),
         )
         return {**metrics, **report.to_result()}
+
+    def _enter(self, reading: Reading) -> None:
+        self._account.enter(reading, samples=self._pace.samples, profile=_json(self._limit.so_far))
 
     def _metric(self, metrics: Mapping[str, Any]) -> float:
         return float(metrics.get(self.plan.target.metric, NAN)) if self.plan.target else NAN
@@ -165,3 +249,7 @@ class Run:
         if cost >= self.plan.knobs.cost_cap and self._limit.settled:
             return StopReason.COST_CAP
         return None
+
+
+def _json(profile: PowerProfile | None) -> str:
+    return profile.to_json() if profile else ""

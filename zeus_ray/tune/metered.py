@@ -52,6 +52,11 @@ class Meter(Base):  # type: ignore[misc]  # Ray is not typed
         measured = self._zeus_run.measure(result)
         return {**measured, "done": True} if self._zeus_run.stop else measured
 
+    def load_checkpoint(self, checkpoint: Any) -> None:  # noqa: ANN401 — Tune's own
+        """The trial goes on from where it was paused or killed."""
+        super().load_checkpoint(checkpoint)
+        self._zeus_run.go_on()
+
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """The process is given to another trial."""
         self._zeus_open.close()
@@ -69,9 +74,15 @@ class Meter(Base):  # type: ignore[misc]  # Ray is not typed
 
     def _zeus_begin(self, config: dict[str, Any]) -> None:
         config = {"batch_size": 1, RESERVED: self._zeus_carried, **config}
+        plan = planned(config)
+        if plan.knobs.accumulate > 1:
+            raise BadInput(
+                "accumulate=True needs a training function with zeus_ray.session, which is told "
+                "run.micro_batch_size; zeus_ray.metered cannot divide the batches of one it does not see"
+            )
         context = TrialContext.of(self.trial_id, self._storage)
         self._zeus_open = ExitStack()
-        self._zeus_run = self._zeus_open.enter_context(open_session(planned(config), context))
+        self._zeus_run = self._zeus_open.enter_context(open_session(plan, context))
 
 
 def metered(trainable: Callable[..., Any]) -> Callable[..., Any]:

@@ -16,6 +16,7 @@ from zeus_ray.errors import BadInput
 from zeus_ray.records import RESERVED, Footprint, Report, StopReason, Target, key
 from zeus_ray.tune.elastic import Elastic
 from zeus_ray.tune.plans import carried_settings
+from zeus_ray.tune.resources import DriverOnly
 from zeus_ray.tune.searcher import ZeusSearcher
 
 
@@ -159,8 +160,11 @@ def _check_resources(trial: Trial) -> None:
     """A trial without a GPU on a GPU cluster would be metered as nothing: say so before it starts."""
     asked = trial.placement_group_factory.required_resources.get("GPU", 0)
     there = ray.cluster_resources().get("GPU", 0) if ray.is_initialized() else 0
+    if isinstance(trial.placement_group_factory, DriverOnly):
+        return  # its workers hold the GPUs
     if there and not asked and not discover.is_virtual(discover.gpu_source()):
         raise BadInput(
             f"trials ask for no GPU, but the cluster has {there:g}: pass "
-            "resources_per_trial=zeus_ray.resources(), or tune.with_resources(train, zeus_ray.resources())"
+            "resources_per_trial=zeus_ray.resources(), or tune.with_resources(train, zeus_ray.resources()); "
+            "where the trial starts Ray Train, zeus_ray.resources(gpus=0)"
         )

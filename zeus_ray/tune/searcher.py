@@ -57,7 +57,10 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         target: the metric and value that count as trained. None: what the default batch size
             reaches, so that no accuracy is lost against what you had.
         default_batch_size: the one you would use today.
-        batch_sizes: what to search; else ``tune.choice([...])`` in the space.
+        batch_sizes: what to search; else ``tune.choice([...])`` in the space. "auto": the default
+            times powers of two, outwards to what fits in memory.
+        accumulate: a batch size that does not fit runs as micro-batches: ``run.micro_batch_size``
+            samples at once, ``run.accumulate`` times a step. Needs a function with a session.
         objective: "energy"; "carbon" or "price": as ``signal`` goes, a run's power limit is lower while
             energy is dirty or dear, and higher while it is clean or cheap (what a run emitted or cost is
             in ``zeus/carbon_g`` and ``zeus/price``; ``zeus/cost`` stays at the long-run mean, so that
@@ -89,7 +92,8 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         target: Target | None = None,
         *,
         default_batch_size: int,
-        batch_sizes: Sequence[int] | None = None,
+        batch_sizes: Sequence[int] | Literal["auto"] | None = None,
+        accumulate: bool = False,
         objective: Literal["energy", "carbon", "price"] | Mix = "energy",
         signal: Signal | str | None = None,
         eta: float | None = None,
@@ -124,10 +128,11 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
             "max_epochs": max_epochs,
             "policy": policy,
             "future_runs": future_runs,
+            "accumulate": accumulate,
             "seed": seed,
         }
         # A search of the default alone: whatever is wrong with the options, it says so now.
-        Search(batch_sizes=[default_batch_size], **self._options)
+        Search(batch_sizes=batch_sizes or [default_batch_size], **self._options)
         self._others = others
         self._batch_sizes = batch_sizes
         self._batch_size_key = batch_size_key
@@ -278,6 +283,7 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
             max_epochs=search.max_epochs,
             target=search.target,
             default_batch_size=search.default_batch_size,
+            gpus=self._options["gpus"],
             profiles=tuple(p for p in search.profiles if p.batch_size == knobs.batch_size),
             power_control=settings["power_control"],
             gpu_source=settings["gpu_source"],

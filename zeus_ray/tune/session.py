@@ -13,14 +13,24 @@ from zeus_ray.cluster.chaser import Chaser
 from zeus_ray.devices import discover
 from zeus_ray.devices.lease import Holder
 from zeus_ray.errors import NoDevice
-from zeus_ray.records import NAN, Measurement, Plan, StopReason, Target
+from zeus_ray.records import NAN, Plan, StopReason, Target
 from zeus_ray.run.boards import Board, Boards
-from zeus_ray.run.ledger import Ask, Ledger
+from zeus_ray.run.ledger import Ledger
 from zeus_ray.run.run import Run
 from zeus_ray.tune.context import TrialContext
 from zeus_ray.tune.plans import planned
 
 log = logging.getLogger("zeus_ray")
+
+OUT_OF_MEMORY = (
+    "CUDA out of memory",
+    "CUDA error: out of memory",
+    "HIP out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "DefaultCPUAllocator: can't allocate memory",
+    "No executable batch size found",
+)
+"""What plain RuntimeErrors say: of drivers and libraries below torch, of its CPU allocator, of Accelerate."""
 
 
 def session(
@@ -73,14 +83,14 @@ def open_session(
     plan: Plan, context: TrialContext | None, *, gpus: int = 1, window_s: float = 5.0, settle_s: float = 1.0
 ) -> Iterator[Run]:
     """:func:`session` with its plan and its trial already known."""
-    boards = _boards(plan, context, gpus)
+    boards = leased(plan, context, gpus)
     try:
         kind = Run if context is None else TuneRun
-        ledger = Ledger.open(context.folder, ask=_asking()) if context else Ledger.open(None)
-        if boards.held:  # an attempt killed before its first report has used energy, too
-            ledger.held = boards.held
-            ledger.write(Measurement(energy_j=0.0, time_s=0.0))
-        run = kind(plan, boards, ledger=ledger, window_s=window_s, settle_s=settle_s)
+        run = kind(plan, boards, ledger=books(context, boards), window_s=window_s, settle_s=settle_s)
+        if context and context.resumed:
+            run.go_on()
+        else:
+            run.begin()
         if run.note:
             log.warning("zeus-ray: %s", run.note)
         try:
@@ -107,25 +117,31 @@ class TuneRun(Run):
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether the GPU's memory was too small: torch's error, or one that wraps it."""
+    """Whether the GPU's memory was too small: torch's error, one that wraps it, or one that says so."""
     torch = sys.modules.get("torch")
     kinds = (torch.OutOfMemoryError,) if torch is not None else ()
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, kinds):
+        said = str(cause) if isinstance(cause, RuntimeError) else ""
+        if isinstance(cause, kinds) or any(words in said for words in OUT_OF_MEMORY):
             return True
         cause = cause.__cause__ or cause.__context__
     return False
 
 
-def _asking() -> Ask:
+def books(context: TrialContext | None, boards: Boards) -> Ledger:
+    """The trial's ledger; without a trial, or a folder of its, one of this attempt only."""
+    if context is None or context.folder is None:
+        return Ledger.open(None)
     from zeus_ray.cluster.placement import last_reading  # noqa: PLC0415 — needs Ray
 
-    return last_reading
+    ledger = Ledger.open(context.folder, ask=last_reading)
+    ledger.held = boards.held
+    return ledger
 
 
-def _boards(plan: Plan, context: TrialContext | None, gpus: int) -> Boards:
-    """Through actors under Ray, in this process elsewhere."""
+def leased(plan: Plan, context: TrialContext | None, gpus: int = 1) -> Boards:
+    """This run's boards: through actors under Ray, in this process elsewhere."""
     source = os.environ.get(discover.GPU_VARIABLE) or plan.gpu_source or "nvml"
     control = discover.strictest(discover.power_control(os.environ), plan.power_control)
     footprint = plan.footprint.to_json() if plan.footprint else ""

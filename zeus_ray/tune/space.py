@@ -19,14 +19,14 @@ class Space:
     Args:
         space: as given to Tune; domains may be nested.
         name: the entry that holds the batch size.
-        batch_sizes: used instead of that entry where given.
+        batch_sizes: used instead of that entry where given; "auto" is handed on.
 
     Raises:
         BadInput: ``grid_search`` anywhere, no batch sizes, a domain of batch sizes that is not a
             list of choices, or an entry of the name we reserve.
     """
 
-    def __init__(self, space: Mapping[str, Any], name: str, batch_sizes: Sequence[int] | None) -> None:
+    def __init__(self, space: Mapping[str, Any], name: str, batch_sizes: Sequence[int] | str | None) -> None:
         if RESERVED in space:
             raise BadInput(f"config[{RESERVED!r}] is reserved for the plan of a trial; rename yours")
         _, domains, grids = parse_spec_vars(dict(space))
@@ -36,7 +36,7 @@ class Space:
                 f"grid_search at {names}: a search algorithm chooses by itself; use tune.choice([...])"
             )
         self.name = name
-        self.batch_sizes = _choices(space.get(name), name) if batch_sizes is None else list(batch_sizes)
+        self.batch_sizes: Any = _choices(space.get(name), name) if batch_sizes is None else batch_sizes
         self.others = {key: value for key, value in space.items() if key != name}
         self.has_others = any(path[0] != name for path, _ in domains)
 
@@ -55,6 +55,7 @@ def _choices(entry: object, name: str) -> list[int]:
         return [entry]
     if entry is None:
         raise BadInput(
-            f"no batch sizes: put {name!r}: tune.choice([...]) into the space, or pass batch_sizes=[...]"
+            f"no batch sizes: put {name!r}: tune.choice([...]) into the space, "
+            "or pass batch_sizes=[...] or 'auto'"
         )
     raise BadInput(f"the space gives {name!r} as {entry!r}; allowed: tune.choice([...]) or one whole number")

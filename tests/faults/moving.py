@@ -1,0 +1,93 @@
+"""A trial that Ray Tune pauses, resumes on another node, loses to a kill -9 and starts once more.
+
+``search`` runs it on the cluster this process has joined, whose nodes have the resources ``node_a`` and
+``node_b``. ``moved.judge`` looks at what came of it.
+"""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import ray
+from ray import tune
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+
+import zeus_ray as zeus
+
+STEP_S = 0.25
+PAUSE_AT, KILL_AT, END_AT = 4, 8, 12
+
+
+def train(config):
+    """Attempt 1 is paused, attempt 2 kills itself well after a report, attempt 3 ends."""
+    folder, done = Path(config["folder"]), 0
+    if (checkpoint := tune.get_checkpoint()) is not None:
+        with checkpoint.as_directory() as saved:
+            done = int(Path(saved, "done").read_text())
+    entered_s = time.monotonic()
+    with zeus.session(config, power_limit_w=config["limit_w"]) as run:
+        began_s = time.monotonic()
+        node = os.environ["FAKE_NVML_NODE"]
+
+        def note():
+            with (folder / "attempts").open("a") as file:
+                print(json.dumps([entered_s, began_s, time.monotonic(), node]), file=file)
+
+        while done < END_AT:
+            time.sleep(STEP_S)
+            done += 1
+            saved = folder / f"step-{done}"
+            saved.mkdir(exist_ok=True)
+            (saved / "done").write_text(str(done))
+            note()
+            run.report({"step": done, "node": node}, checkpoint=tune.Checkpoint.from_directory(saved))
+            if done == KILL_AT and not (folder / "killed").exists():
+                (folder / "killed").touch()
+                time.sleep(4 * STEP_S)  # joules of which no report told
+                note()
+                os.kill(os.getpid(), signal.SIGKILL)
+
+
+@ray.remote(num_cpus=0, num_gpus=1)
+class Occupant:
+    """Takes a GPU of the node that the paused trial was on, so that it must go elsewhere."""
+
+    def there(self):
+        return True
+
+
+class PauseOnce(FIFOScheduler):
+    """Pauses the trial, and lets it go on once all GPUs of its node are somebody else's."""
+
+    def __init__(self):
+        super().__init__()
+        self.occupants, self.there = [], []
+
+    def on_trial_result(self, _controller, _trial, result):
+        if result["step"] != PAUSE_AT or self.occupants:
+            return TrialScheduler.CONTINUE
+        here = f"node_{result['node']}"
+        gpus = sum(int(node["Resources"]["GPU"]) for node in ray.nodes() if here in node["Resources"])
+        self.occupants = [Occupant.options(resources={here: 0.01}).remote() for _ in range(gpus)]
+        self.there = [occupant.there.remote() for occupant in self.occupants]
+        return TrialScheduler.PAUSE
+
+    def choose_trial_to_run(self, tune_controller):
+        waiting = ray.wait(self.there, num_returns=len(self.there), timeout=0)[1] if self.there else []
+        return None if waiting else super().choose_trial_to_run(tune_controller)
+
+
+def search(folder, limit_w):
+    """Run it; returns the trial's last result."""
+    result = tune.run(
+        train,
+        config={"batch_size": 8, "limit_w": limit_w, "folder": str(folder)},
+        scheduler=PauseOnce(),
+        max_failures=1,
+        resources_per_trial={"cpu": 1, "gpu": 1, "custom_resources": {"may_set": 1}},
+        storage_path=str(folder),
+        verbose=0,
+    )
+    return result.trials[0].last_result

@@ -1,0 +1,171 @@
+"""Real Transformers on the CPU: a small BERT made from its config, nothing downloaded."""
+
+import pytest
+
+pytestmark = [
+    pytest.mark.frameworks,
+    pytest.mark.filterwarnings("ignore:.*:UserWarning"),  # pinned memory without a GPU
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+]
+transformers = pytest.importorskip("transformers")
+torch = pytest.importorskip("torch")
+
+from zeus_ray.errors import BadInput  # noqa: E402 — after the check that it is there
+from zeus_ray.records import PowerProfile, StopReason, Target  # noqa: E402
+from zeus_ray.train.transformers import ZeusCallback  # noqa: E402
+
+LIMITS_W = (250.0, 150.0, 100.0)
+SAMPLES = 100
+
+
+class Words(torch.utils.data.Dataset):
+    def __init__(self, told):
+        self.told = told
+
+    def __len__(self):
+        return SAMPLES
+
+    def __getitem__(self, index):
+        ids = torch.full((4,), index % 16)
+        return {"input_ids": ids, "labels": torch.tensor(index % 2)}
+
+
+class Questions(Words):
+    """Says that it is asked: an evaluation."""
+
+    def __len__(self):
+        return 8
+
+    def __getitem__(self, index):
+        self.told.append("evaluate")
+        return super().__getitem__(index)
+
+
+class Outgrows(transformers.TrainerCallback):
+    def on_substep_end(self, *_given, **_more):
+        raise RuntimeError("CUDA out of memory. Tried to allocate 80 GiB")  # as older wrappings say it
+
+
+def small_bert():
+    config = transformers.BertConfig(
+        vocab_size=16,
+        hidden_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=8,
+        max_position_embeddings=8,
+    )
+    return transformers.BertForSequenceClassification(config)
+
+
+def fit(run, tmp_path, *callbacks, told=None, micro=20, accumulate=1, epochs=2, **options):
+    told = told if told is not None else []
+    scores = []
+
+    def metrics(_prediction):
+        scores.append(len(scores) / 10)
+        return {"accuracy": scores[-1]}
+
+    trainer = transformers.Trainer(
+        model=small_bert(),
+        args=transformers.TrainingArguments(
+            output_dir=str(tmp_path),
+            use_cpu=True,
+            disable_tqdm=True,
+            report_to=[],
+            num_train_epochs=epochs,
+            per_device_train_batch_size=micro,
+            gradient_accumulation_steps=accumulate,
+            **{"eval_strategy": "epoch", "save_strategy": "no", **options},
+        ),
+        train_dataset=Words(told),
+        eval_dataset=Questions(told),
+        compute_metrics=metrics,
+        callbacks=[ZeusCallback(run), *callbacks],
+    )
+    trainer.train()
+    return trainer
+
+
+def test_an_epoch_is_a_pass_and_steps_are_the_optimizers(session, watch, tmp_path):
+    with session(batch_size=32, power_limits_w=()) as run:
+        told = watch(run)
+        trainer = fit(run, tmp_path, micro=8, accumulate=4)
+        row = run.measure({})
+    assert row["zeus/epochs"] == 2
+    assert told.count("after_step") == told.count("before_step") == trainer.state.global_step == 2 * 4
+    assert told.count("report") == 2
+
+
+def test_evaluation_is_outside_the_profile(session, watch, tmp_path):
+    with session(batch_size=20, power_limits_w=LIMITS_W, window_s=0.002, settle_s=0.0) as run:
+        told = watch(run)
+        fit(run, tmp_path, told=told, epochs=3, eval_strategy="steps", eval_steps=2)
+        row = run.measure({})
+    points = PowerProfile.from_json(row["zeus/profile"]).points
+    assert [point[0] for point in points] == list(LIMITS_W)
+    assert "evaluate" in told
+    training = False
+    for what in told:
+        assert what != "evaluate" or not training
+        training = what in ("begin_epoch", "resume") or (training and what not in ("pause", "end_epoch"))
+
+
+def test_without_evaluation_each_epoch_reports_what_was_logged(session, tmp_path):
+    rows = []
+    with session(batch_size=20, power_limits_w=()) as run:
+        run.send = rows.append
+        fit(run, tmp_path, eval_strategy="no", logging_steps=1)
+    assert len(rows) == 2
+    assert all(row["loss"] > 0 for row in rows)
+
+
+def test_the_target_ends_training(session, tmp_path):
+    with session(batch_size=20, power_limits_w=(), target=Target("eval_accuracy", 0.3)) as run:
+        trainer = fit(run, tmp_path, epochs=10)
+    assert run.stop == StopReason.TARGET_REACHED
+    assert trainer.state.epoch == 4
+
+
+def test_a_run_stopped_at_its_cap_reports_it(session, watch, tmp_path):
+    from zeus_ray.records import Knobs, Plan
+
+    free = Plan(knobs=Knobs(run_id="1", batch_size=20, cost_cap=1e-9)).to_config()
+    with session({"zeus": free}) as run:
+        told = watch(run)
+        fit(run, tmp_path, epochs=10, eval_strategy="steps", eval_steps=100)
+    assert run.stop == StopReason.COST_CAP
+    assert told.count("after_step") == 1
+    assert told[-1] == "report"
+
+
+def test_the_trainers_own_early_stopping_is_left_alone(session, tmp_path):
+    with session(batch_size=20, power_limits_w=(), target=Target("eval_accuracy", 5.0)) as run:
+        trainer = fit(
+            run,
+            tmp_path,
+            transformers.EarlyStoppingCallback(early_stopping_patience=2),
+            epochs=10,
+            metric_for_best_model="accuracy",
+            greater_is_better=False,
+            load_best_model_at_end=True,
+            save_strategy="epoch",
+        )
+    assert run.stop is None
+    assert trainer.state.epoch == 3
+
+
+def test_a_batch_size_that_does_not_fit_is_an_answer(session, tmp_path):
+    with session(batch_size=32, power_limits_w=(), target=Target("eval_accuracy", 0.9)) as run:
+        fit(run, tmp_path, Outgrows(), micro=8, accumulate=4)
+    assert run.stop == StopReason.OUT_OF_MEMORY
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"micro": 8, "accumulate": 4}, "8 samples × 4"), ({"auto_find_batch_size": True}, "auto_find")],
+)
+def test_another_batch_size_than_the_metered_one_is_refused(session, tmp_path, options, message):
+    with session(batch_size=64, power_limits_w=()) as run, pytest.raises(BadInput, match=message):
+        fit(run, tmp_path, **options)

@@ -1,0 +1,80 @@
+"""A search over batch size and power limit of a job on two workers: ``python -m zeus_ray.train.example_ddp``.
+
+Handwritten digits, a small network, DistributedDataParallel. On a machine without GPUs it runs on
+the CPU (gloo), and on simulated boards if ``ZEUS_RAY_GPU=simulated`` asks for them.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import ray
+import torch
+from ray import tune
+from ray.train import RunConfig, ScalingConfig
+from ray.train.torch import TorchTrainer, prepare_data_loader, prepare_model
+from sklearn.datasets import load_digits
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+import zeus_ray as zeus
+from zeus_ray.train import torch_trainer
+
+WORKERS = 2
+
+
+def train(config: dict[str, Any]) -> None:
+    """What every worker runs."""
+    with torch_trainer.session(config) as run:
+        digits, labels = load_digits(return_X_y=True)
+        data = TensorDataset(torch.tensor(digits / 16, dtype=torch.float32), torch.tensor(labels))
+        loader = prepare_data_loader(DataLoader(data, run.micro_batch_size, shuffle=True))
+        model = prepare_model(nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10)))
+        optimizer = torch.optim.Adam(model.parameters(), lr=run.scale_lr(1e-3, "sqrt"))
+        for _epoch in range(30):
+            right = 0
+            for x, y in run.steps(loader):
+                scores = model(x)
+                optimizer.zero_grad()
+                nn.functional.cross_entropy(scores, y).backward()
+                optimizer.step()
+                right += int((scores.argmax(1) == y).sum())
+            run.report({"accuracy": right * run.workers / len(data)})
+
+
+def job(config: dict[str, Any]) -> None:
+    """What a trial runs: it holds no GPU, its workers do."""
+    TorchTrainer(
+        train,
+        train_loop_config=config,
+        scaling_config=ScalingConfig(num_workers=WORKERS, use_gpu=torch.cuda.is_available()),
+        run_config=RunConfig(callbacks=[torch_trainer.ZeusCallback()]),
+    ).fit()
+
+
+def main() -> None:
+    """Search, and say what was found."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trials", type=int, default=6, help="the most trials to run")
+    trials = parser.parse_args().trials
+    ray.init(
+        "local", num_cpus=1 + WORKERS, include_dashboard=False
+    )  # for the trial's function and each worker
+    searcher = zeus.ZeusSearcher(target=zeus.Target("accuracy", 0.95), default_batch_size=64, gpus=WORKERS)
+    tune.run(
+        job,
+        config={"batch_size": tune.choice([16, 32, 64, 128])},
+        metric="accuracy",
+        mode="max",
+        search_alg=searcher,
+        scheduler=zeus.EnergyScheduler(searcher),
+        resources_per_trial=zeus.resources(gpus=0),
+        num_samples=trials,
+        max_concurrent_trials=1,
+    )
+    print(searcher.best())  # noqa: T201 — an example
+
+
+if __name__ == "__main__":
+    main()

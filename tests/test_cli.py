@@ -7,9 +7,12 @@ import sys
 import pytest
 
 from zeus_ray.cli import main
+from zeus_ray.devices.doctor import examine
+from zeus_ray.history.events import PROFILE, Events, folder_at
+from zeus_ray.records import PowerProfile
 
 
-@pytest.mark.parametrize("command", ["demo", "doctor", "restore", "carbon"])
+@pytest.mark.parametrize("command", ["demo", "doctor", "restore", "recur", "report", "carbon"])
 def test_help_teaches(command, capsys):
     with pytest.raises(SystemExit) as ended:
         main([command, "--help"])
@@ -41,6 +44,22 @@ def test_doctor_without_rights_is_limited(make_node, capsys):
     make_node("V100", no_permission=1)
     assert main(["doctor"]) == 1
     assert "no" in capsys.readouterr().out
+
+
+def test_doctor_says_what_a_limit_would_save_by_what_a_job_recorded(make_node, tmp_path, capsys):
+    make_node("V100", no_permission=1)
+    (board,) = examine().boards
+    points = ((board.max_w, 250.0, 10.0), (150.0, 140.0, 11.0))
+    for gpu in (board.name, "another card"):
+        profile = PowerProfile(batch_size=64, gpu=gpu, max_power_w=300.0, points=points)
+        Events(folder_at(tmp_path, "nightly")).append(PROFILE, "a", {"profile": profile.to_json()})
+    assert main(["doctor", "--history", str(tmp_path)]) == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"nightly at batch size 64 on {board.name}: 150 W instead of" in said
+    assert "38.4 % less energy and 10.0 % more time" in said
+    assert "another card" not in said
+    assert main(["doctor", "--history", str(tmp_path / "nothing")]) == 1
+    assert "no job of that history" in capsys.readouterr().out
 
 
 def test_restore_with_nothing_left_behind(make_node, capsys):

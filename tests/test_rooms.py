@@ -18,10 +18,12 @@ MAY_IMPORT = {
     "decide": BASE,
     "devices": BASE,
     "reporting": BASE,
-    "run": BASE | {"decide", "devices"},
+    "history": BASE | {"decide"},
+    "run": BASE | {"decide", "devices", "history", "reporting"},
     "cluster": BASE | {"devices", "run", "carbon"},
     "train": BASE | {"run", "tune"},
-    "tune": BASE | {"carbon", "decide", "devices", "run", "cluster", "reporting"},
+    "tune": BASE | {"carbon", "decide", "devices", "history", "run", "cluster", "reporting"},
+    "recur": BASE | {"decide", "devices", "history", "run", "tune", "reporting"},
     "simulate": BASE | {"decide", "devices"},
 }
 TOP = {"__init__", "cli", "demo", "operate", "grid"}
@@ -98,6 +100,7 @@ def test_every_public_name_exists_and_is_documented():
         "metered",
         "resources",
         "Progress",
+        "verify",
     }:
         assert getattr(zeus_ray, name).__doc__, name
     with pytest.raises(AttributeError, match="ZeusSearcher"):

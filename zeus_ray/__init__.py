@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from zeus_ray.errors import ZeusError as ZeusError
     from zeus_ray.records import Footprint as Footprint
     from zeus_ray.records import Target as Target
+    from zeus_ray.recur.recurrence import Recurrence as Recurrence
     from zeus_ray.reporting.html import show as show
     from zeus_ray.tune.elastic import Elastic as Elastic
     from zeus_ray.tune.metered import metered as metered
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from zeus_ray.tune.scheduler import EnergyScheduler as EnergyScheduler
     from zeus_ray.tune.searcher import ZeusSearcher as ZeusSearcher
     from zeus_ray.tune.session import session as session
+    from zeus_ray.tune.verify import verify as verify
 
 __version__ = metadata.version("zeus-ray")
 
@@ -39,10 +41,12 @@ _HOMES = {
     "ZeusError": "zeus_ray.errors",
     "ZeusSearcher": "zeus_ray.tune.searcher",
     "EnergyScheduler": "zeus_ray.tune.scheduler",
+    "Recurrence": "zeus_ray.recur.recurrence",
     "session": "zeus_ray.tune.session",
     "metered": "zeus_ray.tune.metered",
     "resources": "zeus_ray.tune.resources",
     "Progress": "zeus_ray.tune.progress",
+    "verify": "zeus_ray.tune.verify",
     "show": "zeus_ray.reporting.html",
     "Mix": "zeus_ray.tune.objective",
     "open_signal": "zeus_ray.carbon.signal",

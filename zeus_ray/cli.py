@@ -41,6 +41,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_doctor(commands)
     _add_restore(commands)
     _add_carbon(commands)
+    _add_recur(commands)
+    _add_report(commands)
     return parser
 
 
@@ -77,6 +79,7 @@ def _add_doctor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "Exit code: 0 all well, 1 limited, 2 broken.",
     )
     doctor.add_argument("--address", help="a Ray cluster, such as 'auto': ask all its nodes")
+    doctor.add_argument("--history", help="of recurring jobs: what limits would save where none may be set")
     doctor.add_argument("--json", action="store_true", help="for programs")
     doctor.set_defaults(run=_doctor)
 
@@ -139,3 +142,109 @@ def _carbon(options: argparse.Namespace) -> int:
     from zeus_ray import grid  # noqa: PLC0415 — see the module's docstring
 
     return grid.carbon(options)
+
+
+RECUR = """\
+For a training that comes back, nightly say, and whose code nobody wants to touch. Each call is one
+recurrence: it asks the job's history what to try, runs the command with these knobs, reads the metric
+from its output, and tells the history how it went. Power limits are profiled while it trains, one per
+report. What was spent, saved and chosen, and why, goes to standard error.
+
+  zeus-ray recur --history s3://bucket/zeus --job resnet-nightly \\
+      --batch-sizes 64,128,256,512 --default-batch-size 128 --target accuracy=0.75 --lr 0.1 \\
+      -- python train.py --batch-size {batch_size} --lr {lr}
+
+The command prints its metric once per epoch, in a line such as "accuracy=0.71", "accuracy: 0.71" or
+{"accuracy": 0.71}; or writes it as JSON to --metrics-file. At the target it gets SIGTERM, and SIGKILL
+after --grace seconds: it should have saved its model by then, or saves it on SIGTERM; with --run-on it
+goes on to its own end. A run that turns out too dear is stopped and the best known knobs run instead;
+the last of --tries runs is stopped for nothing but the target, so that the job gets done.
+"""
+CODES = """\
+exit code:
+  0    trained to the target (without a value: trained)
+  2    bad input
+  3    ended by itself before the target, or no batch size fits in memory
+  130, 143  interrupted, terminated: the command was stopped, limits are back, no batch size is blamed
+  else the command's own, if it failed; 128 + n if signal n ended it
+"""
+
+
+def _add_recur(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    recur = commands.add_parser(
+        "recur",
+        help="one run of a job that comes back, around an unmodified command",
+        description=RECUR,
+        epilog=CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = recur.add_argument
+    add("--history", required=True, help="folder, s3://… or gs://…: remembers all runs of all jobs")
+    add("--job", required=True, help="name of this job in the history")
+    add(
+        "--batch-sizes", required=True, type=_sizes_or_auto, metavar="N,N,…", help="to choose from, or 'auto'"
+    )
+    add("--default-batch-size", required=True, type=int, metavar="N", help="the one in use today")
+    add(
+        "--target",
+        required=True,
+        metavar="NAME[=VALUE]",
+        help="the metric, and the value to reach",
+    )
+    add("--mode", choices=("max", "min"), default="max", help="whether higher (default) or lower is better")
+    add("--metrics-file", type=Path, metavar="FILE", help="JSON, or JSON lines, that the command writes")
+    add("--lr", type=float, help="learning rate tuned for the default batch size, for {lr}")
+    add(
+        "--lr-rule",
+        choices=("linear", "sqrt", "none"),
+        default="linear",
+        help="sqrt for Adam-like optimisers",
+    )
+    add("--eta", type=float, default=0.5, help="1 saves energy alone, 0 time alone (default 0.5)")
+    add("--power-limits", type=_watts, metavar="W,W,…", help="limits to consider (default: all)")
+    add("--gpus", type=int, default=1, help="GPUs of the command (default 1)")
+    add("--max-epochs", type=float, default=100, help="reports after which a run has failed (default 100)")
+    add("--first", type=_sizes, default=(), metavar="N,N,…", help="batch sizes to try first")
+    add("--earlier", action="append", default=[], metavar="HISTORY/JOB", help="begin with another job's runs")
+    add("--grace", type=float, default=30.0, metavar="S", help="seconds from SIGTERM to SIGKILL (default 30)")
+    add("--tries", type=int, default=3, help="runs at most; the last is not stopped for its cost (default 3)")
+    add("--run-on", action="store_true", help="at the target, let the command go on to its own end")
+    add("command", nargs=argparse.REMAINDER, metavar="-- COMMAND", help="with {batch_size} and {lr} in it")
+    recur.set_defaults(run=_recur)
+
+
+def _recur(options: argparse.Namespace) -> int:
+    from zeus_ray.recur import tonight  # noqa: PLC0415 — see the module's docstring
+
+    return tonight.from_options(options)
+
+
+def _add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    report = commands.add_parser(
+        "report",
+        help="what the recurring jobs of a history have done and saved",
+        description="The table of runs of each job in a history, oldest first: knobs, energy, time, metric, "
+        "and why each ended; then what the job has taken in all, and what it has saved against its default "
+        "batch size at the highest limit, all exploring included.",
+    )
+    report.add_argument("--history", required=True, help="folder, s3://… or gs://…")
+    report.add_argument("--job", help="one job (default: all of them)")
+    report.set_defaults(run=_report)
+
+
+def _report(options: argparse.Namespace) -> int:
+    from zeus_ray import operate  # noqa: PLC0415 — see the module's docstring
+
+    return operate.report(options)
+
+
+def _sizes_or_auto(text: str) -> tuple[int, ...] | str:
+    return text if text == "auto" else _sizes(text)
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(","))
+
+
+def _watts(text: str) -> tuple[float, ...]:
+    return tuple(float(part) for part in text.split(","))

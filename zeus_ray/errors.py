@@ -5,6 +5,7 @@ ZeusError
 ├── TargetNotReached    the default batch size did not reach the target, twice
 ├── DoesNotFit          a batch size is too large for the GPU's memory
 ├── SignalLost          a provider of carbon intensity gave no answer; never reaches a training run
+├── HistoryError        where a recurring job is remembered cannot be read, or written
 └── DeviceError         a board, or the way to it
     ├── NoDevice        there is none here, or not the one that was named
     ├── NotSupported    the board cannot do this (no energy counter, no power limit, a MIG slice)
@@ -52,6 +53,10 @@ class SignalLost(ZeusError):
     def __init__(self, message: str, retry_after_s: float = 0.0) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class HistoryError(ZeusError):
+    """The storage that remembers a recurring job does not answer."""
 
 
 class DeviceError(ZeusError):

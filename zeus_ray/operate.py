@@ -1,4 +1,4 @@
-"""The operator's commands: ``zeus-ray doctor`` and ``zeus-ray restore``, on one node or a whole cluster."""
+"""The operator's commands: ``zeus-ray doctor`` and ``restore``, on a node or a cluster, and ``report``."""
 
 from __future__ import annotations
 
@@ -13,11 +13,15 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from zeus_ray.decide.advice import advise
 from zeus_ray.devices import guard
 from zeus_ray.devices.doctor import BoardReport, NodeReport, examine
 from zeus_ray.devices.journal import state_dir
 from zeus_ray.devices.restore import Restored, restore_all
 from zeus_ray.errors import BadInput, ZeusError
+from zeus_ray.history.events import Events, folder_at, jobs_in
+from zeus_ray.recur.summary import past, profiles_in
+from zeus_ray.run.observed import in_words
 
 ANSWER_WITHIN_S = 5.0
 
@@ -31,6 +35,8 @@ def doctor(options: argparse.Namespace) -> int:
         console = Console(markup=False, highlight=False)  # names of trials are shown as they are
         for name, node in nodes.items():
             _show(console, name, node)
+        for line in _advice(nodes, options.history) if options.history else ():
+            console.print(f"  - {line}", highlight=False)
     return max((int(node.health) for node in nodes.values()), default=2)
 
 
@@ -84,6 +90,35 @@ def _reach(address: str) -> None:
     if not host or not port.isdecimal():
         raise ValueError("this is neither 'auto' nor HOST:PORT")
     socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_WITHIN_S).close()
+
+
+def report(options: argparse.Namespace) -> int:
+    """Show the past of one job of a history, or of all. Exit code 1: there is none."""
+    jobs = [options.job] if options.job else jobs_in(options.history)
+    pasts = [past(Events(folder_at(options.history, job)).read(), job) for job in jobs]
+    shown = [one for one in pasts if one.runs]
+    console = Console()
+    for one in shown:
+        console.print(one)
+    if not shown:
+        console.print(f"no run is remembered in {options.history}", highlight=False)
+        return 1
+    return 0
+
+
+def _advice(nodes: Mapping[str, NodeReport], history: str) -> list[str]:
+    """What limits would save on boards where none may be set, by what jobs have recorded on their kind."""
+    bound = {board.name: board for node in nodes.values() for board in node.boards if not board.may_set}
+    lines = []
+    for job in jobs_in(history):
+        recorded = profiles_in(Events(folder_at(history, job)).read())
+        for profile in (p for p in recorded.all() if p.gpu in bound):
+            board = bound[profile.gpu]
+            found = advise(profile, board.enforced_limit_w, eta=0.5, max_power_w=board.max_w, gpus=1)
+            if found is not None:
+                words = f"{job} at batch size {profile.batch_size} on {profile.gpu}: {in_words(found)}"
+                lines.append(words)
+    return lines or ["no job of that history has a profile of a board here that may not be set"]
 
 
 def _cluster_reports(address: str) -> Mapping[str, NodeReport]:

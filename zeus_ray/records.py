@@ -274,7 +274,8 @@ class Report:
     ``energy_j_err`` bounds the error of this attempt's joules (J).
     ``cost_to_target`` is NaN until the target is reached: the one to rank trials by.
     ``accumulate``: micro-batches a step. ``moved_from``: the kind of GPU that the attempt before had,
-    where it was another; energy and time are of both then.
+    where it was another; energy and time are of both then. ``lr`` is what ``scale_lr`` gave, by
+    ``lr_rule``. ``advice``: where no limit may be set, in words what one would have saved.
     ``profile`` is JSON of a :class:`PowerProfile`, or "" while there is none.
     """
 
@@ -299,6 +300,9 @@ class Report:
     attempt: int = 1
     measured_by: str = MeasuredBy.NONE.value
     profile: str = ""
+    lr: float = NAN
+    lr_rule: str = ""
+    advice: str = ""
 
     def to_result(self) -> dict[str, Any]:
         """Flat keys ``zeus/<field>``."""

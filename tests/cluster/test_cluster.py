@@ -224,6 +224,7 @@ def test_a_lost_board_fails_its_trial_and_no_other(boards, tmp_path):
         resources_per_trial={"cpu": 1, "gpu": 1, "custom_resources": {"node_a": 1}},
         storage_path=str(tmp_path),
         raise_on_failed_trial=False,
+        time_budget_s=120,
         verbose=0,
     )
     failed = [trial for trial in result.trials if trial.status == "ERROR"]

@@ -1,10 +1,11 @@
 """The facade: what it accepts, remembers, and never does."""
 
+import dataclasses
 import json
 import math
 
 import pytest
-from driving import LIMITS_W, SIZES, TARGET, Work, outcome, profile_of
+from driving import LIMITS_W, SIZES, TARGET, Work, epochs_at, outcome, profile_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -56,6 +57,7 @@ def make(**options):
         ({"tolerance": 1.0}, "tolerance"),
         ({"window": 0}, "window"),
         ({"target": 0.9}, "target"),
+        ({"points_to_evaluate": [65]}, "65"),
         ({"policy": "magic"}, "'zeus-ray' or 'nsdi23'"),
     ],
 )
@@ -315,3 +317,102 @@ def test_a_restored_search_asks_what_the_first_would_have_asked(steps, more, pol
 def test_a_state_of_another_version_is_refused():
     with pytest.raises(BadInput, match="version"):
         Search.from_state({**make().state(), "version": 0})
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_points_to_evaluate_run_first_in_their_order(policy):
+    search, work = make(policy=policy, points_to_evaluate=[256, 16, 256]), Work()
+    seen = []
+    for _ in range(3):
+        knobs = search.ask()
+        seen.append(knobs.batch_size)
+        search = Search.from_state(json.loads(json.dumps(search.state())))
+        work.run(search, knobs)
+    assert seen == [256, 16, 256]
+
+
+def test_points_to_evaluate_wait_for_the_default_to_set_a_target():
+    search = make(target=Target("accuracy"), points_to_evaluate=[256])
+    knobs = search.ask()
+    assert knobs.batch_size == 64
+    search.tell(outcome(knobs))
+    assert search.ask().batch_size == 256
+
+
+def test_a_search_that_ends_has_tried_its_points():
+    search, work = make(recurring=False, points_to_evaluate=[16, 256]), Work()
+    seen = []
+    while (knobs := search.ask()) is not None:
+        seen.append(knobs.batch_size)
+        work.run(search, knobs)
+    assert seen[:2] == [16, 256]
+    assert search.finished
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_another_life_that_is_told_what_was_asked_asks_the_same(policy):
+    one, two, work = make(policy=policy, seed=5), make(policy=policy, seed=5), Work()
+    for _ in range(25):
+        knobs = one.ask("V100")
+        two.asked(knobs, "V100")
+        state = work.random.getstate()
+        work.run(one, knobs)
+        work.random.setstate(state)
+        work.run(two, knobs)
+    assert two.ask("V100") == one.ask("V100")
+    assert two.state() == one.state()
+
+
+def test_what_was_asked_stands_where_today_something_else_would_be():
+    search = make()
+    knobs = search.ask()
+    search.forget(knobs.run_id)
+    other = dataclasses.replace(knobs, run_id="x", batch_size=256)
+    search.asked(other, "V100")
+    assert search.pending == ("x",)
+    search.tell(outcome(other))
+    assert search.best().batch_size == 256
+
+
+def test_a_warm_start_knows_epochs_of_any_gpu_and_profiles_of_its_own():
+    old, work = make(), Work(noise=0.0)
+    runs = []
+    for _ in range(8):
+        knobs = old.ask()
+        work.run(old, knobs)
+        runs.append((outcome(knobs, epochs=epochs_at(knobs.batch_size), gpu="V100"), ()))
+    profiles = old.profiles
+    for gpu, known in (("V100", True), ("A100", False), ("", False)):
+        search = make()
+        search.remember(profiles, runs)
+        knobs = search.ask(gpu)
+        assert (knobs.power_limit_w is not None) is known
+        assert math.isinf(knobs.cost_cap) is not known
+        assert search.pending == (knobs.run_id,)
+
+
+def test_a_warm_start_leaves_out_what_the_machine_of_then_is_to_blame_for():
+    search = make()
+    ends = [{"stop": StopReason.ERROR}, {"stop": StopReason.OUT_OF_MEMORY}, {"shared": True}]
+    blamed = [outcome(make().ask(), reached=False, **end) for end in ends]
+    search.remember([], [(end, ()) for end in blamed])
+    assert search.state() == make().state()
+
+
+def test_a_warm_start_needs_a_target():
+    with pytest.raises(BadInput, match="target"):
+        make(target=Target("accuracy")).remember([], [])
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_cap_goes_by_what_runs_really_cost_beside_their_epochs(policy):
+    """Starting up, loading, evaluating: a hundred times what the epochs of the profile should take."""
+    search = make(policy=policy, batch_sizes=[64], beta=2.0)
+    for _ in range(3):
+        knobs = search.ask("V100")
+        search.observe_profile(profile_of(64))
+        told = outcome(knobs, epochs=1.0, energy_j=1e6, time_s=1e4, gpu="V100")
+        assert knobs.cost_cap >= 1.99 * search.cost(told.measurement)
+        search.tell(told)
+        search = Search.from_state(json.loads(json.dumps(search.state())))
+    assert math.isfinite(search.ask("V100").cost_cap)

@@ -81,13 +81,19 @@ class PauseOnce(FIFOScheduler):
 
 def search(folder, limit_w):
     """Run it; returns the trial's last result."""
-    result = tune.run(
-        train,
-        config={"batch_size": 8, "limit_w": limit_w, "folder": str(folder)},
-        scheduler=PauseOnce(),
-        max_failures=1,
-        resources_per_trial={"cpu": 1, "gpu": 1, "custom_resources": {"may_set": 1}},
-        storage_path=str(folder),
-        verbose=0,
-    )
+    scheduler = PauseOnce()
+    try:
+        result = tune.run(
+            train,
+            config={"batch_size": 8, "limit_w": limit_w, "folder": str(folder)},
+            scheduler=scheduler,
+            max_failures=1,
+            resources_per_trial={"cpu": 1, "gpu": 1, "custom_resources": {"may_set": 1}},
+            storage_path=str(folder),
+            time_budget_s=120,  # it takes ten; what hangs is to fail
+            verbose=0,
+        )
+    finally:
+        for occupant in scheduler.occupants:  # or the next search on this cluster would wait for their GPUs
+            ray.kill(occupant)
     return result.trials[0].last_result

@@ -9,6 +9,7 @@ import pytest
 import zeus_ray as zeus
 from zeus_ray.records import Report
 from zeus_ray.reporting.html import Shown, show
+from zeus_ray.reporting.verified import compared
 
 
 def test_text_holds_table_and_sentences(search):
@@ -56,3 +57,14 @@ def test_in_a_notebook_the_cell_displays_it(capsys, monkeypatch):
 def test_what_is_no_result_is_refused():
     with pytest.raises(zeus.BadInput, match="cannot show a int"):
         show(7)
+
+
+def test_the_rate_the_advice_and_the_verified_metric_of_the_best_are_told(trial):
+    best = trial(64, 30_000, 480, lr=0.2, lr_rule="sqrt", advice="150 W would have taken less")
+    told = " ".join(Shown((best,)).sentences)
+    assert "learning rate is 0.2 by the rule 'sqrt', a rule of thumb, which zeus_ray.verify can check" in told
+    assert "No limit could be set: 150 W would have taken less." in told
+    verified = compared("acc", "max", ("batch size 64", [0.9] * 3), ("batch size 32", [0.9] * 3))
+    told = " ".join(Shown((best,), verified=verified).sentences)
+    assert "a rule of thumb. " in told
+    assert verified.sentence in told

@@ -4,19 +4,23 @@ import dataclasses
 import json
 import math
 import os
+import pickle
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zeus_ray.decide import power
+from zeus_ray.decide.advice import advise
 from zeus_ray.devices.lease import Holder, Keeper
 from zeus_ray.devices.simulated import SimulatedGpu
 from zeus_ray.devices.timeline import Timeline
 from zeus_ray.errors import BadInput
+from zeus_ray.history.folders import LocalFolder
 from zeus_ray.records import Knobs, Measurement, Plan, PowerProfile, Report, StopReason, Target
+from zeus_ray.run import rates
 from zeus_ray.run.boards import Board, Boards
-from zeus_ray.run.ledger import Ledger, LocalFolder
+from zeus_ray.run.ledger import Ledger
 from zeus_ray.run.run import Run
 
 LIMITS_W = (250.0, 200.0, 150.0, 100.0)
@@ -363,3 +367,100 @@ def test_an_unknown_rule_names_the_rules():
     run = Run(plan(), Boards([]))
     with pytest.raises(BadInput, match="linear"):
         run.scale_lr(0.1, "cubic")
+
+
+def test_a_rule_may_be_a_function_of_the_ratio_and_the_report_tells_it():
+    def cautious(ratio):
+        return ratio**0.25
+
+    run = Run(Plan(knobs=Knobs(run_id="", batch_size=1024), default_batch_size=64), Boards([]))
+    assert Report.from_result(run.report({})).lr_rule == ""
+    assert run.scale_lr(0.1, cautious) == pytest.approx(0.2)
+    report = Report.from_result(run.report({}))
+    assert (report.lr, report.lr_rule) == (pytest.approx(0.2), "cautious")
+
+
+@pytest.mark.parametrize(
+    ("lr", "rule", "words"),
+    [(0.0, "linear", "above 0"), (math.nan, "sqrt", "nan"), (0.1, lambda _ratio: -1.0, "-1.0")],
+)
+def test_a_rate_that_cannot_be_is_refused(lr, rule, words):
+    with pytest.raises(BadInput, match=words):
+        Run(plan(), Boards([])).scale_lr(lr, rule)
+
+
+@given(
+    ratio=st.floats(0.01, 100), steps=st.integers(1, 1000), rule=st.sampled_from(["linear", "sqrt", "none"])
+)
+def test_a_warm_up_rises_from_the_base_rate_to_the_scaled_one(ratio, steps, rule):
+    scaled = rates.scaled(0.1, ratio, rule)
+    warm_up = pickle.loads(pickle.dumps(rates.warm_up(scaled, steps)))  # noqa: S301 — our own
+    factors = [warm_up(step) for step in (0, steps // 2, steps - 1, 10 * steps)]
+    assert factors == sorted(factors)
+    assert factors[2] == pytest.approx(1)
+    assert factors[3] == pytest.approx(1)
+    assert min(0.1, scaled.lr) - 1e-9 <= scaled.lr * factors[0] <= scaled.lr + 1e-9
+
+
+def test_a_warm_up_takes_a_step_at_least():
+    with pytest.raises(BadInput, match="0 steps"):
+        Run(plan(), Boards([])).warm_up(0)
+
+
+@pytest.fixture
+def observed(gpu, tmp_path):
+    """Boards on which nothing may be set."""
+    keeper = Keeper(gpu, state_dir=tmp_path / "state")
+    boards = Boards([Board.local(keeper, Holder.current("trial"), "off")])
+    yield boards
+    boards.release()
+    keeper.close()
+
+
+def recorded(size=100, gpu="simulated V100"):
+    points = ((250.0, 200.0, 10.0), (150.0, 140.0, 11.0), (100.0, 95.0, 20.0))
+    return PowerProfile(batch_size=size, gpu=gpu, max_power_w=250.0, points=points)
+
+
+def test_an_observed_run_says_what_a_limit_would_have_saved(observed):
+    known = dataclasses.replace(plan(power_limit_w=150.0), profiles=(recorded(),))
+    run = Run(known, observed)
+    epochs(run, 2)
+    report = Report.from_result(run.report({}))
+    saving = 1 - 140.0 * 11 / (200.0 * 10)
+    assert report.power_limit_w == 250.0
+    assert f"150 W instead of 250 W would have taken {saving:.1%}".replace("%", " %") in report.advice
+    assert "10.0 % more time" in report.advice
+
+
+@pytest.mark.parametrize("profiles", [(), (recorded(size=64),), (recorded(gpu="A100"),)])
+def test_an_observed_run_without_a_profile_of_its_own_says_what_is_missing(observed, profiles):
+    run = Run(dataclasses.replace(plan(), profiles=profiles), observed)
+    assert "no power profile of batch size 100 on simulated V100" in run.report({})["zeus/advice"]
+
+
+def test_a_run_that_sets_its_limit_needs_no_advice(boards):
+    assert Run(plan(), boards).report({})["zeus/advice"] == ""
+    assert Run(plan(), Boards([])).report({})["zeus/advice"] == ""
+
+
+@given(
+    points=st.lists(
+        st.tuples(st.floats(50, 400), st.floats(1, 400), st.floats(0.1, 100)),
+        min_size=1,
+        max_size=6,
+        unique_by=lambda p: p[0],
+    ),
+    in_force_w=st.floats(20, 500),
+    eta=st.floats(0, 1),
+)
+def test_advice_never_costs_more_than_what_is_in_force(points, in_force_w, eta):
+    profile = PowerProfile(batch_size=1, gpu="V100", max_power_w=400.0, points=tuple(points))
+    found = advise(profile, in_force_w, eta=eta, max_power_w=400.0, gpus=1)
+    assert found.limit_w in [w for w, _power_w, _time_s in points]
+
+    def costs(limit_w):
+        return power.epoch_cost(profile, limit_w, eta, max_power_w=400.0)
+
+    if found.against_w in [w for w, _power_w, _time_s in points]:
+        assert costs(found.limit_w) <= costs(found.against_w) * (1 + 1e-9)

@@ -270,3 +270,34 @@ def test_simulated_boards_are_free_again_at_the_end(ray_local, tmp_path):
     actor = gpu_actor("simulated:V100", "SIM-V100-0", ray_local.nodes()[0]["NodeID"])
     lease = ray_local.get(actor.call.remote("acquire", Holder.current("next"), exclusive=True))
     ray_local.get(actor.call.remote("release", lease.lease_id))
+
+
+def test_verify_trains_both_to_the_end_over_seeds_and_the_report_shows_it(tmp_path):
+    alg = searcher()
+    result = run(trainables.noisy, tmp_path, searcher=alg, scheduler=zeus.EnergyScheduler(alg), num_samples=6)
+    found = zeus.verify(result, best=alg.best(), storage_path=str(tmp_path), reuse_actors=True)
+    size = alg.best().batch_size
+    assert found.chosen == f"batch size {size} at {alg.best().power_limit_w:.0f} W"
+    assert found.default == "batch size 64 at the limit found"
+    for metrics, batch_size in ((found.chosen_metrics, size), (found.default_metrics, 64)):
+        ends = sorted(trainables.curve(30, batch_size) + seed / 1000 for seed in range(3))
+        assert sorted(metrics) == pytest.approx(ends)  # no target ended them, and each had its seed
+    assert found.sentence in zeus.show(result, best=alg.best(), verified=found).sentences
+
+
+def test_verify_refuses_what_it_cannot_compare(tmp_path):
+    result = run(trainables.with_session, tmp_path, num_samples=1)
+    with pytest.raises(zeus.BadInput, match="repeats"):
+        zeus.verify(result, repeats=2)
+    with pytest.raises(zeus.BadInput, match="ZeusSearcher"):
+        zeus.verify(result)
+
+
+def test_a_search_begins_where_earlier_ones_ended_and_where_it_is_told(tmp_path):
+    first = searcher(history_file=tmp_path / "first.jsonl")
+    run(trainables.with_session, tmp_path, searcher=first, num_samples=8)
+    second = searcher(earlier=[tmp_path / "first.jsonl"], points_to_evaluate=[16, {"batch_size": 128}])
+    result = run(trainables.with_session, tmp_path, searcher=second, num_samples=2, max_concurrent_trials=1)
+    assert [report.batch_size for report in reports(result)] == [16, 128]
+    assert {p.gpu for p in second.search.profiles} == {"simulated V100"}
+    assert len(second.search.state()["job"]["runs"]) > 2

@@ -75,6 +75,16 @@ def with_session(config):
             run.report({"accuracy": curve(epoch, config["batch_size"])})
 
 
+def noisy(config):
+    import zeus_ray as zeus
+
+    with zeus.session(config) as run:
+        for epoch in range(1, 31):
+            for _batch in run.steps([None] * max(1, 20_000 // config["batch_size"])):
+                pass
+            run.report({"accuracy": curve(epoch, config["batch_size"]) + config.get("seed", 0) / 1000})
+
+
 def unmodified(config):
     from ray import tune
 

@@ -23,10 +23,10 @@ class InFlight:
         self._curves: dict[str, list[tuple[float, float]]] = {}
         self._errors: dict[int, int] = {}
 
-    def issue(self, knobs: Knobs) -> Knobs:
-        """Give ``knobs`` the next run id and wait for it."""
+    def issue(self, knobs: Knobs, run_id: str = "") -> Knobs:
+        """Give ``knobs`` a run id, the next one where none is given, and wait for it."""
         self._asked += 1
-        issued = dataclasses.replace(knobs, run_id=str(self._asked))
+        issued = dataclasses.replace(knobs, run_id=run_id or str(self._asked))
         self.pending[issued.run_id] = issued
         return issued
 

@@ -111,6 +111,9 @@ class Job:
         )
         self.rng = np.random.default_rng(settings.seed)
         self._epoch_costs: dict[int, tuple[PowerProfile, float]] = {}
+        self._cheapest = math.inf
+        self.kinds_here: set[str] = set()
+        """Kinds of GPU that runs of this search were on; an earlier history may know others."""
         self.unprofiled: set[int] = set()
         """Batch sizes that ran and brought no profile: nobody can measure there, so it is not asked again."""
 
@@ -134,6 +137,7 @@ class Job:
         """Fix MAXPOWER by the first board seen: the yardstick of a search never changes after that."""
         if self.max_power_w is None:
             self.max_power_w = max_power_or_fallback_w(max_power_w)
+            self._epoch_costs.clear()
 
     def cost(self, measurement: Measurement | Run) -> float:
         """Cost (J) of what was measured; NaN where nothing was."""
@@ -162,6 +166,15 @@ class Job:
             known = self._epoch_costs[batch_size] = (profile, price)
         return known[1]
 
+    def kind_next(self, gpu: str) -> str:
+        """The kind of GPU a run will be on: as told, or the only one so far; "" where nobody knows."""
+        return gpu or (next(iter(self.kinds_here)) if len(self.kinds_here) == 1 else "")
+
+    @property
+    def usual_cap(self) -> float:
+        """Beta times what the cheapest run to the target has really cost (J); inf while there is none."""
+        return self.settings.beta * self._cheapest
+
     def counts(self, knobs: Knobs, outcome: Outcome) -> bool:
         """Whether an outcome says something of its batch size: not the first crash, nor a shared board."""
         size = knobs.batch_size
@@ -178,9 +191,15 @@ class Job:
     def add(self, run: Run) -> None:
         """Take a run in; an old run's learning curve is forgotten."""
         self.runs.append(run)
+        self._see_cost(run)
         if len(self.runs) > CURVES_KEPT:
             old = self.runs[-CURVES_KEPT - 1]
             self.runs[-CURVES_KEPT - 1] = dataclasses.replace(old, curve=())
+
+    def _see_cost(self, run: Run) -> None:
+        cost = self.cost(run)
+        if run.reached and cost > 0:
+            self._cheapest = min(self._cheapest, cost)
 
     def state(self) -> dict[str, Any]:
         """Everything but the settings, as plain JSON."""
@@ -192,6 +211,7 @@ class Job:
             "runs": [dataclasses.asdict(run) for run in self.runs],
             "flights": self.flights.state(),
             "unprofiled": sorted(self.unprofiled),
+            "kinds_here": sorted(self.kinds_here),
             "told": self.told,
             "sizes": self.memory.state(),
             "random": self.rng.bit_generator.state,
@@ -208,10 +228,12 @@ class Job:
         self.profiles.last_gpu = state["last_gpu"]
         self.runs = [Run.from_dict(raw) for raw in state["runs"]]
         self.flights.restore(state["flights"])
-        self.unprofiled = set(state["unprofiled"])
+        self.unprofiled, self.kinds_here = set(state["unprofiled"]), set(state["kinds_here"])
         self.told = state["told"]
         self.memory.restore(state["sizes"])
         self.rng.bit_generator.state = state["random"]
+        for run in self.runs:
+            self._see_cost(run)
 
 
 def _measured(number: float) -> float:

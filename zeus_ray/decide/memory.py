@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -86,7 +85,7 @@ class Memory:
     def state(self) -> dict[str, Any]:
         """Plain JSON."""
         return {
-            "observations": [dataclasses.astuple(seen) for seen in self.observations],
+            "observations": [[o.batch_size, o.log_epochs, o.extra_var, o.number] for o in self.observations],
             "reached": list(self.reached.items()),
             "failures": list(self.failures.items()),
             "changed_at": self.changed_at,

@@ -86,8 +86,10 @@ def _epoch_costs(job: Job, sizes: tuple[int, ...], gpu: str) -> Belief:
     measured = {i: cost for i, cost in known.items() if cost > 0}
     for i, cost in _cost_per_epoch(job, sizes).items():
         measured.setdefault(i, cost)
+    if not measured:  # nothing has run on this kind of GPU: only proportions count, so any unit will do
+        measured[0] = 1.0
     at = list(measured)
-    logs = np.log([measured[i] for i in at]) if at else np.zeros(0)
+    logs = np.log([measured[i] for i in at])
     busy, at_size = _busy(job, gpu)
     return epoch_cost_family(sizes, busy, at_size).given(at, logs, np.full(len(at), MEASURED_VAR))
 

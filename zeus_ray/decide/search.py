@@ -6,16 +6,18 @@ to run and when to stop is the policy's to say.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, Self
 
 from zeus_ray.decide import best as answers
 from zeus_ray.decide.baseline import Baseline
+from zeus_ray.decide.curves import Curve
 from zeus_ray.decide.frugal import Frugal
 from zeus_ray.decide.job import Choice, Job, Policy, Run
 from zeus_ray.decide.nsdi23 import Nsdi23
 from zeus_ray.decide.settings import Settings
-from zeus_ray.errors import BadInput
+from zeus_ray.errors import BadInput, TargetNotReached
 from zeus_ray.records import (
     Best,
     Knobs,
@@ -51,6 +53,7 @@ class Search:
         future_runs: how often the answer will be used: what knowing it better is worth.
         tolerance: where the default sets the target, the share of its metric that may be given up.
         window: only the newest this many runs of a batch size count (nsdi23; None: all).
+        points_to_evaluate: batch sizes to try first, in this order.
         accumulate: a batch size that does not fit in memory runs as micro-batches (``Knobs.accumulate``).
 
     Raises:
@@ -75,6 +78,7 @@ class Search:
         future_runs: int = 50,
         tolerance: float = 0.005,
         window: int | None = None,
+        points_to_evaluate: Sequence[int] = (),
         accumulate: bool = False,
     ) -> None:
         given = {name: value for name, value in locals().items() if name != "self"}
@@ -82,6 +86,7 @@ class Search:
         self._job = Job(self._settings)
         self._baseline = Baseline(self._job.target, tolerance)
         self._policy: Policy = POLICIES[policy](self._job)
+        self._to_try = list(self._settings.points_to_evaluate)
 
     # --- what it was told ------------------------------------------------------------------------
 
@@ -116,6 +121,11 @@ class Search:
         return self._settings.max_epochs
 
     @property
+    def batch_sizes(self) -> tuple[int, ...]:
+        """Every batch size that may ever be tried, increasing."""
+        return self._settings.batch_sizes
+
+    @property
     def max_power_w(self) -> float | None:
         """MAXPOWER (W per GPU); None until it was given or a profile told it."""
         return self._job.max_power_w
@@ -138,15 +148,16 @@ class Search:
 
     @property
     def _nothing_left(self) -> bool:
-        if self._settings.recurring or self._baseline.wanted:
+        if self._settings.recurring or self._baseline.wanted or self._to_try:
             return False
         most = 2 * len(self._settings.batch_sizes) + self._settings.future_runs
         return not self._job.sizes or self._job.told >= most or self._policy.finished
 
-    def ask(self, gpu: str = "", *, energy_price: float = 1.0) -> Knobs | None:
+    def ask(self, gpu: str = "", run_id: str = "", *, energy_price: float = 1.0) -> Knobs | None:
         """The next run, or None: not now (a result is awaited), or never again (``finished``).
 
         ``gpu``: the kind of GPU it will run on, where that is known; else as the last one.
+        ``run_id``: what the run is to be called, where the caller has a name for it.
         ``energy_price``: what a joule costs now (in carbon, or money), in multiples of its long-run
         mean. It moves this run's power limit and nothing else: batch sizes are compared, and costs
         capped, in joules and seconds at the long-run price.
@@ -158,37 +169,53 @@ class Search:
         if self._baseline.wanted:
             default, limits = self._settings.default_batch_size, self._settings.power_limits_w
             first = Choice(batch_size=default, probe_limits_w=limits)
-            return None if self._job.pending else self._issue(first, gpu, energy_price)
-        choice = None if self._nothing_left else self._policy.choose(gpu)
-        return None if choice is None else self._issue(choice, gpu, energy_price)
+            return None if self._job.pending else self._issue(first, gpu, run_id, energy_price)
+        choice = self._wished() or (None if self._nothing_left else self._policy.choose(gpu))
+        return None if choice is None else self._issue(choice, gpu, run_id, energy_price)
 
-    def _issue(self, choice: Choice, gpu: str, energy_price: float) -> Knobs:
+    def _wished(self) -> Choice | None:
+        """What is to be tried first, and may cost what any other trial may."""
+        while self._to_try:
+            size = self._to_try.pop(0)
+            if self._job.memory.micro_batches(size):
+                limits = self._settings.power_limits_w
+                return Choice(batch_size=size, cost_cap=self._job.usual_cap, probe_limits_w=limits)
+        return None
+
+    def _issue(self, choice: Choice, gpu: str, run_id: str, energy_price: float) -> Knobs:
         """The policy's choice with its power limit: known by a profile, to be probed, or left as it is."""
         job, size = self._job, choice.batch_size
-        one_kind = bool(gpu) or len(job.profiles.kinds()) <= 1
-        profile = job.profiles.get(size, gpu) if one_kind else None
+        kind = job.kind_next(gpu)
+        profile = job.profiles.get(size, kind) if kind else None
         limit_w, probes = None, choice.probe_limits_w
+        if not kind and job.profiles.kinds():
+            probes = self._settings.power_limits_w  # the run picks the profile of its kind, or makes one
         if choice.as_found or size in job.unprofiled:
             probes = ()
         if profile is not None and not choice.as_found:
             limit_w, probes = job.limit_w(profile, energy_price), ()
-        return job.flights.issue(
-            Knobs(
-                run_id="",
-                batch_size=size,
-                power_limit_w=limit_w,
-                probe_limits_w=probes,
-                cost_cap=choice.cost_cap,
-                accumulate=max(1, job.memory.micro_batches(size)),
-            )
+        new_kind = not (job.profiles.of(kind) if kind else job.kinds_here) and bool(job.profiles.kinds())
+        knobs = Knobs(
+            run_id="",
+            batch_size=size,
+            power_limit_w=limit_w,
+            probe_limits_w=probes,
+            cost_cap=math.inf if new_kind else self._cap(choice),  # nobody knows what an epoch costs there
+            accumulate=max(1, job.memory.micro_batches(size)),
         )
+        return job.flights.issue(knobs, run_id)
+
+    def _cap(self, choice: Choice) -> float:
+        """The policy's cap, but never below beta times what the cheapest run has really cost.
+
+        What is expected is epochs times epoch cost; a run also starts up, loads data and evaluates.
+        """
+        seen = self._job.usual_cap
+        return max(choice.cost_cap, seen) if math.isfinite(seen) else choice.cost_cap
 
     def should_stop(self, progress: Progress) -> StopReason | None:
         """Whether a run should end now, and why. To be asked after its probes (epoch 0) and each epoch."""
-        run_id = progress.knobs.run_id
-        if self._baseline.wanted and run_id in self._job.pending:
-            self._baseline.watch(progress)
-        curve = self._job.flights.watch(progress, self.target)
+        curve = self.watch(progress)
         if self.target.reached(progress.metric):
             return StopReason.TARGET_REACHED
         if progress.epoch >= self._settings.max_epochs:
@@ -197,11 +224,18 @@ class Search:
             return None
         return self._policy.should_stop(progress, curve)
 
+    def watch(self, progress: Progress) -> Curve:
+        """Remember how far a run is, without deciding anything; its learning curve so far."""
+        if self._baseline.wanted and progress.knobs.run_id in self._job.pending:
+            self._baseline.watch(progress)
+        return self._job.flights.watch(progress, self.target)
+
     # --- learning --------------------------------------------------------------------------------
 
     def observe_profile(self, profile: PowerProfile) -> None:
         """Learn what an epoch costs at the limits measured. The same profile twice changes nothing."""
         if self._job.profiles.add(profile):
+            self._job.kinds_here.add(profile.gpu)
             self._job.learn_max_power(profile.max_power_w)
 
     def tell(self, outcome: Outcome) -> None:
@@ -212,6 +246,7 @@ class Search:
             return
         knobs, curve = flight
         job.told += 1
+        job.kinds_here.update({outcome.gpu} - {""})
         job.learn_max_power(None)
         if outcome.stop == StopReason.OUT_OF_MEMORY and not job.memory.observe(knobs, outcome.stop):
             return  # it says nothing of the batch size: it can run again, in smaller parts
@@ -228,6 +263,47 @@ class Search:
     def adopt(self, knobs: Knobs) -> None:
         """Take a run as asked for that a restored search has forgotten; one that is known changes nothing."""
         self._job.flights.adopt(knobs)
+
+    def asked(self, knobs: Knobs, gpu: str = "") -> None:
+        """Take a run as asked for by another life of this search, which moves on as if it had asked.
+
+        Where it would ask something else (other settings, two lives at once), what was asked stands.
+        """
+        before = self._policy.state(), self._job.rng.bit_generator.state, list(self._to_try)
+        try:
+            again = self.ask(gpu, knobs.run_id)
+        except TargetNotReached:
+            again = None
+        if again == knobs:
+            return
+        self.forget(knobs.run_id)
+        self._policy.restore(before[0])
+        self._job.rng.bit_generator.state, self._to_try = before[1], before[2]
+        self.adopt(knobs)
+
+    def forget(self, run_id: str) -> None:
+        """Wait no longer for a run that says nothing: it was interrupted, or never began."""
+        self._job.flights.pending.pop(run_id, None)
+
+    def remember(self, profiles: Iterable[PowerProfile], runs: Iterable[tuple[Outcome, Curve]]) -> None:
+        """Begin with what an earlier search knew, on this kind of GPU or another.
+
+        Epochs carry over from kind to kind; a profile counts on its own kind alone. What only says
+        something of the machine of then is left out: crashes, shared boards, memory that was too small.
+
+        Raises:
+            BadInput: there is no target yet, so nobody knows whether those runs would have reached it.
+        """
+        if self._baseline.wanted:
+            raise BadInput("earlier runs need a target to be compared by: give Target(metric, value)")
+        for profile in profiles:
+            self._job.profiles.add(profile)
+        for outcome, curve in runs:
+            machines = outcome.shared or outcome.stop in (StopReason.ERROR, StopReason.OUT_OF_MEMORY)
+            if not machines and outcome.knobs.batch_size in self._settings.batch_sizes:
+                run = Run.of(outcome.knobs, outcome, curve)
+                self._job.add(run)
+                self._policy.learn(run)
 
     # --- answering -------------------------------------------------------------------------------
 
@@ -256,6 +332,7 @@ class Search:
             "job": self._job.state(),
             "baseline": self._baseline.state(),
             "policy": self._policy.state(),
+            "to_try": self._to_try,
         }
 
     @classmethod
@@ -275,3 +352,4 @@ class Search:
         self._job.restore(state["job"])
         self._baseline.restore(state["baseline"], self._job.target)
         self._policy.restore(state["policy"])
+        self._to_try = list(state["to_try"])

@@ -35,6 +35,7 @@ class Settings:
     future_runs: int
     tolerance: float
     window: int | None
+    points_to_evaluate: tuple[int, ...] = ()
     accumulate: bool = False
     auto_sizes: bool = False
     """The range of batch sizes was not given: it grows from the default."""
@@ -53,7 +54,9 @@ class Settings:
             raise BadInput(f"default batch size {default} is not among the batch sizes {list(sizes)}")
         _check_numbers(given)
         limits = _power_limits(given["power_limits_w"], given["max_power_w"])
+        first = _first(given.get("points_to_evaluate", ()), sizes)
         given |= {"batch_sizes": sizes, "default_batch_size": default, "power_limits_w": limits}
+        given["points_to_evaluate"] = first
         given["auto_sizes"] = auto
         return cls(**given)
 
@@ -90,6 +93,14 @@ def _batch_sizes(given: Sequence[int]) -> tuple[int, ...]:
     if twice:
         raise BadInput(f"batch sizes {twice} are given more than once in {list(sizes)}")
     return tuple(sorted(sizes))
+
+
+def _first(given: Sequence[int], sizes: tuple[int, ...]) -> tuple[int, ...]:
+    first = tuple(_whole("a point to evaluate", size) for size in given)
+    others = sorted(set(first) - set(sizes))
+    if others:
+        raise BadInput(f"points to evaluate {others} are not among the batch sizes {list(sizes)}")
+    return first
 
 
 def _whole(name: str, number: object) -> int:

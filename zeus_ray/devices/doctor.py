@@ -21,6 +21,11 @@ GET_RIGHTS = (
     "or have zeusd run on the node and name its socket in ZEUSD_SOCK_PATH"
 )
 
+OBSERVED = (
+    "energy is measured, no limit is set; a run still says what one would have saved, where a profile of "
+    "its batch size on this kind of GPU is known"
+)
+
 
 class Health(enum.IntEnum):
     """Exit codes of ``zeus-ray doctor``."""
@@ -79,7 +84,7 @@ def examine(folder: Path | None = None) -> NodeReport:
     problems.extend(_left_behind(folder, boards))
     running = guard.running(folder)
     if control == "off":
-        problems.append(f"{discover.CONTROL_VARIABLE}=off: energy is measured, no limit is set")
+        problems.append(f"{discover.CONTROL_VARIABLE}=off: {OBSERVED}")
     if guard.subreaper_on():
         problems.append(f"{guard.SUBREAPER} is on: it kills the guard too; run the guard as a service")
     return NodeReport(

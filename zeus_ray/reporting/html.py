@@ -16,6 +16,7 @@ from zeus_ray.reporting import units
 from zeus_ray.reporting.savings import savings
 from zeus_ray.reporting.summary import TrialSummary, summaries
 from zeus_ray.reporting.tables import columns, table
+from zeus_ray.reporting.verified import Verification
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,18 +31,22 @@ class Shown:
     """A search, ready to be displayed: by rich, by a notebook, or as text.
 
     ``others``: further hyperparameters to show as columns. ``answer``: what the search recommends.
+    ``verified``: its final metric against the default's.
     """
 
     trials: tuple[TrialSummary, ...]
     others: tuple[str, ...] = ()
     answer: Best | None = None
+    verified: Verification | None = None
 
     @property
     def sentences(self) -> list[str]:
         """What was saved, what the search took, when it has paid for itself, and how it was measured."""
         size = self.answer.batch_size if self.answer else None
         expected = [_expectation(self.answer)] if self.answer else []
-        return savings(self.trials, batch_size=size).sentences() + expected
+        saved = savings(self.trials, batch_size=size)
+        verified = [self.verified.sentence] if self.verified else []
+        return saved.sentences() + expected + _of_the_best(saved.best, verified=bool(verified)) + verified
 
     def pareto(self) -> Figure | None:
         """Energy against time; None where no energy is known."""
@@ -87,6 +92,7 @@ def show(
     *,
     best: Best | None = None,
     others: Sequence[str] = (),
+    verified: Verification | None = None,
 ) -> Shown:
     """Show a search: in a terminal it is printed, in a notebook the value of the cell displays itself.
 
@@ -95,11 +101,12 @@ def show(
         metric: the result key to show; default: that of the search's target.
         best: the search's answer, ``searcher.best()``; None: the cheapest batch size on average.
         others: further hyperparameters to show, such as ``["lr"]``.
+        verified: what :func:`zeus_ray.verify` found.
 
     Raises:
         BadInput: ``result`` is something else.
     """
-    shown = Shown(tuple(summaries(result, metric)), tuple(others), best)
+    shown = Shown(tuple(summaries(result, metric)), tuple(others), best, verified)
     if not _in_notebook():
         from rich.console import Console  # noqa: PLC0415 — only what is shown needs rich
 
@@ -116,6 +123,20 @@ def _expectation(best: Best) -> str:
         f"({units.energy(energy_j.low)} to {units.energy(energy_j.high)}) and {units.seconds(time_s.mean)} "
         f"({units.seconds(time_s.low)} to {units.seconds(time_s.high)}) a training, nine times out of ten."
     )
+
+
+def _of_the_best(best: TrialSummary | None, *, verified: bool) -> list[str]:
+    """How the learning rate came about, and what a limit would have saved where none could be set."""
+    if best is None:
+        return []
+    check = "" if verified else ", which zeus_ray.verify can check"
+    rate = (
+        f"Its learning rate is {best.lr:.3g} by the rule {best.lr_rule!r}, a rule of thumb{check}."
+        if best.lr_rule
+        else ""
+    )
+    advice = f"No limit could be set: {best.advice}." if best.advice else ""
+    return [sentence for sentence in (rate, advice) if sentence]
 
 
 def _in_notebook() -> bool:

@@ -9,7 +9,7 @@ from statistics import fmean
 
 from zeus_ray.records import NAN, MeasuredBy
 from zeus_ray.reporting.summary import TrialSummary
-from zeus_ray.reporting.units import energy, percent, power, seconds, watt_hours
+from zeus_ray.reporting.units import energy, less, power, seconds, watt_hours
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,8 +103,8 @@ class Savings:
         if math.isnan(self.energy_share):
             first = f"Whether it takes less energy than {against} is unknown: it was not measured."
         else:
-            first = f"It takes {_less(self.energy_share)} energy than {against}, which took {took}."
-        return [first, f"It takes {_less(self.time_share)} time than the baseline, which took {lasted}."]
+            first = f"It takes {less(self.energy_share)} energy than {against}, which took {took}."
+        return [first, f"It takes {less(self.time_share)} time than the baseline, which took {lasted}."]
 
     def _search_in_words(self) -> str:
         took = f"{energy(self.search_energy_j)} ({watt_hours(self.search_energy_j)})"
@@ -183,7 +183,3 @@ def how_measured(measured_by: Sequence[str], gpus: Sequence[str]) -> str:
     if MeasuredBy.COUNTER in measured_by:
         return f"Energy is that of the GPUs ({cards}), by their own counters: no CPU, no cooling."
     return "NO GPU WAS MEASURED: energy and power are unknown; time is wall time."
-
-
-def _less(share: float) -> str:
-    return f"{percent(share)} {'less' if share >= 0 else 'more'}"

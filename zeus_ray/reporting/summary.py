@@ -42,6 +42,9 @@ class TrialSummary:
     shared: bool = False
     attempt: int = 1
     is_baseline: bool = False
+    lr: float = NAN
+    lr_rule: str = ""
+    advice: str = ""
     others: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -118,6 +121,9 @@ def _summary(row: Row, metric: str | None) -> TrialSummary:
         measured_by=report.measured_by,
         shared=bool(report.shared),
         attempt=int(report.attempt),
+        lr=report.lr,
+        lr_rule=report.lr_rule,
+        advice=report.advice,
         is_baseline=(report.run_id or knobs.get("run_id")) == BASELINE,
         others={key: value for key, value in config.items() if key not in (RESERVED, "batch_size")},
     )

@@ -61,6 +61,16 @@ def percent(share: float) -> str:
     return "unknown" if math.isnan(share) else f"{abs(share) * 100:.1f} %"
 
 
+def less(share: float) -> str:
+    """A share that was saved as "12.3 % less"; a negative one as "12.3 % more"."""
+    return f"{percent(share)} {'less' if share >= 0 else 'more'}"
+
+
+def counted(number: int, thing: str) -> str:
+    """So many things: "1 run", "2 runs"."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
 def three_digits(value: float) -> str:
     """A number with three significant digits and no exponent; "–" where unknown."""
     if not math.isfinite(value):

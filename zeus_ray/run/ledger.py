@@ -11,50 +11,15 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
+from zeus_ray.history.folders import Folder
 from zeus_ray.records import Measurement, PowerProfile
 
 Held = Sequence[Sequence[str]]
 """(actor, lease id) of each board of an attempt."""
 Ask = Callable[[Held], Measurement | None]
 """What leases had used when they ended; None where nobody knows any more."""
-
-
-class Folder(Protocol):
-    """Where a trial's small files live: a local folder, or cloud storage."""
-
-    def names(self) -> list[str]:
-        """File names, [] where the folder is not there."""
-
-    def read(self, name: str) -> str:
-        """Text of one file."""
-
-    def write(self, name: str, text: str) -> None:
-        """Replace one file, whole."""
-
-
-@dataclass(frozen=True)
-class LocalFolder:
-    """A folder on this machine."""
-
-    path: Path
-
-    def names(self) -> list[str]:
-        """File names, [] where the folder is not there."""
-        return sorted(p.name for p in self.path.iterdir()) if self.path.is_dir() else []
-
-    def read(self, name: str) -> str:
-        """Text of one file."""
-        return (self.path / name).read_text()
-
-    def write(self, name: str, text: str) -> None:
-        """Replace one file, whole."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        draft = self.path / f".{name}.draft"
-        draft.write_text(text)
-        draft.replace(self.path / name)
 
 
 @dataclass(frozen=True, kw_only=True)

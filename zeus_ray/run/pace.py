@@ -39,6 +39,11 @@ class Pace:
         self._reckons = boards.virtual or boards.by_steps
         self._sample_s = boards.time_per_sample_s(batch_size) if boards.virtual else math.inf
 
+    @property
+    def last(self) -> Reading:
+        """The newest reading, without another one."""
+        return self._last
+
     def tick(self, samples: int) -> None:
         """Count ``samples`` as trained."""
         self.samples += samples

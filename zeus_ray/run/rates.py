@@ -1,19 +1,81 @@
-"""How a learning rate tuned for one batch size is scaled to another."""
+"""How a learning rate tuned for one batch size is scaled to another, and eased into."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from zeus_ray.errors import BadInput
 
+Rule = str | Callable[[float], float]
+"""A name, or a function of the ratio of the batch sizes that gives the factor of the learning rate."""
+RULES: dict[str, Callable[[float], float]] = {
+    "linear": lambda ratio: ratio,
+    "sqrt": math.sqrt,
+    "none": lambda ratio: 1.0,  # noqa: ARG005 — a rule is a function of the ratio
+}
 
-def scaled_lr(base_lr: float, ratio: float, rule: str) -> float:
+
+@dataclass(frozen=True)
+class Scaled:
+    """A learning rate, by which rule, and how large the step was: what the report tells."""
+
+    base_lr: float
+    lr: float
+    rule: str
+
+    @property
+    def factor(self) -> float:
+        """How many times the base."""
+        return self.lr / self.base_lr
+
+
+@dataclass(frozen=True)
+class WarmUp:
+    """A factor of the scaled learning rate, by step: from the base up to 1 in ``steps`` (picklable).
+
+    Large batches fail in their first steps at a scaled rate, and train when it is raised gradually
+    (Goyal et al. 2017, section 2.2). A rate that was not raised needs none.
+    """
+
+    start: float
+    steps: int
+
+    def __call__(self, step: int) -> float:
+        """The factor at ``step``, from 0: for ``torch.optim.lr_scheduler.LambdaLR``."""
+        done = min(1.0, (step + 1) / self.steps)
+        return self.start + (1 - self.start) * done
+
+
+def scaled(base_lr: float, ratio: float, rule: Rule) -> Scaled:
     """``base_lr`` for a batch ``ratio`` times as large.
 
     "linear": for SGD (Goyal et al. 2017, arXiv 1706.02677). "sqrt": for Adam-like optimisers
-    (Malladi et al. 2022, arXiv 2205.10287). "none": unchanged.
+    (Malladi et al. 2022, arXiv 2205.10287). "none": unchanged. Rules of thumb: check the metric.
+
+    Raises:
+        BadInput: an unknown name, a rate that is not positive, or a function that gives no positive factor.
     """
-    rules = {"linear": ratio, "sqrt": math.sqrt(ratio), "none": 1.0}
-    if rule not in rules:
-        raise BadInput(f"learning-rate rule is {rule!r}; allowed: {', '.join(map(repr, rules))}")
-    return base_lr * rules[rule]
+    if not (math.isfinite(base_lr) and base_lr > 0):
+        raise BadInput(f"learning rate is {base_lr!r}; allowed: above 0")
+    if callable(rule):
+        name, factor = getattr(rule, "__name__", "a function"), rule(ratio)
+    elif rule in RULES:
+        name, factor = rule, RULES[rule](ratio)
+    else:
+        allowed = ", ".join(map(repr, RULES))
+        raise BadInput(f"learning-rate rule is {rule!r}; allowed: {allowed}, or a function of the ratio")
+    if not (math.isfinite(factor) and factor > 0):
+        raise BadInput(
+            f"learning-rate rule {name} gives {factor!r} for a ratio of {ratio:g}; allowed: above 0"
+        )
+    return Scaled(base_lr, base_lr * factor, name)
+
+
+def warm_up(scaled_lr: Scaled | None, steps: int) -> WarmUp:
+    """From the base rate to the scaled one in ``steps``. Raises BadInput: fewer than one step."""
+    if steps < 1:
+        raise BadInput(f"warm-up takes {steps!r} steps; allowed: 1 or more")
+    factor = scaled_lr.factor if scaled_lr else 1.0
+    return WarmUp(start=1 / factor if factor > 1 else 1.0, steps=steps)

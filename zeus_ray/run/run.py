@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sized
@@ -15,8 +16,9 @@ from zeus_ray.run.boards import Boards
 from zeus_ray.run.ledger import Ledger
 from zeus_ray.run.limit import Limit
 from zeus_ray.run.loader import samples_per_epoch
+from zeus_ray.run.observed import advice
 from zeus_ray.run.pace import Pace
-from zeus_ray.run.rates import scaled_lr
+from zeus_ray.run.rates import Rule, Scaled, WarmUp, scaled, warm_up
 from zeus_ray.run.timeline import write_parquet
 
 Batch = TypeVar("Batch")
@@ -67,6 +69,7 @@ class Run:
         self._began = 0  # samples before it
         self._samples = 0  # of this step
         self._check_cost_at_s = 0.0
+        self._scaled: Scaled | None = None
 
     @property
     def micro_batch_size(self) -> int:
@@ -97,6 +100,21 @@ class Run:
         """A first entry of the books: an attempt killed before its first report has used energy, too."""
         if self._boards.held:
             self._enter(self._pace.glance())
+
+    @property
+    def advice(self) -> str:
+        """Where no limit may be set: what the recorded profile says one would have saved; else ""."""
+        if self._boards.may_set or not len(self._boards):
+            return ""
+        reading = self._pace.last
+        return advice(
+            self.plan,
+            self._boards.gpu,
+            max_power_w=self._account.max_power_w,
+            gpus=len(self._boards),
+            energy_j=self._account.measured(reading).energy_j,
+            limit_w=reading.power_limit_w,
+        )
 
     def power_timeline(self) -> list[tuple[float, float, float]]:
         """The first board's power so far: (time_s, power_w, power_limit_w), thinned as it grows."""
@@ -191,10 +209,25 @@ class Run:
         left_s = (cap - cost) / rate if rate > 0 else math.inf
         self._check_cost_at_s = reading.time_s + max(1.0, 0.5 * left_s)
 
-    def scale_lr(self, base_lr: float, rule: str = "linear") -> float:
-        """``base_lr``, tuned for the default batch size, scaled to this one ("linear", "sqrt", "none")."""
+    def check(self) -> StopReason | None:
+        """Hold the cost cap between reports, for a loop that says neither steps nor epochs."""
+        if self.stop is None and self._limit.settled and self._pace.now_s() >= self._check_cost_at_s:
+            self._check_cost()
+        return self.stop
+
+    def scale_lr(self, base_lr: float, rule: Rule = "linear") -> float:
+        """``base_lr``, tuned for the default batch size, scaled to this one; the report tells it.
+
+        ``rule``: "linear" for SGD, "sqrt" for Adam-like optimisers, "none", or a function from the ratio
+        of the batch sizes to the factor. See :mod:`zeus_ray.run.rates`.
+        """
         default = self.plan.default_batch_size or self.batch_size
-        return scaled_lr(base_lr, self.batch_size / default, rule)
+        self._scaled = scaled(base_lr, self.batch_size / default, rule)
+        return self._scaled.lr
+
+    def warm_up(self, steps: int) -> WarmUp:
+        """From the base to the scaled learning rate: ``LambdaLR(optimizer, run.warm_up(500))``."""
+        return warm_up(self._scaled, steps)
 
     # --- reporting -----------------------------------------------------------------------------
 
@@ -233,7 +266,12 @@ class Run:
             stop=self.stop.value if self.stop else "",
             profile=_json(self._limit.profile),
         )
+        report = dataclasses.replace(report, advice=self.advice, **self._rate())
         return {**metrics, **report.to_result()}
+
+    def _rate(self) -> dict[str, Any]:
+        """The learning rate and its rule, where ``scale_lr`` was used."""
+        return {"lr": self._scaled.lr, "lr_rule": self._scaled.rule} if self._scaled else {}
 
     def _enter(self, reading: Reading) -> None:
         self._account.enter(reading, samples=self._pace.samples, profile=_json(self._limit.so_far))

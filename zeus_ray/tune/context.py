@@ -7,35 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from zeus_ray.errors import BadInput
-from zeus_ray.run.ledger import Folder
-
-
-@dataclass(frozen=True)
-class StorageFolder:
-    """A folder on any file system that pyarrow knows: where Ray Tune keeps the trial."""
-
-    filesystem: Any
-    path: str
-
-    def names(self) -> list[str]:
-        """File names, [] where the folder is not there."""
-        from pyarrow.fs import FileSelector  # noqa: PLC0415 — comes with ray[tune]; not needed outside it
-
-        found = self.filesystem.get_file_info(FileSelector(self.path, allow_not_found=True))
-        return sorted(info.base_name for info in found)
-
-    def read(self, name: str) -> str:
-        """Text of one file."""
-        with self.filesystem.open_input_stream(f"{self.path}/{name}") as stream:
-            return bytes(stream.read()).decode()
-
-    def write(self, name: str, text: str) -> None:
-        """Replace one file, whole."""
-        self.filesystem.create_dir(self.path, recursive=True)
-        draft = f"{self.path}/.{name}.draft"
-        with self.filesystem.open_output_stream(draft) as stream:
-            stream.write(text.encode())
-        self.filesystem.move(draft, f"{self.path}/{name}")
+from zeus_ray.history.folders import Folder, StorageFolder
 
 
 @dataclass(frozen=True)

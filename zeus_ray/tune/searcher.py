@@ -10,7 +10,7 @@ import dataclasses
 import logging
 import os
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +20,7 @@ from ray.tune.search import Searcher
 from zeus_ray.carbon.series import Signal
 from zeus_ray.decide import Search
 from zeus_ray.errors import BadInput
+from zeus_ray.history.earlier import earlier_runs
 from zeus_ray.records import (
     BASELINE,
     RESERVED,
@@ -74,6 +75,10 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         max_epochs: a run that has not reached the target by then has failed.
         policy: "zeus-ray", or "nsdi23" for the published one.
         future_runs: how often the answer will be used: what knowing it better is worth.
+        points_to_evaluate: batch sizes to try first: ``[128]``, or as Tune's searchers take them,
+            ``[{"batch_size": 128}]``.
+        earlier: histories to begin with: ``history_file`` of another search, or folders of recurring
+            jobs. From another kind of GPU too: epochs carry over, profiles do not.
         others: a Ray Tune searcher for all other hyperparameters; None: they are sampled.
         baseline: first run the default batch size at the limit found on the board, for comparison.
         metric, mode: as in Ray Tune; with a target, its own.
@@ -104,6 +109,8 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         max_epochs: float = 100,
         policy: Literal["zeus-ray", "nsdi23"] = "zeus-ray",
         future_runs: int = 50,
+        points_to_evaluate: Sequence[int | Mapping[str, int]] = (),
+        earlier: Iterable[str | os.PathLike[str]] = (),
         others: Searcher | None = None,
         baseline: bool = False,
         metric: str | None = None,
@@ -130,9 +137,14 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
             "future_runs": future_runs,
             "accumulate": accumulate,
             "seed": seed,
+            "points_to_evaluate": [],
         }
         # A search of the default alone: whatever is wrong with the options, it says so now.
         Search(batch_sizes=batch_sizes or [default_batch_size], **self._options)
+        self._options["points_to_evaluate"] = [
+            _size_of(point, batch_size_key) for point in points_to_evaluate
+        ]
+        self._earlier = earlier_runs(earlier, target)
         self._others = others
         self._batch_sizes = batch_sizes
         self._batch_size_key = batch_size_key
@@ -215,7 +227,8 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
             self.observe(trial_id, result)
         outcome = trial.outcome(self._goal, error=error or result is None)
         if outcome.knobs.run_id in self.search.pending:
-            self._history.append({"outcome": dataclasses.asdict(outcome)})
+            target = dataclasses.asdict(self._goal)
+            self._history.append({"outcome": dataclasses.asdict(outcome), "target": target})
             self.search.tell(outcome)
 
     def save(self, checkpoint_path: str) -> None:
@@ -255,6 +268,8 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         self._search = Search(
             batch_sizes=self._space.batch_sizes, target=self._target, recurring=False, **self._options
         )
+        if any(self._earlier):
+            self._search.remember(*self._earlier)
         if self._others is not None:
             self._others.set_search_properties(self._metric, self._mode, self._space.others)
 
@@ -273,7 +288,7 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         return self._space.sample((self._options["seed"], len(self._trials)))
 
     def _plan(self, knobs: Knobs) -> Plan:
-        search, settings = self.search, carried_settings()
+        search = self.search
         return Plan(
             knobs=knobs,
             eta=search.eta,
@@ -285,8 +300,7 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
             default_batch_size=search.default_batch_size,
             gpus=self._options["gpus"],
             profiles=tuple(p for p in search.profiles if p.batch_size == knobs.batch_size),
-            power_control=settings["power_control"],
-            gpu_source=settings["gpu_source"],
+            **carried_settings(),
         )
 
     def _learn_profile(self, trial: Trial) -> None:
@@ -312,3 +326,15 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
                 "see ZEUS_RAY_GPU on the cluster's nodes"
             )
         self._measured_by = kind
+
+
+def _size_of(point: int | Mapping[str, int], name: str) -> int:
+    """A point to evaluate, in either spelling."""
+    if isinstance(point, int):
+        return point
+    if isinstance(point, Mapping) and set(point) == {name}:
+        return point[name]
+    raise BadInput(
+        f"point to evaluate {point!r}; allowed: a batch size, or {{{name!r}: …}} alone "
+        "(points of other hyperparameters go to others=)"
+    )

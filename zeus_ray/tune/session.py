@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -80,12 +80,18 @@ def session(
 
 @contextmanager
 def open_session(
-    plan: Plan, context: TrialContext | None, *, gpus: int = 1, window_s: float = 5.0, settle_s: float = 1.0
+    plan: Plan,
+    context: TrialContext | None,
+    *,
+    gpus: int = 1,
+    window_s: float = 5.0,
+    settle_s: float = 1.0,
+    kind: Callable[..., Run] | None = None,
 ) -> Iterator[Run]:
-    """:func:`session` with its plan and its trial already known."""
+    """:func:`session` with its plan and its trial already known. ``kind``: makes the run."""
     boards = leased(plan, context, gpus)
     try:
-        kind = Run if context is None else TuneRun
+        kind = kind or (Run if context is None else TuneRun)
         run = kind(plan, boards, ledger=books(context, boards), window_s=window_s, settle_s=settle_s)
         if context and context.resumed:
             run.go_on()
@@ -102,6 +108,9 @@ def open_session(
             log.warning("zeus-ray: batch size %d does not fit: %s", run.batch_size, error)
             run.stop = StopReason.OUT_OF_MEMORY
             run.report({plan.target.metric: NAN})
+        finally:
+            if run.advice:
+                log.warning("zeus-ray: %s", run.advice)
     finally:
         boards.release()
 

@@ -1,0 +1,32 @@
+"""A job for the tests: the learning curve is arithmetic, everything around it is real."""
+
+import math
+
+import zeus_ray as zeus
+
+SIZES = (16, 32, 64, 128, 256)
+TARGET = zeus.Target("accuracy", 0.9)
+
+
+def curve(epoch, batch_size):
+    """Accuracy after ``epoch`` epochs: batch size 32 learns fastest."""
+    return 1 - math.exp(-epoch / (3 + abs(math.log2(batch_size / 32))))
+
+
+def job(history, **options):
+    defaults = {"batch_sizes": SIZES, "default_batch_size": 64, "target": TARGET}
+    return zeus.Recurrence(history, options.pop("job", "nightly"), **{**defaults, **options})
+
+
+def steep(epoch, batch_size):
+    """As :func:`curve`, but other batch sizes take many times as long."""
+    return 1 - math.exp(-epoch / (3 + 8 * abs(math.log2(batch_size / 32))))
+
+
+def train(run, epochs=40, learns=curve):
+    for epoch in range(1, epochs + 1):
+        for _batch in run.steps([None] * (20_000 // run.batch_size)):
+            pass
+        run.report({"accuracy": learns(epoch, run.batch_size)})
+        if run.stop:
+            break

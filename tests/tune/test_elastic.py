@@ -1,5 +1,6 @@
 """Real searches on a fast clock: they pause and resume as the grid goes, and end in time."""
 
+import gc
 import json
 import math
 import sys
@@ -173,8 +174,8 @@ def test_under_a_concurrency_limiter_and_with_our_searcher(tmp_path, grid):
 
 
 @pytest.mark.filterwarnings(
-    "ignore::pytest.PytestUnraisableExceptionWarning"
-)  # Tune drops the logs of trials that never ran
+    "ignore:unclosed file:ResourceWarning"
+)  # Tune's logs of trials that it stops all at once
 def test_a_spent_budget_ends_the_search(tmp_path, grid):
     elastic = elastic_on(grid, max_trials=1, budget_g=0.01)
     result = run(zeus.metered(Model), tmp_path, elastic, num_samples=20)
@@ -182,3 +183,5 @@ def test_a_spent_budget_ends_the_search(tmp_path, grid):
     assert 0.01 <= spent < 0.02
     assert len([t for t in result.trials if "zeus/carbon_g" in (t.last_result or {})]) < 20
     assert elastic.schedules[-1].why == "budget spent"
+    del result
+    gc.collect()

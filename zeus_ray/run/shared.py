@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from zeus_ray.devices.lease import Reading
+from zeus_ray.records import PowerProfile
 from zeus_ray.run.boards import Board, Boards, joined
 
 Gather = Callable[[Any], list[Any]]
@@ -44,6 +45,10 @@ class SharedBoards(Boards):
     def each(self, method: str, *arguments: object) -> Reading:
         """Every process calls its own boards, all at once."""
         return joined(self._together(lambda: self._mine.each(method, *arguments)))
+
+    def follow(self, profile: PowerProfile) -> None:
+        """Every process lets its own boards follow."""
+        self._mine.follow(profile)
 
     def slowest_s(self, share: int) -> float:
         """See :class:`Boards`."""

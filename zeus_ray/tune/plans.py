@@ -81,7 +81,7 @@ def footprint_of(carried: Mapping[str, Any]) -> Footprint | None:
     return Footprint.from_json(json.dumps(raw)) if raw else None
 
 
-def carried_settings() -> dict[str, str]:
+def carried_settings() -> dict[str, Any]:
     """What the driver's environment says and a trial on another machine must know."""
     return {
         "power_control": discover.power_control(os.environ),

@@ -10,7 +10,7 @@ demo: $(INSTALLED)  ## a real Ray Tune search that saves energy, in a few minute
 	$(BIN)/zeus-ray demo
 
 test: $(INSTALLED)  ## everything this machine can run
-	$(BIN)/pytest
+	$(BIN)/pytest --hypothesis-profile=thorough
 	$(BIN)/pytest -m "ray or notebook or frameworks or pictures or processes"
 
 check: $(INSTALLED)  ## format, lint, types

@@ -10,8 +10,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from fake_nvml.boards import Library
 
-hypothesis.settings.register_profile("here", deadline=None)  # a busy machine is no counterexample
-hypothesis.settings.load_profile("here")
+# A busy machine is no counterexample. `pytest` alone is quick; `make test` is thorough.
+hypothesis.settings.register_profile("quick", deadline=None, max_examples=30)
+hypothesis.settings.register_profile("thorough", deadline=None)
+hypothesis.settings.load_profile("quick")
 
 
 def pytest_addoption(parser):

@@ -11,7 +11,8 @@ demo: $(INSTALLED)  ## a real Ray Tune search that saves energy, in a few minute
 
 test: $(INSTALLED)  ## everything this machine can run
 	$(BIN)/pytest --hypothesis-profile=thorough
-	$(BIN)/pytest -m "ray or notebook or frameworks or pictures or processes"
+	$(BIN)/pytest -m "frameworks"
+	$(BIN)/pytest -m "(ray or notebook or pictures or processes) and not frameworks"
 
 check: $(INSTALLED)  ## format, lint, types
 	$(BIN)/ruff format --check .

@@ -1,4 +1,8 @@
-"""Ray Train on two nodes: two workers, two boards, one limit, one bill."""
+"""Ray Train on two nodes: two workers, two boards, one limit, one bill.
+
+Without Ray's dashboard a stopped job may keep its placement group, so there is room here for two jobs. An
+early stop from outside is among the faults (``train_job_stopped_early``), with a dashboard.
+"""
 
 import math
 import sys
@@ -6,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("cluster")]
+pytestmark = [pytest.mark.ray, pytest.mark.frameworks, pytest.mark.usefixtures("cluster")]  # a process of its own
 tune = pytest.importorskip("ray.tune")
 
 import ray  # noqa: E402 — after the marker: importing it takes seconds
@@ -67,7 +71,7 @@ def worker(config):
             )
             run.report(
                 {
-                    "accuracy": min(0.9, epoch / 40) if config["does"] == "goes on" else epoch / 10,
+                    "accuracy": epoch / 10,
                     "same_limits": all(theirs == limits for theirs, _j, _node in everyones),
                     "limits_w": sorted(set(limits), reverse=True),
                     "true_j": sum(j for _limits, j, _node in everyones),
@@ -97,7 +101,7 @@ def job(config):
     ).fit()
 
 
-def search(boards, tmp_path, does, **options):
+def search(boards, tmp_path, does):
     """One trial of the job; afterwards every limit is back within what we promise."""
     from test_cluster import until
 
@@ -119,7 +123,6 @@ def search(boards, tmp_path, does, **options):
         resources_per_trial=zeus.resources(gpus=0),
         storage_path=str(tmp_path / "tune"),
         verbose=0,
-        **options,
     )
     assert until(lambda: set(boards["a"].limits_w + boards["b"].limits_w) == {300.0})
     (trial,) = result.trials
@@ -145,9 +148,3 @@ def test_a_worker_that_runs_out_of_memory_is_an_answer(boards, tmp_path):
     assert report.stop_reason == StopReason.OUT_OF_MEMORY
     assert report.measured_by == "counter"
     assert math.isnan(last["accuracy"])
-
-
-def test_an_early_stop_from_outside_ends_all_workers(boards, tmp_path):
-    _last, report = search(boards, tmp_path, "goes on", stop={"training_iteration": 2})
-    assert report.power_limit_w < 300.0
-    assert report.stop_reason == ""

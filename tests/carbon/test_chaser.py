@@ -7,6 +7,7 @@ import pytest
 from zeus_ray.cluster.chaser import Chaser
 from zeus_ray.devices.cards import card
 from zeus_ray.devices.holder import Holder
+from zeus_ray.devices.nvml import NvmlGpu
 from zeus_ray.devices.simulated import SimulatedGpu
 from zeus_ray.records import Footprint, PowerProfile
 
@@ -80,6 +81,24 @@ def test_a_fast_clock_is_the_grids_only(chaser, wall, grid):
     wall.now_s += 1.0  # an hour on the grid
     chaser.look()
     assert chaser.read(lease_id).power_limit_w < clean_w
+
+
+def test_the_next_keeper_follows_on(make_node, wall, grid):
+    node = make_node()
+
+    def next_one():
+        return Chaser(NvmlGpu(node.uuids[0]), wall=wall, guarded=False, sample_every_s=None)
+
+    dead = next_one()
+    lease_id = lease_of(dead, Footprint(signal=grid, eta=0.8, every_s=HOUR_S))
+    clean_w = dead.follow(lease_id, PROFILE.to_json()).power_limit_w
+    dead._claims._custody._journal.unlock()  # as the kernel does when its process dies
+    chaser = next_one()
+    wall.now_s += HOUR_S
+    chaser.look()
+    assert chaser.read(lease_id).power_limit_w < clean_w
+    chaser.release(lease_id)
+    assert node.limits_w == [300]
 
 
 def test_grams_are_the_integral_of_intensity_and_power(chaser, wall, grid):

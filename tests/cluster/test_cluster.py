@@ -20,12 +20,14 @@ import ray  # noqa: E402 — after the marker: importing it takes seconds
 
 import zeus_ray as zeus  # noqa: E402
 from zeus_ray.cluster import inventory  # noqa: E402
+from zeus_ray.cluster.placement import NAMESPACE  # noqa: E402
 from zeus_ray.devices.doctor import Health, examine, unexamined  # noqa: E402
-from zeus_ray.records import Report, Target  # noqa: E402
+from zeus_ray.records import Footprint, PowerProfile, Report, Target  # noqa: E402
 
 for module in (sys.modules[__name__], moving):  # workers cannot import the tests
     ray.cloudpickle.register_pickle_by_value(module)
 LIMITS_W = [120.0, 160.0, 200.0, 240.0]
+BEGAN_S = 1_640_995_200  # 2022
 
 
 def until(condition, seconds=10.0):
@@ -170,6 +172,46 @@ def test_a_trial_killed_with_9_gives_its_limit_back(boards):
         ray.get(hold.options(max_retries=0).remote())
     assert until(lambda: set(boards["a"].limits_w) == {300.0})
     assert boards["a"].attempts > 0
+
+
+def test_a_limit_follows_the_grid_on_when_its_actor_was_killed_with_9(boards, tmp_path):
+    grid, name, done = (tmp_path / what for what in ("grid.csv", "name", "done"))
+    rows = [f"{BEGAN_S + 3600 * h},{800 if h % 2 else 50}" for h in range(480)]
+    grid.write_text("\n".join(["timestamp,carbon_intensity", *rows]))
+    fast = (time.time(), BEGAN_S, 3600.0)  # a second is an hour on the grid
+    footprint = Footprint(signal=f"csv:{grid}", eta=0.8, every_s=3600.0, clock=fast)
+    points = ((250, 240, 10.0), (200, 190, 10.8), (150, 143, 12.5), (100, 95, 18.0))
+    profile = PowerProfile(batch_size=32, gpu="V100", max_power_w=250, points=points)
+
+    @ray.remote(num_gpus=1, resources={"node_a": 1}, max_retries=0)
+    def trial():
+        from zeus_ray.cluster.placement import lease_boards
+        from zeus_ray.devices.lease import Holder
+
+        given = ray.get_runtime_context().get_accelerator_ids()["GPU"]
+        holder, asks = Holder.current("chase"), {"source": "nvml", "control": "auto", "given": given}
+        leased = lease_boards(holder, footprint=footprint.to_json(), **asks)
+        leased.follow(profile)
+        name.write_text(leased.held[0][0])
+        assert until(done.exists, 90)
+        leased.release()
+
+    def limits_seen(seen):
+        seen.update(limit_w for limit_w in boards["a"].limits_w if limit_w != 300.0)
+        return len(seen) == 2
+
+    running, before, after = trial.remote(), set(), set()
+    assert until(lambda: limits_seen(before), 30)
+    assert until(name.exists)
+    actor = ray.get_actor(name.read_text(), namespace=NAMESPACE)
+    process = psutil.Process(ray.get(actor.__ray_call__.remote(lambda _self: os.getpid())))
+    process.kill()
+    process.wait(10)
+    assert until(lambda: limits_seen(after), 30)
+    assert after == before
+    done.touch()
+    ray.get(running)
+    assert until(lambda: set(boards["a"].limits_w) == {300.0})
 
 
 def test_paused_resumed_elsewhere_killed_and_retried_every_limit_is_back_and_every_joule_counted(

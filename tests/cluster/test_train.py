@@ -16,7 +16,7 @@ tune = pytest.importorskip("ray.tune")
 import ray  # noqa: E402 — after the marker: importing it takes seconds
 
 import zeus_ray as zeus  # noqa: E402
-from zeus_ray.records import PowerProfile, Report, StopReason, Target  # noqa: E402
+from zeus_ray.records import Footprint, PowerProfile, Report, StopReason, Target  # noqa: E402
 
 ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import the tests
 LIMITS_W = [250.0, 150.0, 100.0]
@@ -118,7 +118,7 @@ def search(boards, tmp_path, does):
         metric="accuracy",
         mode="max",
         search_alg=searcher,
-        scheduler=zeus.EnergyScheduler(searcher),
+        scheduler=zeus.EnergyScheduler(searcher, carbon=Footprint(signal="constant:400")),
         num_samples=1,
         resources_per_trial=zeus.resources(gpus=0),
         storage_path=str(tmp_path / "tune"),
@@ -141,6 +141,7 @@ def test_two_workers_on_two_nodes_are_one_run(boards, tmp_path):
     assert set(LIMITS_W) <= set(last["limits_w"])
     assert [point[0] for point in PowerProfile.from_json(report.profile).points] == LIMITS_W
     assert report.stop_reason == StopReason.TARGET_REACHED
+    assert report.carbon_g == pytest.approx(report.energy_j / 3.6e6 * 400, rel=1e-3)
 
 
 def test_a_worker_that_runs_out_of_memory_is_an_answer(boards, tmp_path):

@@ -16,6 +16,7 @@ from zeus_ray.carbon.pricing import Pricer
 from zeus_ray.carbon.series import Signal
 from zeus_ray.carbon.signal import open_signal
 from zeus_ray.devices.gpu import Gpu
+from zeus_ray.devices.journal import Entry
 from zeus_ray.devices.lease import Keeper, Reading
 from zeus_ray.errors import BadInput, DeviceError, LeaseRefused, NoPermission
 from zeus_ray.records import Footprint, PowerProfile
@@ -64,6 +65,9 @@ class Chaser(Keeper):
         self._followers: dict[str, Follower] = {}
         self._wall = wall
         super().__init__(gpu, price=self._pricer, wall=wall, **options)
+        with self._lock:
+            for entry in self._tenants:  # of a process before this one
+                self._take_up(entry)
 
     def follow(self, lease_id: str, profile: str) -> Reading:
         """Let this lease's limit follow the grid from now on.
@@ -73,13 +77,19 @@ class Chaser(Keeper):
             profile: JSON of the power profile of what it trains.
         """
         with self._lock:
-            footprint, signal = self._pricer.opened(self._tenants[lease_id].footprint)
-            if signal is not None and footprint.eta is not None:
-                now_s = footprint.grid_s(self._wall())
-                known = PowerProfile.from_json(profile)
-                self._followers[lease_id] = Follower(known, footprint, signal, now_s)
+            self._tenants.follow(lease_id, profile)  # journalled with the first limit
+            self._take_up(self._tenants[lease_id])
         self.look()
         return self.read(lease_id)
+
+    def _take_up(self, entry: Entry) -> None:
+        """Follow the grid for a lease that has said by which profile, where its footprint asks for it."""
+        if not entry.profile:
+            return
+        footprint, signal = self._pricer.opened(entry.footprint)
+        if signal is not None and footprint.eta is not None:
+            profile, now_s = PowerProfile.from_json(entry.profile), footprint.grid_s(self._wall())
+            self._followers[entry.lease_id] = Follower(profile, footprint, signal, now_s)
 
     def sample(self) -> None:
         """One point of the power timeline, and a look at the grid."""

@@ -43,7 +43,7 @@ class Entry:
 
     ``spent_j`` is what it was charged up to ``mark``, where the board's meter stood then, and ``spent_g``
     what that cost by ``footprint`` ("" for no price; nothing here reads it); ``marked_s`` is ``time.time()``
-    then.
+    then. ``profile``: the one by which its limit follows the grid ("": it does not; nothing here reads it).
     """
 
     lease_id: str
@@ -58,6 +58,7 @@ class Entry:
     footprint: str = ""
     spent_g: float = 0.0
     marked_s: float = 0.0
+    profile: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -125,6 +125,10 @@ class Tenants:
         """Note the limit a lease sets."""
         self._entries[lease_id] = dataclasses.replace(self[lease_id], limit_w=limit_w)
 
+    def follow(self, lease_id: str, profile: str) -> None:
+        """Note by which profile a lease's limit follows the grid: the journal keeps it."""
+        self._entries[lease_id] = dataclasses.replace(self[lease_id], profile=profile)
+
     def settle(self, edge: Edge) -> None:
         """Charge everyone up to now."""
         now_s = self._wall()

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.ray, pytest.mark.frameworks, pytest.mark.usefixtures("cluster")]  # a process of its own
+# "frameworks" too: run in a process of its own.
+pytestmark = [pytest.mark.ray, pytest.mark.frameworks, pytest.mark.usefixtures("cluster")]
 tune = pytest.importorskip("ray.tune")
 
 import ray  # noqa: E402 — after the marker: importing it takes seconds

@@ -132,6 +132,11 @@ class Elastic:
 
     # --- what the scheduler asks -----------------------------------------------------------------
 
+    def recall(self, trial: Trial) -> None:
+        """A trial has come: from before a restore, it may know how long trials take."""
+        _real_s, _then_s, rate = self._clock.clock
+        self._hours.recall(trial, rate)
+
     def should_pause(self, controller: Any, trial: Trial, result: dict[str, Any]) -> bool:  # noqa: ANN401 — Tune's
         """Whether this trial, which has just reported, makes room: too many run, and it can go on later."""
         now = self._look(controller)
@@ -146,7 +151,8 @@ class Elastic:
         room = now - len(workload.active(controller) - self._held)
         if room <= 0:
             self._held |= workload.hold(controller)
-            workload.allow_new(controller, 0)
+            # Where no more is to come Tune may ask: that is how it finds out.
+            workload.allow_new(controller, 0 if workload.to_come(controller) else 1)
             return None
         trials = {trial.trial_id: trial for trial in controller.get_trials()}
         ours = [trials[name] for name in self._held if name in trials and trials[name].status == Trial.PAUSED]
@@ -172,7 +178,11 @@ class Elastic:
         )
 
     def figure(self) -> Figure:
-        """The plan against what happened, and what is planned from here. Raises BadInput: not begun."""
+        """The plan against what happened, since a restore if there was one, and what is planned from here.
+
+        Raises:
+            BadInput: not begun.
+        """
         from zeus_ray.reporting.grid import trials_over_time  # noqa: PLC0415 — matplotlib takes a second
 
         seen = [(look.at_s, look.value, look.planned, look.running) for look in self.looks]

@@ -117,6 +117,8 @@ class EnergyScheduler(TrialScheduler):  # type: ignore[misc]  # Ray is not typed
         if self._footprint is not None:
             trial.config[RESERVED]["footprint"] = dataclasses.asdict(self._footprint)
         self._learn_cheapest(Report.from_result(trial.last_result or {}))
+        if self._elastic is not None:
+            self._elastic.recall(trial)
         self._base.on_trial_add(tune_controller, trial)
 
     def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:  # noqa: ANN401

@@ -12,7 +12,7 @@ from typing import Any
 
 from ray.tune import Trainable
 from ray.tune.experiment import Trial
-from ray.tune.result import SHOULD_CHECKPOINT
+from ray.tune.result import SHOULD_CHECKPOINT, TIME_TOTAL_S
 from ray.tune.trainable import FunctionTrainable
 
 from zeus_ray.carbon.elastic import HOUR_S, Left
@@ -68,7 +68,7 @@ def can_pause(trial: Trial, result: Mapping[str, Any]) -> bool:
 
 def progress_first(trial: Trial) -> float:
     """Sort key: the trial that has come furthest first, so that few are half done."""
-    return -float((trial.last_result or {}).get("time_total_s", 0.0))
+    return -float((trial.last_result or {}).get(TIME_TOTAL_S, 0.0))
 
 
 def emitted(trials: Iterable[Trial]) -> tuple[float, float]:
@@ -101,6 +101,20 @@ class Hours:
                 self._spent_h[name] = self._spent_h.get(name, 0.0) + step_h
             elif trial.status == Trial.TERMINATED and name in self._spent_h:
                 self._ended_h.setdefault(name, self._spent_h[name])
+
+    def recall(self, trial: Trial, rate: float) -> None:
+        """Of a trial that a restore brings back: what it took, or what its checkpoint saves of that.
+
+        By Tune's own times, in lack of ours; ``rate``: seconds on the grid in one of those.
+        """
+        ended = trial.status == Trial.TERMINATED
+        saved = trial.latest_checkpoint_result
+        told = trial.last_result if ended else saved and saved.metrics
+        spent_h = float((told or {}).get(TIME_TOTAL_S, 0.0)) * rate / HOUR_S
+        if spent_h > 0:
+            self._spent_h[trial.trial_id] = spent_h
+            if ended:
+                self._ended_h[trial.trial_id] = spent_h
 
     def left(self, unfinished: Iterable[Trial], to_come: int, affordable: float) -> Left | None:
         """What is left of the search; None where nobody knows how long a trial takes."""

@@ -58,7 +58,7 @@ def measure(work: Workload, seeds: int, recurrences: int) -> None:
         for seed in range(seeds):
             search = COLUMNS["zeus-ray"](work, eta, seed)
             ledger = recur(work, search, recurrences=recurrences, eta=eta, seed=seed)
-            own.append(point(work, *ledger.trials[-1][:2]))
+            own.append(point(work, ledger.trials[-1].batch_size, ledger.trials[-1].limit_w))
             best = at_half[seed].best(eta=eta)
             answered.append(point(work, best.batch_size, best.power_limit_w or work.limits_w[0]))
         energy_j, time_s = np.mean(own, axis=0)

@@ -6,10 +6,10 @@ A recurrence runs until the target is reached, at most 20 tries; its cost is the
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 
@@ -115,8 +115,7 @@ class Ledger:
     optima: list[float] = field(default_factory=list)
     quality: list[float] = field(default_factory=list)
     """Mean cost of the knobs chosen, over the optimum's."""
-    trials: list[tuple[int, float, float, bool]] = field(default_factory=list)
-    """(batch size, power limit, epochs, reached) of every try."""
+    trials: list[Tried] = field(default_factory=list)
 
     def regret(self, after: int) -> float:
         """Σ(cost / optimum) − n after n recurrences."""
@@ -161,16 +160,23 @@ def probe(work: Workload, knobs: Knobs, meter: Meter) -> tuple[PowerProfile, flo
     return profile, trained
 
 
-def attempt(
-    work: Workload, chooser: Chooser, rng: np.random.Generator, recurrence: int, ledger: Ledger
-) -> tuple[bool, Measurement, float]:
-    """One try: reached, what it used, the mean cost of its knobs in epochs × limit (as recorded)."""
-    knobs = chooser.ask()
-    if knobs is None:
-        raise RuntimeError("a recurring search has nothing to ask")
+Pieces = Generator[float, None, "Tried"]
+
+
+@dataclass(frozen=True)
+class Tried:
+    """How one try ended."""
+
+    batch_size: int
+    limit_w: float
+    epochs: float
+    reached: bool
+    used: Measurement
+
+
+def trial(work: Workload, chooser: Chooser, knobs: Knobs, path: Path, drift: float = 1.0) -> Pieces:
+    """One try, piece by piece: yields its seconds so far whenever there is something to decide."""
     size, meter, trained = knobs.batch_size, Meter(), 0.0
-    path = work.paths[size][int(rng.integers(len(work.paths[size])))]
-    needs = path.reached_at * work.drift(recurrence, size)
     if knobs.probe_limits_w is None or knobs.probe_limits_w:
         profile, trained = probe(work, knobs, meter)
         chooser.observe_profile(profile)
@@ -178,33 +184,47 @@ def attempt(
     limit_w = work.limits_w[0] if limit_w is None else limit_w
     power_w, epoch_s = work.points[size][limit_w]
     epoch, metric, reached = 0, math.nan, False
-
-    def verdict() -> StopReason | None:
+    while True:
+        yield meter.time_s
         seen = max(trained, float(epoch))
-        return chooser.should_stop(
-            Progress(knobs=knobs, epoch=seen, metric=metric, measurement=meter.read(), gpu=work.gpu)
-        )
-
-    stop = verdict()
-    while stop is None:
+        progress = Progress(knobs=knobs, epoch=seen, metric=metric, measurement=meter.read(), gpu=work.gpu)
+        stop = chooser.should_stop(progress)
+        if stop is not None:
+            break
         meter.train(power_w, epoch_s * (1 - (trained if epoch == 0 else 0.0)))
         epoch += 1
-        reached = epoch >= needs
-        metric = work.target.value if reached else path.metric(int(epoch / work.drift(recurrence, size)))
-        stop = verdict()
-    chooser.tell(
-        Outcome(
-            knobs=knobs,
-            reached=reached,
-            epochs=max(trained, float(epoch)),
-            metric=metric,
-            measurement=meter.read(),
-            stop=stop,
-            gpu=work.gpu,
-        )
+        reached = epoch >= path.reached_at * drift
+        metric = work.target.value if reached else path.metric(int(epoch / drift))
+    outcome = Outcome(
+        knobs=knobs,
+        reached=reached,
+        epochs=seen,
+        metric=metric,
+        measurement=meter.read(),
+        stop=stop,
+        gpu=work.gpu,
     )
-    ledger.trials.append((size, limit_w, max(trained, float(epoch)), reached))
-    return reached, meter.read(), limit_w
+    chooser.tell(outcome)
+    return Tried(size, limit_w, seen, reached, meter.read())
+
+
+def drawn(work: Workload, size: int, rng: np.random.Generator) -> Path:
+    """One of the recorded runs of a batch size."""
+    return work.paths[size][int(rng.integers(len(work.paths[size])))]
+
+
+def attempt(work: Workload, chooser: Chooser, rng: np.random.Generator, recurrence: int) -> Tried:
+    """One try, from its start to its end."""
+    knobs = chooser.ask()
+    if knobs is None:
+        raise RuntimeError("a recurring search has nothing to ask")
+    size = knobs.batch_size
+    pieces = trial(work, chooser, knobs, drawn(work, size, rng), work.drift(recurrence, size))
+    while True:
+        try:
+            next(pieces)
+        except StopIteration as end:
+            return cast(Tried, end.value)
 
 
 def recur(work: Workload, chooser: Chooser, *, recurrences: int, eta: float, seed: int) -> Ledger:
@@ -214,12 +234,13 @@ def recur(work: Workload, chooser: Chooser, *, recurrences: int, eta: float, see
     for recurrence in range(recurrences):
         spent = 0.0
         for _ in range(TRIES):
-            reached, used, limit_w = attempt(work, chooser, rng, recurrence, ledger)
-            spent += cost(used.energy_j, used.time_s, eta=eta, max_power_w=work.limits_w[0])
-            if reached:
+            tried = attempt(work, chooser, rng, recurrence)
+            ledger.trials.append(tried)
+            spent += cost(tried.used.energy_j, tried.used.time_s, eta=eta, max_power_w=work.limits_w[0])
+            if tried.reached:
                 break
         best = work.optimum(eta, recurrence)
-        chosen = work.mean_cost(ledger.trials[-1][0], limit_w, eta, recurrence)
+        chosen = work.mean_cost(tried.batch_size, tried.limit_w, eta, recurrence)
         ledger.costs.append(spent)
         ledger.optima.append(best)
         ledger.quality.append(chosen / best)

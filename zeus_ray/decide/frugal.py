@@ -72,7 +72,7 @@ class Frugal:
         if self._owed:
             tried = best
         elif net[tried] <= 0:
-            tried = self._check(outlook, best, net)
+            tried = best if flying and not self._job.settings.recurring else self._check(outlook, best, net)
             if tried == best and not self._job.settings.recurring:
                 return None
         cap = self._job.settings.beta * max(float(outlook.cost[best]), float(outlook.cost[tried]))
@@ -109,10 +109,9 @@ class Frugal:
         near = sorted(sizes, key=lambda b: abs(math.log2(b / default)))
         if not near:
             return Choice(batch_size=self._job.fallback, as_found=True) if recurring else None
-        waiting = near if recurring else [b for b in near if b not in self._flying]
-        if not waiting:
-            return None
-        return Choice(batch_size=waiting[0], probe_limits_w=probes(self._job, waiting[0], gpu, math.inf))
+        if self._flying and not recurring:
+            return None  # its first epoch says which others are worth one
+        return Choice(batch_size=near[0], probe_limits_w=probes(self._job, near[0], gpu, math.inf))
 
     def _choose_in_race(self, gpu: str) -> Choice | None:
         outlook = self._beliefs.look_with(gpu, self._race.observations())
@@ -184,7 +183,7 @@ class Frugal:
         outlook = self._beliefs.look_with(progress.gpu, self._race.observations(running))
         column = outlook.column(progress.knobs.batch_size)
         fails = self._beliefs.fails(outlook)
-        if column is None or not self._race.leaves(outlook, fails, column, progress.epoch):
+        if column is None or not self._race.leaves(outlook, fails, column, progress):
             return None
         return StopReason.PROFILED if profiling else StopReason.NOT_WORTH_IT
 

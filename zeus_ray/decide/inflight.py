@@ -57,6 +57,10 @@ class InFlight:
         self._told.add(run_id)
         return knobs, tuple(self._curves.pop(run_id, ()))
 
+    def under_way(self) -> list[tuple[str, int, float]]:
+        """(run id, batch size, epoch of its newest best metric) of every run that has shown something."""
+        return [(run, self.pending[run].batch_size, curve[-1][0]) for run, curve in self._curves.items() if curve]
+
     def curves(self) -> list[tuple[int, Curve, float]]:
         """(batch size, learning curve, its last epoch) of every run in flight that has shown something."""
         shown = ((self.pending[run].batch_size, curve) for run, curve in self._curves.items() if curve)

@@ -23,7 +23,7 @@ from zeus_ray.decide.epochs import Observation
 from zeus_ray.decide.job import Job
 from zeus_ray.decide.outlook import Outlook
 from zeus_ray.decide.value import Array, expected_saving, mean_beyond
-from zeus_ray.records import StopReason
+from zeus_ray.records import Progress, StopReason
 
 LOOKS = 2.0
 """Epochs that a run needs to show where it goes,"""
@@ -74,11 +74,15 @@ class Race:
             return tried
         return None if flying and not self._job.settings.recurring else cheapest
 
-    def leaves(self, outlook: Outlook, fails: Array, column: int, epoch: float) -> bool:
-        """Whether the run of ``column`` that is at ``epoch`` should end for another."""
-        size, left = outlook.sizes[column], self._left()
+    def leaves(self, outlook: Outlook, fails: Array, column: int, progress: Progress) -> bool:
+        """Whether the run of ``column`` should end for another."""
+        size, left, epoch = outlook.sizes[column], self._left(), progress.epoch
         if size in left and epoch <= max(left[size]):
             return False  # nothing new since it was left
+        if size not in self._pieces() and not self._job.settings.recurring:
+            fresh = self._fresh(outlook, 1.0)
+            than = float(np.min(np.where(self._open(outlook), fresh, np.inf)))
+            return not self._gain(outlook, fails, fresh, than)[column] > 0
         if size not in self._pieces() and MOSTLY_PAID <= epoch <= 1:
             return False
         if size == self._default and len(left.get(size, ())) >= TWICE:
@@ -91,6 +95,7 @@ class Race:
         # That it is not there yet says so of all batch sizes, as far as it is not its own.
         longer = (needed / math.exp(log_mean + log_sd**2 / 2)) ** (level_var / (own_var + level_var))
         fresh, epoch_cost = self._fresh(outlook, longer), float(outlook.one_epoch[column])
+        fresh = self._less_in_flight(outlook, fresh, progress)
         others = self._open(outlook)
         others[column] = False
         other = float(fresh[others].min(initial=math.inf))
@@ -140,10 +145,27 @@ class Race:
         """Expected cost (J) of a whole run of each batch size."""
         return outlook.cost * math.exp(self._level()[1] ** 2 / 2) * longer
 
+    def _less_in_flight(self, outlook: Outlook, fresh: Array, progress: Progress) -> Array:
+        """What it takes to finish each batch size, of which a run may be under way."""
+        if self._job.settings.recurring:
+            return fresh  # each run in flight is a recurrence of its own
+        left = fresh.copy()
+        for run, size, epoch in self._job.flights.under_way():
+            column = outlook.column(size)
+            if run != progress.knobs.run_id and column is not None:
+                spent = epoch * float(outlook.one_epoch[column])
+                left[column] = min(left[column], max(fresh[column] - spent, float(outlook.one_epoch[column])))
+        return left
+
     def _level(self) -> tuple[float, float]:
-        """Mean and standard deviation of log epochs of the default."""
-        _curve, epoch = self._pieces()[self._default]
+        """Mean and standard deviation of log epochs of the default: no less than any run has had, to scale."""
+        pieces = self._pieces()
+        theirs, epoch = pieces[self._default]
         low, high = math.log(max(1.0, epoch)), math.log(max(2.0, self._job.settings.max_epochs))
+        for curve, epochs in pieces.values():
+            seen_as = relative(curve, epochs, theirs, self._job.target, low)
+            if seen_as is not None:
+                low = max(low, min(high, math.log(epochs) - seen_as.log_epochs))
         return (low + high) / 2, max(0.0, high - low) / math.sqrt(12)
 
     def _pieces(self) -> dict[int, tuple[Curve, float]]:

@@ -15,6 +15,7 @@ from zeus_ray.decide.job import Job, Run
 from zeus_ray.decide.memory import Memory
 from zeus_ray.decide.outlook import Outlook, look
 from zeus_ray.decide.value import Array, mean_beyond
+from zeus_ray.decide.worth import not_there_yet
 from zeus_ray.records import StopReason
 
 ALMOST_NONE = 1e-9
@@ -140,7 +141,8 @@ class Beliefs:
         beyond, _survives = mean_beyond(log_mean, log_sd, run.epochs)
         outlook = self.look(run.gpu)
         curve_says = self.dud(outlook, outlook.sizes.index(run.batch_size), run.curve)
-        self.memory.stumble(run.batch_size, 1.0 if self._stuck(run) else curve_says)
+        _needed, dud = not_there_yet(expected, curve_says, run.epochs)
+        self.memory.stumble(run.batch_size, 1.0 if self._stuck(run) else dud)
         self.memory.stop(run.batch_size, math.log(beyond), log_sd**2)
 
     def _stuck(self, run: Run) -> bool:

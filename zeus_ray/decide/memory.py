@@ -68,7 +68,7 @@ class Memory:
         return tuple(b for b in sizes if low < b < high and b not in failed)
 
     def fails(self, sizes: Sequence[int], default: int) -> Array:
-        """Chance that a batch size never reaches the target, by its distance to one that did.
+        """Chance that a batch size never reaches the target: as its own runs say, or by its distance to one that did.
 
         ``default``: what is taken to work before any has.
         """
@@ -78,7 +78,8 @@ class Memory:
         stumbled = sum(dud for size, dud in self._stumbled.items() if size not in self.reached)
         seen = stumbled + max(0, len(self.reached) - 1)
         per_octave = (FAILS * FAILS_OCTAVES + stumbled) / (FAILS_OCTAVES + seen)
-        return np.asarray(1 - (1 - per_octave) ** octaves)
+        own = [0.0 if size in self.reached else self._stumbled.get(size, 0.0) for size in sizes]
+        return np.maximum(1 - (1 - per_octave) ** octaves, own)
 
     def dud(self, batch_size: int) -> float:
         """Chance that one run of ``batch_size`` never reaches the target; it shrinks with those that do."""

@@ -54,11 +54,9 @@ def of_finishing(
     """
     log_mean, log_sd = expected
     epoch_cost, best_cost = float(np.exp(outlook.epoch_cost.mean[column])), float(outlook.cost[best])
-    late = epoch > math.exp(log_mean)
-    if column == best and not late:
+    if column == best and epoch <= math.exp(log_mean):
         return 0.0, 0.0  # as it should be: nothing new is cheaper than going on
-    needed, survives = mean_beyond(log_mean, max(TAILS * log_sd, TAIL_SD) if late else log_sd, epoch)
-    dud /= dud + (1 - dud) * survives
+    needed, dud = not_there_yet(expected, dud, epoch)
     ends = max(needed, min(settings.max_epochs, 2 * math.exp(log_mean) + epoch))
     left = ((1 - dud) * needed + dud * ends - epoch) * epoch_cost
     if column == best or epoch * epoch_cost >= best_cost:
@@ -68,6 +66,17 @@ def of_finishing(
     mean = np.array([math.exp(log_mean + log_sd**2 / 2) * epoch_cost])
     saving = float(expected_saving(mean, learned_sd, best_cost)[0])
     return left, _runs_to_come(settings) * saving * (1 - dud)
+
+
+def not_there_yet(expected: tuple[float, float], dud: float, epoch: float) -> tuple[float, float]:
+    """Epochs that a run needs which is at ``epoch``, if it ever gets there; and the chance that it does not.
+
+    ``expected``, ``dud``: as for :func:`of_finishing`.
+    """
+    log_mean, log_sd = expected
+    late = epoch > math.exp(log_mean)
+    needed, survives = mean_beyond(log_mean, max(TAILS * log_sd, TAIL_SD) if late else log_sd, epoch)
+    return needed, dud / (dud + (1 - dud) * survives)
 
 
 def _saving(outlook: Outlook, departure: int, best_cost: float) -> Array:

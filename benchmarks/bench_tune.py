@@ -4,8 +4,7 @@
 
 At most 30 trials, four at a time, over (batch size, power limit); all metered by zeus-ray. Searches
 that ``--out`` has already are not run again, so that a long run may be cut into pieces; ``--show``
-only prints. Boards that are replayed have a clock each: "until found" adds up what had been reported
-by then, in the order in which Tune saw it. Needs the extra ``bench``.
+only prints. All trials are on one clock (``rivals/clock.py``). Needs the extra ``bench``.
 """
 
 from __future__ import annotations
@@ -24,25 +23,29 @@ from typing import Any
 import numpy as np
 import traces
 from recurrences import Workload
+from rivals.clock import Clock
 from rivals.columns import COLUMNS, ETA, TRIALS
 from rivals.training import SAMPLES, recorded, train
 
 Row = dict[str, Any]
+AT_ONCE = 4
 CELLS = ("found_j", "found", "energy_j", "cost", "answer")
 
 
 def search(work: Workload, column: str, seed: int) -> Row:
     """One search by one column, in units of a run of the optimum."""
+    import ray
     from ray import tune
     from rivals.tally import Tally
 
-    setup, tally = COLUMNS[column](work, seed), Tally(work)
+    clock = ray.remote(num_cpus=0)(Clock).remote(AT_ONCE)
+    setup, tally = COLUMNS[column](work, seed), Tally(work, clock)
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         tune.run(
-            tune.with_parameters(train, work=recorded(work)),
+            tune.with_parameters(train, work=recorded(work), clock=clock),
             **setup,
             num_samples=TRIALS,
-            max_concurrent_trials=4,
+            max_concurrent_trials=AT_ONCE,
             reuse_actors=True,
             resources_per_trial={"cpu": 1},
             callbacks=[tally],
@@ -106,12 +109,13 @@ def ray_replaying(folder: Path, work: Workload) -> Iterator[None]:
     """Ray on this machine alone, four trials at a time, on boards that replay ``work``."""
     import ray
     import recurrences
+    import rivals.clock
     import rivals.training
     from ray import cloudpickle
 
     spec = next(job for job in traces.JOBS if job.dataset == work.name)
     replayed = f"gpu={work.gpu}&dataset={spec.dataset}&network={spec.network}&optimizer={spec.optimizer}"
-    for module in (recurrences, rivals.training):
+    for module in (recurrences, rivals.clock, rivals.training):
         cloudpickle.register_pickle_by_value(module)  # workers cannot import the benchmarks
     with tempfile.TemporaryDirectory() as home:
         os.environ |= {
@@ -122,7 +126,7 @@ def ray_replaying(folder: Path, work: Workload) -> Iterator[None]:
             "RAY_AIR_NEW_OUTPUT": "0",
             "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # nobody reads a thousand small files
         }
-        ray.init("local", num_cpus=4, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
+        ray.init("local", num_cpus=AT_ONCE, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
         try:
             yield
         finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import ray
 from ray import tune
 from recurrences import Workload
 
@@ -19,12 +20,27 @@ class Tally(tune.Callback):
     ``found``: what had been spent when a run at knobs within 5 % of the optimum had reached the target.
     """
 
-    def __init__(self, work: Workload) -> None:
-        self._work = work
+    def __init__(self, work: Workload, clock: Any) -> None:  # noqa: ANN401 — Ray is not typed
+        self._work, self._clock = work, clock
+        self._known: set[str] = set()
         self._optimum = work.optimum(ETA)
         self._used: dict[str, tuple[float, float]] = {}
         self._reached: list[tuple[float, float]] = []
         self.found = (math.nan, math.nan)
+
+    def on_step_end(self, *, iteration: int, trials: list[Any], **_others: Any) -> None:  # noqa: ARG002
+        """Whatever was asked for in this step is on the clock from now on."""
+        new = [trial.trial_id for trial in trials if trial.trial_id not in self._known]
+        self._known.update(new)
+        ray.get(self._clock.step.remote(new))
+
+    def on_trial_complete(self, *, trial: Any, **_others: Any) -> None:
+        """Off the clock."""
+        ray.get(self._clock.end.remote(trial.trial_id))
+
+    def on_trial_error(self, *, trial: Any, **_others: Any) -> None:
+        """Off the clock."""
+        ray.get(self._clock.end.remote(trial.trial_id))
 
     def on_trial_result(self, *, trial: Any, result: dict[str, Any], **_others: Any) -> None:
         """Tune hands over a result."""

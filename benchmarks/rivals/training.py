@@ -22,8 +22,9 @@ def recorded(work: Workload) -> dict[str, Any]:
     return {"paths": paths, "target": work.target, "max_epochs": work.max_epochs}
 
 
-def train(config: dict[str, Any], work: dict[str, Any]) -> None:
+def train(config: dict[str, Any], work: dict[str, Any], clock: Any) -> None:  # noqa: ANN401
     """Replay one recorded run. Zeus plans with batch sizes; the others pick by index and set a limit."""
+    import ray
     from ray import tune
 
     import zeus_ray as zeus
@@ -39,6 +40,7 @@ def train(config: dict[str, Any], work: dict[str, Any]) -> None:
                 pass
             metric = target.value if epoch >= path.reached_at else path.metric(epoch)
             result = run.measure({target.metric: metric})
+            ray.get(clock.reach.remote(tune.get_context().get_trial_id(), result["zeus/time_s"]))
             run.send({**result, "objective": objective(result, target)})
 
 

@@ -152,7 +152,9 @@ def show(
 
 def line(name: str, policy: str, at_once: int, row: np.ndarray[tuple[int], np.dtype[np.float64]]) -> None:
     """One row of the table."""
-    cells = "".join(f"{x:8.3f}" if c in ("answer", "worst") else f"{x:8.2f}" for c, x in zip(COLUMNS, row))
+    cells = "".join(
+        f"{x:8.3f}" if c in ("answer", "worst") else f"{x:8.2f}" for c, x in zip(COLUMNS, row, strict=True)
+    )
     print(f"{name:<36} {policy:<9}{at_once:>8}{cells}", flush=True)
 
 

@@ -126,7 +126,9 @@ def ray_replaying(folder: Path, work: Workload) -> Iterator[None]:
             "RAY_AIR_NEW_OUTPUT": "0",
             "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # nobody reads a thousand small files
         }
-        ray.init("local", num_cpus=AT_ONCE, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
+        ray.init(
+            "local", num_cpus=AT_ONCE, include_dashboard=False, logging_level="ERROR", log_to_driver=False
+        )
         try:
             yield
         finally:

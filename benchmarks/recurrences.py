@@ -224,7 +224,7 @@ def attempt(work: Workload, chooser: Chooser, rng: np.random.Generator, recurren
         try:
             next(pieces)
         except StopIteration as end:
-            return cast(Tried, end.value)
+            return cast("Tried", end.value)
 
 
 def recur(work: Workload, chooser: Chooser, *, recurrences: int, eta: float, seed: int) -> Ledger:

@@ -276,7 +276,8 @@ class Report:
     ``accumulate``: micro-batches a step. ``moved_from``: the kind of GPU that the attempt before had,
     where it was another; energy and time are of both then. ``lr`` is what ``scale_lr`` gave, by
     ``lr_rule``. ``advice``: where no limit may be set, in words what one would have saved.
-    ``profile`` is JSON of a :class:`PowerProfile`, or "" while there is none.
+    ``profile`` is JSON of a :class:`PowerProfile`, or "" while it is not whole; then what there is of it
+    is in ``profile_so_far``.
     """
 
     run_id: str = ""
@@ -300,6 +301,7 @@ class Report:
     attempt: int = 1
     measured_by: str = MeasuredBy.NONE.value
     profile: str = ""
+    profile_so_far: str = ""
     lr: float = NAN
     lr_rule: str = ""
     advice: str = ""

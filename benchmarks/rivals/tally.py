@@ -20,7 +20,7 @@ class Tally(tune.Callback):
     ``found``: what had been spent when a run at knobs within 5 % of the optimum had reached the target.
     """
 
-    def __init__(self, work: Workload, clock: Any) -> None:  # noqa: ANN401 — Ray is not typed
+    def __init__(self, work: Workload, clock: Any) -> None:
         self._work, self._clock = work, clock
         self._known: set[str] = set()
         self._optimum = work.optimum(ETA)

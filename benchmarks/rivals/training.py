@@ -22,7 +22,7 @@ def recorded(work: Workload) -> dict[str, Any]:
     return {"paths": paths, "target": work.target, "max_epochs": work.max_epochs}
 
 
-def train(config: dict[str, Any], work: dict[str, Any], clock: Any) -> None:  # noqa: ANN401
+def train(config: dict[str, Any], work: dict[str, Any], clock: Any) -> None:
     """Replay one recorded run. Zeus plans with batch sizes; the others pick by index and set a limit."""
     import ray
     from ray import tune

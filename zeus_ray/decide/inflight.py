@@ -59,7 +59,9 @@ class InFlight:
 
     def under_way(self) -> list[tuple[str, int, float]]:
         """(run id, batch size, epoch of its newest best metric) of every run that has shown something."""
-        return [(run, self.pending[run].batch_size, curve[-1][0]) for run, curve in self._curves.items() if curve]
+        return [
+            (run, self.pending[run].batch_size, curve[-1][0]) for run, curve in self._curves.items() if curve
+        ]
 
     def curves(self) -> list[tuple[int, Curve, float]]:
         """(batch size, learning curve, its last epoch) of every run in flight that has shown something."""

@@ -19,6 +19,8 @@ from zeus_ray.decide.settings import Settings
 from zeus_ray.decide.sizes import Sizes
 from zeus_ray.records import NAN, Knobs, Measurement, Outcome, PowerProfile, Progress, StopReason, Target
 
+SHORT = (StopReason.NOT_WORTH_IT, StopReason.PROFILED)
+"""Ends of runs that may have been too short to measure anything."""
 CURVES_KEPT = 64
 """Learning curves of older runs are forgotten: the state stays small."""
 
@@ -116,6 +118,8 @@ class Job:
         """Kinds of GPU that runs of this search were on; an earlier history may know others."""
         self.unprofiled: set[int] = set()
         """Batch sizes that ran and brought no profile: nobody can measure there, so it is not asked again."""
+        self.unprobed: dict[tuple[str, int], tuple[float, ...]] = {}
+        """Limits (W), by kind of GPU and batch size, that a run was to probe and was stopped before."""
 
     @property
     def pending(self) -> Mapping[str, Knobs]:
@@ -184,8 +188,7 @@ class Job:
             return self.flights.crashed(size)
         self.flights.ended(size)
         self.memory.observe(knobs, outcome.stop)
-        if self.profiles.get(size, outcome.gpu) is None:
-            self.unprofiled.add(size)
+        self._see_profile(knobs, outcome)
         return not outcome.shared
 
     def curves(self) -> list[tuple[int, Curve, float]]:
@@ -200,6 +203,24 @@ class Job:
         if len(self.runs) > CURVES_KEPT:
             old = self.runs[-CURVES_KEPT - 1]
             self.runs[-CURVES_KEPT - 1] = dataclasses.replace(old, curve=())
+
+    def _see_profile(self, knobs: Knobs, outcome: Outcome) -> None:
+        """Note what a run that has ended did not measure. What two runs came to nothing with is given up."""
+        size, gpu = knobs.batch_size, outcome.gpu
+        profile = self.profiles.get(size, gpu)
+        if profile is None and outcome.stop not in SHORT:
+            self.unprofiled.add(size)
+        if profile is None:
+            return
+        if knobs.probe_limits_w == ():
+            return
+        seen = {point[0] for point in profile.points}
+        on_others = {point[0] for p in self.profiles.of(gpu) for point in p.points}
+        limits = knobs.probe_limits_w or sorted(on_others, reverse=True)
+        left = tuple(limit_w for limit_w in limits if limit_w not in seen)
+        before = self.unprobed.pop((profile.gpu, size), ())
+        if left and left != before:
+            self.unprobed[profile.gpu, size] = left
 
     def _see_cost(self, run: Run) -> None:
         cost = self.cost(run)
@@ -216,6 +237,7 @@ class Job:
             "runs": [dataclasses.asdict(run) for run in self.runs],
             "flights": self.flights.state(),
             "unprofiled": sorted(self.unprofiled),
+            "unprobed": [[*key, list(limits)] for key, limits in self.unprobed.items()],
             "kinds_here": sorted(self.kinds_here),
             "told": self.told,
             "sizes": self.memory.state(),
@@ -234,6 +256,7 @@ class Job:
         self.runs = [Run.from_dict(raw) for raw in state["runs"]]
         self.flights.restore(state["flights"])
         self.unprofiled, self.kinds_here = set(state["unprofiled"]), set(state["kinds_here"])
+        self.unprobed = {(gpu, size): tuple(limits) for gpu, size, limits in state["unprobed"]}
         self.told = state["told"]
         self.memory.restore(state["sizes"])
         self.rng.bit_generator.state = state["random"]

@@ -68,7 +68,7 @@ class Memory:
         return tuple(b for b in sizes if low < b < high and b not in failed)
 
     def fails(self, sizes: Sequence[int], default: int) -> Array:
-        """Chance that a batch size never reaches the target: as its own runs say, or by its distance to one that did.
+        """Chance that a batch size never gets there: as its own runs say, or by its distance to one that did.
 
         ``default``: what is taken to work before any has.
         """
@@ -79,7 +79,7 @@ class Memory:
         seen = stumbled + max(0, len(self.reached) - 1)
         per_octave = (FAILS * FAILS_OCTAVES + stumbled) / (FAILS_OCTAVES + seen)
         own = [0.0 if size in self.reached else self._stumbled.get(size, 0.0) for size in sizes]
-        return np.maximum(1 - (1 - per_octave) ** octaves, own)
+        return np.asarray(np.maximum(1 - (1 - per_octave) ** octaves, own))
 
     def dud(self, batch_size: int) -> float:
         """Chance that one run of ``batch_size`` never reaches the target; it shrinks with those that do."""

@@ -17,10 +17,11 @@ WINDOW_EPOCHS = 0.15
 
 
 def probes(job: Job, batch_size: int, gpu: str, epochs_to_come: float) -> tuple[float, ...] | None:
-    """Limits (W) worth probing at ``batch_size``, high to low; None: the board's own range.
+    """Limits (W) worth probing at ``batch_size``, in this order; None: the board's own range.
 
     The nearest batch size with a profile says what each limit should cost. A limit is probed where
-    the saving it may bring over ``epochs_to_come`` is more than one window at its price.
+    the saving it may bring over ``epochs_to_come`` is more than one window at its price. The most
+    promising comes first: a run may be stopped before it has come to all.
     """
     near = _nearest(job, batch_size, gpu)
     limits = job.settings.power_limits_w
@@ -32,7 +33,7 @@ def probes(job: Job, batch_size: int, gpu: str, epochs_to_come: float) -> tuple[
     octaves = abs(math.log2(batch_size / near.batch_size))
     sd = np.array([DIFFERS_SD * (1 + octaves)])
     wanted = [w for w in limits if _pays(dearer.get(w, 1.0), sd, epochs_to_come)]
-    return tuple(wanted) or (job.limit_w(near),)
+    return tuple(sorted(wanted, key=lambda limit_w: dearer.get(limit_w, 1.0))) or (job.limit_w(near),)
 
 
 def _pays(dearer: float, sd: np.ndarray[tuple[int], np.dtype[np.float64]], epochs_to_come: float) -> bool:
@@ -42,7 +43,9 @@ def _pays(dearer: float, sd: np.ndarray[tuple[int], np.dtype[np.float64]], epoch
 
 def _nearest(job: Job, batch_size: int, gpu: str) -> PowerProfile | None:
     """The profile of the nearest batch size that has enough limits to say where the best one is."""
-    full = [p for p in job.profiles.of(gpu) if len(p.points) > 1]
+    full = [
+        p for p in job.profiles.of(gpu) if len(p.points) > 1 and (p.gpu, p.batch_size) not in job.unprobed
+    ]
     return min(full, key=lambda p: abs(math.log2(p.batch_size / batch_size)), default=None)
 
 

@@ -158,7 +158,7 @@ class Race:
         return left
 
     def _level(self) -> tuple[float, float]:
-        """Mean and standard deviation of log epochs of the default: no less than any run has had, to scale."""
+        """Mean and standard deviation of log epochs of the default: no less than any run had, to scale."""
         pieces = self._pieces()
         theirs, epoch = pieces[self._default]
         low, high = math.log(max(1.0, epoch)), math.log(max(2.0, self._job.settings.max_epochs))

@@ -193,7 +193,8 @@ class Search:
         if choice.as_found or size in job.unprofiled:
             probes = ()
         if profile is not None and not choice.as_found:
-            limit_w, probes = job.limit_w(profile, energy_price), ()
+            probes = job.unprobed.get((kind, size), ())
+            limit_w = None if probes else job.limit_w(profile, energy_price)
         new_kind = not (job.profiles.of(kind) if kind else job.kinds_here) and bool(job.profiles.kinds())
         knobs = Knobs(
             run_id="",

@@ -21,7 +21,8 @@ class Limit:
 
     ``resume``, ``step``, ``pause`` and ``interval`` are the profiler's, and do nothing once the
     limit is settled. ``note`` says in one line what was lost ("" if nothing). ``measured``: what this
-    trial's earlier attempts measured, which is not probed again.
+    trial's earlier attempts measured, which is not probed again. A plan that asks for none of the
+    limits that its own profile has goes on with that profile, which an earlier run did not finish.
     """
 
     def __init__(
@@ -42,9 +43,11 @@ class Limit:
         self._pace = pace
         self._account = account
         self._profiler: Profiler | None = None
-        self._points = {p[0]: p for profile in measured if self._is_ours(profile) for p in profile.points}
-        if boards.may_set and not self._set_known():
-            limits_w = [w for w in self._limits_to_probe() if w not in self._points]
+        known = (*plan.profiles, *measured)
+        self._points = {p[0]: p for profile in known if self._is_ours(profile) for p in profile.points}
+        wanted_w = self._limits_to_probe() if boards.may_set else ()
+        if boards.may_set and not self._set_known(wanted_w):
+            limits_w = [w for w in wanted_w if w not in self._points]
             if limits_w:
                 self._profiler = Profiler(boards, pace, limits_w, window_s=window_s, settle_s=settle_s)
             else:
@@ -130,7 +133,7 @@ class Limit:
     def _is_ours(self, profile: PowerProfile) -> bool:
         return profile.batch_size == self._plan.knobs.batch_size and profile.gpu == self._boards.gpu
 
-    def _set_known(self) -> bool:
+    def _set_known(self, to_probe: Sequence[float]) -> bool:
         """Set the planned limit, or the best of a profile from an earlier run on this kind of GPU."""
         wanted_w, known = (
             self._plan.knobs.power_limit_w,
@@ -140,6 +143,8 @@ class Limit:
             if wanted_w is not None:
                 self._set(wanted_w)
             return wanted_w is not None
+        if wanted_w is None and to_probe and not {point[0] for point in known.points} & set(to_probe):
+            return False
         self._set(self._best_w(known) if wanted_w is None else wanted_w)
         self._follow(known)
         return True

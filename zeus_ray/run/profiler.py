@@ -1,6 +1,6 @@
 """Just-in-time profiling: power limits are probed while training goes on (Zeus, section 4.2).
 
-Each limit is set, left to settle, then measured for a window, high to low. A window goes on across
+Each limit is set, left to settle, then measured for a window, in the order given. A window goes on across
 the end of an epoch: evaluation between two epochs is cut out of it, so that short epochs finish
 their profile too. Every sample trained meanwhile counts for the run.
 """
@@ -39,7 +39,7 @@ class Window:
 
 
 class Profiler:
-    """Walks down ``limits_w``. ``resume`` and ``pause`` mark training loops, ``step`` a full step in one.
+    """Walks through ``limits_w``. ``resume`` and ``pause`` mark training loops, ``step`` a full step in one.
 
     ``window_s``: seconds measured per limit (the paper's 5). ``settle_s``: seconds discarded after
     a change of limit, for the board to follow. A board that refuses a limit ends the profile with
@@ -57,7 +57,7 @@ class Profiler:
         self.trouble = ""
         self._boards = boards
         self._pace = pace
-        self._waiting = sorted(set(limits_w), reverse=True)
+        self._waiting = list(dict.fromkeys(limits_w))
         self._window_s = window_s
         self._settle_s = settle_s
         self._window: Window | None = None

@@ -266,7 +266,8 @@ class Run:
             stop=self.stop.value if self.stop else "",
             profile=_json(self._limit.profile),
         )
-        report = dataclasses.replace(report, advice=self.advice, **self._rate())
+        so_far = "" if report.profile else _json(self._limit.so_far)
+        report = dataclasses.replace(report, profile_so_far=so_far, advice=self.advice, **self._rate())
         return {**metrics, **report.to_result()}
 
     def _rate(self) -> dict[str, Any]:

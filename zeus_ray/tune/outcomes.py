@@ -65,10 +65,14 @@ class Trial:
         return Measurement(energy_j=self.report.energy_j, time_s=self.report.time_s)
 
     def new_profile(self) -> PowerProfile | None:
-        """The power profile this trial measured: once, though every report carries it."""
-        if self.report.profile == self.learned:
+        """The power profile this trial measured: once, though every report carries it.
+
+        In part only from a trial that is to end: as long as it goes on, the best limit may still come.
+        """
+        measured = self.report.profile or (self.report.profile_so_far if self.verdict else "")
+        if measured == self.learned:
             return None
-        self.learned = self.report.profile
+        self.learned = measured
         return PowerProfile.from_json(self.learned) if self.learned else None
 
     def progress(self) -> Progress:

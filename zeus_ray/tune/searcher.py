@@ -225,6 +225,7 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
             return
         if result is not None:
             self.observe(trial_id, result)
+        self._learn_profile(trial)
         outcome = trial.outcome(self._goal, error=error or result is None)
         if outcome.knobs.run_id in self.search.pending:
             target = dataclasses.asdict(self._goal)

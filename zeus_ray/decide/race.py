@@ -99,8 +99,8 @@ class Race:
         others = self._open(outlook)
         others[column] = False
         other = float(fresh[others].min(initial=math.inf))
-        if others.any() and self._hopeless(size, epoch):
-            return True
+        if size != self._default and others.any() and self._hopeless(size, epoch):
+            return True  # the default has worked for somebody: a metric in coarse steps may stand still
         takes = ((1 - dud) * needed + dud * ends - epoch) * epoch_cost
         if others.any():
             takes = self._another_look(outlook, column, takes + dud * other, other)

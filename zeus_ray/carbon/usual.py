@@ -5,11 +5,11 @@ sum of three things that a grid has: a level; a day that is much the same every 
 seasons; and weather, which comes and goes. How alike two moments are is then a function of the time
 between them (variances in units of the weather's, which need not be known):
 
-    alike(d) = LEVEL + DAILY · exp(-2 sin²(π d / 1 day) / SMOOTH²) · exp(-d / SEASON)
+    alike(d) = LEVEL + DAILY · exp(-2 |sin(π d / 1 day)| / SMOOTH) · exp(-d / SEASON)
              + ½ exp(-d / WEATHER) + ½ (1 + √3 d / FRONT) exp(-√3 d / FRONT)
 
 and the best linear forecast is the one of least expected squared error under it, known as kriging, or as
-the mean of a Gaussian process (Rasmussen and Williams 2006, eqs. 2.25, 4.14 and 4.31):
+the mean of a Gaussian process (Rasmussen and Williams 2006, eqs. 2.25 and 4.14 to 4.18):
 
     ahead = alike(ahead, past) alike(past, past)⁻¹ past
 
@@ -40,10 +40,11 @@ FRONT_S = 7 * HOUR_S
 """The other half of the weather is smooth over so long: what has been falling falls on for a while."""
 SEASON_S = 120 * DAY_S
 """After this long 1/e of what a usual day was like is left."""
-DAILY = 0.5
+DAILY = 1.0
 """Variance of the day's shape."""
-SMOOTH = 0.6
-"""How smooth that shape is: 0.6 makes neighbouring hours alike by 0.91, three hours apart by 0.44."""
+SMOOTH = 2.5
+"""How smooth: neighbouring hours are alike by 0.90, three hours apart by 0.74. It may have edges, as a
+tariff has; without (sin² for |sin|) as much is saved, but a day of edges is never learnt."""
 LEVEL = 100.0
 """Variance of the level: any is as likely as any other."""
 DAYS = 28
@@ -83,7 +84,7 @@ class Usual:
 
 def alike(apart_s: Array) -> Array:
     """Covariance of the values at two times so far apart (s, 0 or more), the weather's being 1."""
-    daily = np.exp(-2 * np.sin(np.pi * apart_s / DAY_S) ** 2 / SMOOTH**2 - apart_s / SEASON_S)
+    daily = np.exp(-2 * np.abs(np.sin(np.pi * apart_s / DAY_S)) / SMOOTH - apart_s / SEASON_S)
     front = math.sqrt(3) * apart_s / FRONT_S
     weather = (np.exp(-apart_s / WEATHER_S) + (1 + front) * np.exp(-front)) / 2
     return np.asarray(LEVEL + DAILY * daily + weather, dtype=np.float64)

@@ -32,8 +32,7 @@ from zeus_ray.carbon.series import Array, Series
 from zeus_ray.carbon.signal import hold
 
 # Chosen on the first halves of two grids (CISO and ERCO 2022): on four weeks of history and on the first
-# days of files that begin there. Halving or doubling any of them moves what is saved by half a per cent
-# of the oracle's; benchmarks/CARBON.md has the table.
+# days of files that begin there. The optimum is flat; benchmarks/CARBON.md has the variants.
 WEATHER_S = DAY_S
 """After this long 1/e of a spell of weather is left."""
 FRONT_S = 7 * HOUR_S
@@ -95,7 +94,7 @@ def _weights(steps: bytes, step_s: float) -> Array:
     """What each value counts in each forecast: one row per step ahead, ``REACH_S`` of them.
 
     ``steps``: where the values are, counted from the end of the past (int64, negative). A full past takes
-    10 ms; kept, because from one look to the next the same steps are known.
+    under 20 ms; kept, because from one look to the next the same steps are known.
     """
     past, ahead = np.frombuffer(steps, dtype=np.int64), np.arange(math.ceil(REACH_S / step_s))
     by_lag = alike(np.asarray(step_s * np.arange(len(ahead) - int(past.min())), dtype=np.float64))

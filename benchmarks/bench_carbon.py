@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import powers
 import sweeps
+from hindsight import Hindsight
 from sweeps import HOUR_S, Grid, Provider, Sight
 
 from zeus_ray.carbon.elastic import Rules
@@ -29,7 +30,7 @@ from zeus_ray.devices import cards
 WORK_H = (12, 24, 72)
 DEADLINES = (1.0, 1.25, 1.5, 2.0, 3.0)
 WIDTHS = (1, 2, 8)
-COLUMNS = ("median", "lowest quarter", "blend", "certain", "history", "provider", "oracle")
+COLUMNS = ("median", "lowest quarter", "blend", "certain", "history", "hindsight", "provider", "oracle")
 AIMS = {"history": 0.80, "provider": 0.90}
 
 
@@ -50,6 +51,10 @@ def case(grid: Grid, every_s: float, work_h: float, times: float, width: int) ->
         "history": sweeps.elastic(Sight(grid.truth, Usual(), doubts=True)),
         "provider": sweeps.elastic(Provider(grid.truth, noise, sight)),
     }
+    if grid.short:  # fewer answers than coefficients
+        sums["hindsight"] = np.nan
+    else:
+        policies["hindsight"] = sweeps.elastic(Hindsight(grid.truth, grid.first_s, grid.last_s))
     for start_s in grid.starts(times * work_h * HOUR_S, every_s):
         rules = Rules(
             deadline_s=start_s + times * work_h * HOUR_S, max_trials=width, look_every_s=grid.truth.step_s
@@ -128,17 +133,17 @@ def summary(found: dict[str, dict[tuple[float, float, int], dict[str, float]]]) 
         for column in COLUMNS:
             shares[column].append(means[column] / means["oracle"])
             sums[column].append(means[column])
-        row = [f"{100 * means[c]:.1f} ({100 * shares[c][-1]:.0f} %)" for c in COLUMNS]
+        row = [known(f"{100 * means[c]:.1f} ({100 * shares[c][-1]:.0f} %)") for c in COLUMNS]
         worst = min(min(saving(s, c), 1 - s[c] / s["one at a time"]) for s in free for c in ("history",))
         missed = int(sum(s["missed"] for s in cases.values()))
         lines.append(f"| {name} | " + " | ".join(row) + f" | {100 * worst:+.1f} % | {missed} |")
     totals = {c: sum(x) for c, x in sums.items()}
     lines += [
         "| all, by grams saved | "
-        + " | ".join(f"({percent(totals[c], totals['oracle'])})" for c in COLUMNS)
+        + " | ".join(known(f"({percent(totals[c], totals['oracle'])})") for c in COLUMNS)
         + " | | |",
         "| all, each region alike | "
-        + " | ".join(f"({100 * np.mean(shares[c]):.0f} %)" for c in COLUMNS)
+        + " | ".join(known(f"({100 * np.mean(shares[c]):.0f} %)") for c in COLUMNS)
         + " | | |",
         "",
     ]
@@ -148,6 +153,11 @@ def summary(found: dict[str, dict[tuple[float, float, int], dict[str, float]]]) 
             f"{100 * np.mean(shares[column]):.1f} % with each region alike (aim: {100 * aim:.0f} %)"
         )
     return lines
+
+
+def known(text: str) -> str:
+    """A dash for what was not measured."""
+    return "–" if "nan" in text else text
 
 
 def percent(part: float, whole: float) -> str:

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -101,7 +102,7 @@ class Provider:
     reach_s: float = 2 * DAY_S
 
     def outlook(self, now_s: float, until_s: float) -> tuple[Series, Doubt | None]:
-        """The value now, the provider's, then the mean day's."""
+        """The value now, the provider's, then history's."""
         whole, doubt = self.rest.outlook(now_s, until_s)
         if self.rest.lost[0] <= now_s < self.rest.lost[1]:
             return whole, doubt
@@ -131,7 +132,14 @@ def correlated_noise(count: int, step_s: float, seed: int, *, over_s: float = 10
 # --- policies ----------------------------------------------------------------------------------------
 
 
-def elastic(sight: Sight | Provider) -> Policy:
+class View(Protocol):
+    """What a policy sees: the past, what is expected after it, and how far that may be off."""
+
+    def outlook(self, now_s: float, until_s: float) -> tuple[Series, Doubt | None]:
+        """From four weeks before ``now_s`` to ``until_s`` or later (s)."""
+
+
+def elastic(sight: View) -> Policy:
     """Ours."""
 
     def width(rules: Rules, left: Left, now_s: float) -> int:

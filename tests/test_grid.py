@@ -35,7 +35,7 @@ def test_the_clean_hours_are_found(file, capsys):
     assert main(["carbon", "--csv", str(file), "--hours", "4", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["best_window"]["start"] == "2022-06-01T18:00:00+00:00"
-    assert found["best_window"]["mean"] == pytest.approx(100, abs=1)
+    assert found["best_window"]["mean"] == pytest.approx(100, abs=20)  # of 400: days are not wholly believed
     assert found["now"] == {"time": "2022-06-01T12:00:00+00:00", "value": 400}
     assert len(found["forecast"]["values"]) == 48
     assert "as if now were its end" in found["notes"][0]

@@ -1,6 +1,9 @@
 """A driver to be killed: ``crash_driver.py start|restore FOLDER``. Not a test."""
 
+import json
+import os
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -18,6 +21,24 @@ def train(config):
                 pass
             time.sleep(0.02)  # so that there is something to kill
             run.report({"accuracy": curve(epoch, config["batch_size"])})
+
+
+class Heard(tune.Callback):
+    """Which runs each life heard of. The first waits to be killed once the search was told of a third."""
+
+    def __init__(self, folder):
+        self.folder, self.ended = folder, 0
+
+    def on_trial_result(self, iteration, trials, trial, result, **_info):  # noqa: ARG002 — Tune's
+        row = {"life": os.getpid(), "run": trial.config["zeus"]["knobs"]["run_id"]}
+        with (self.folder / "heard.jsonl").open("a") as file:
+            file.write(json.dumps(row) + "\n")
+
+    def on_trial_complete(self, iteration, trials, trial, **_info):  # noqa: ARG002 — Tune's
+        self.ended += 1
+        if self.ended == 3 and not (self.folder / "killed").exists():
+            (self.folder / "killed").touch()
+            threading.Event().wait()
 
 
 def main(mode, folder):
@@ -43,7 +64,9 @@ def main(mode, folder):
                 scheduler=zeus.EnergyScheduler(searcher),
                 num_samples=8,
             ),
-            run_config=tune.RunConfig(name="search", storage_path=str(folder), verbose=0),
+            run_config=tune.RunConfig(
+                name="search", storage_path=str(folder), verbose=0, callbacks=[Heard(folder)]
+            ),
         )
     grid = tuner.fit()
     sys.stdout.write(f"RAN {len(grid)} ERRORS {len(grid.errors)}\n")

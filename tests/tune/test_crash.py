@@ -10,15 +10,16 @@ from pathlib import Path
 
 import psutil
 import pytest
+import sweep_driver
 
 pytestmark = pytest.mark.ray
-DRIVER = Path(__file__).parent / "crash_driver.py"
+HERE = Path(__file__).parent
 
 
-def start(mode, folder):
+def start(driver, *words, folder):
     env = {**os.environ, "ZEUS_RAY_GPU": "simulated:V100", "XDG_STATE_HOME": str(folder)}
     return subprocess.Popen(
-        [sys.executable, str(DRIVER), mode, str(folder)], env=env, stdout=subprocess.PIPE, text=True
+        [sys.executable, str(HERE / driver), *words, str(folder)], env=env, stdout=subprocess.PIPE, text=True
     )
 
 
@@ -28,17 +29,24 @@ def told(folder):
     return [json.loads(line)["outcome"]["knobs"]["run_id"] for line in lines if '"outcome"' in line]
 
 
-def wait_for(driver, folder, outcomes, deadline_s=90):
-    """Until that many outcomes are told."""
+def heard(folder):
+    return [json.loads(line) for line in (folder / "heard.jsonl").read_text().splitlines()]
+
+
+def wait_until(true, driver, deadline_s=90):
     deadline = time.monotonic() + deadline_s
-    while len(told(folder)) < outcomes:
+    while not true():
         assert driver.poll() is None, "the driver ended before it could be killed"
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
 
-def end_cluster(children):
-    """The driver's Ray does not outlive it by much; what is left is ended by pid."""
+def kill_all(driver):
+    """The driver, and all of its Ray."""
+    children = psutil.Process(driver.pid).children(recursive=True)
+    driver.send_signal(signal.SIGKILL)
+    driver.stdout.close()
+    driver.wait()
     for child in children:
         try:
             child.kill()
@@ -48,28 +56,68 @@ def end_cluster(children):
 
 
 def test_a_driver_killed_with_9_loses_no_outcome_and_counts_none_twice(tmp_path):
-    driver = start("start", tmp_path)
-    wait_for(driver, tmp_path, 3)
-    children = psutil.Process(driver.pid).children(recursive=True)
-    driver.send_signal(signal.SIGKILL)
-    driver.stdout.close()
-    driver.wait()
-    end_cluster(children)
+    driver = start("crash_driver.py", "start", folder=tmp_path)
+    wait_until((tmp_path / "killed").exists, driver)
+    kill_all(driver)
     before = told(tmp_path)
+    assert len(before) == 3
 
-    again = start("restore", tmp_path)
+    again = start("crash_driver.py", "restore", folder=tmp_path)
     output, _ = again.communicate(timeout=180)
     assert again.returncode == 0
     assert "ERRORS 0" in output
     after = told(tmp_path)
     assert after[: len(before)] == before
     assert len(after) == len(set(after)) >= 7
+    rows = heard(tmp_path)
+    second = {row["run"] for row in rows if row["life"] != rows[0]["life"]}
+    assert second
+    assert not second & set(before)  # nor did what had ended run again
 
 
 def test_ctrl_c_ends_the_search_in_order(tmp_path):
-    driver = start("start", tmp_path)
-    wait_for(driver, tmp_path, 1)
+    driver = start("crash_driver.py", "start", folder=tmp_path)
+    wait_until(lambda: told(tmp_path), driver)
     driver.send_signal(signal.SIGINT)
     output, _ = driver.communicate(timeout=60)
     assert "RAN" in output
     assert driver.returncode == 0
+
+
+def test_a_sweep_killed_while_trials_are_paused_goes_on_from_there(tmp_path, ray_local):
+    """Tune's own snapshot is ten seconds old at best, in which trials have ended and were paused."""
+    from ray import tune
+
+    ray_local.cloudpickle.register_pickle_by_value(sweep_driver)
+    driver = start("sweep_driver.py", folder=tmp_path)
+    wait_until((tmp_path / "standing.json").exists, driver)
+    kill_all(driver)
+    before, standing = told(tmp_path), json.loads((tmp_path / "standing.json").read_text())
+
+    again = tune.Tuner.restore(str(tmp_path / "sweep"), sweep_driver.trainable())
+    elastic = again._local_tuner._tune_config.scheduler._elastic  # Tune has no other way to it
+    results = again.fit()
+    assert elastic.now_s() < elastic.rules.deadline_s
+    assert elastic.schedules[0].why == "planned"  # it remembers how long trials take
+    after = told(tmp_path)
+    assert after[: len(before)] == before
+    assert len(after) == len(set(after)) == sweep_driver.TRIALS
+    assert len(results) == sweep_driver.TRIALS
+    for trial, status in standing.items():
+        first, second = steps(tmp_path, trial)
+        if status == "TERMINATED":
+            assert not second  # it does not run again
+        elif status == "PAUSED":
+            assert second[0] == first[-1] + 1  # from its checkpoint
+        else:
+            assert second[0] <= first[-1] + 1
+
+
+def steps(folder, trial):
+    """The steps of a trial that were heard of in the first life, and in the second."""
+    rows = heard(folder)
+    lives = [row["life"] == rows[0]["life"] for row in rows]
+    return [
+        [row["steps"] for row, was in zip(rows, lives, strict=True) if row["trial"] == trial and was == first]
+        for first in (True, False)
+    ]

@@ -208,61 +208,6 @@ def test_under_a_concurrency_limiter_and_with_our_searcher(tmp_path, grid):
     assert all(t.last_result["zeus/carbon_g"] > 0 for t in result.trials)
 
 
-class Died(Exception):
-    pass
-
-
-class Dies(tune.Callback):
-    """The driver's end, soon after a trial has ended and while another is half done: Tune saves no more."""
-
-    def __init__(self, dead):
-        self.dead, self.before = dead, False
-
-    def on_step_end(self, iteration, trials, **info):  # noqa: ARG002 — Tune's
-        now = {"TERMINATED", "PAUSED"} <= {t.status for t in trials if t.has_reported_at_least_once}
-        if now and self.before and not self.dead.exists():
-            self.dead.touch()
-            raise Died
-        self.before = now
-
-
-@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # the logs that a dead driver leaves open
-def test_a_restored_search_still_ends_in_time(tmp_path, grid, monkeypatch):
-    monkeypatch.setenv("TUNE_GLOBAL_CHECKPOINT_S", "0")
-    elastic = elastic_on(grid, now_h=0.25, rate=RATE / 2, max_trials=2, hours_per_trial=None)
-    train = tune.with_resources(zeus.metered(Model), zeus.resources())
-    tuner = tune.Tuner(
-        train,
-        param_space={"batch_size": 64},
-        tune_config=tune.TuneConfig(
-            metric="accuracy",
-            mode="max",
-            num_samples=6,
-            scheduler=zeus.EnergyScheduler(carbon=elastic),
-            reuse_actors=True,
-        ),
-        run_config=tune.RunConfig(
-            name="search", storage_path=str(tmp_path), verbose=0, callbacks=[Dies(tmp_path / "dead")]
-        ),
-    )
-    with pytest.raises(Died):
-        tuner.fit()
-    ended = [
-        path for path in tmp_path.glob("search/*/result.json") if len(path.read_text().splitlines()) == 10
-    ]
-    assert ended
-
-    again = tune.Tuner.restore(str(tmp_path / "search"), train)
-    elastic = again._local_tuner._tune_config.scheduler._elastic  # Tune has no other way to it
-    results = again.fit()
-    assert elastic.schedules[0].why == "planned"  # it remembers how long trials take
-    assert elastic.now_s() < elastic.rules.deadline_s
-    assert [result.metrics["accuracy"] for result in results] == [1.0] * 6
-    assert {len(path.read_text().splitlines()) for path in ended} == {10}  # none ran again
-    del tuner, again, results
-    gc.collect()
-
-
 @pytest.mark.filterwarnings(
     "ignore:unclosed file:ResourceWarning"
 )  # Tune's logs of trials that it stops all at once

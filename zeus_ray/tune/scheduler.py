@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -14,10 +15,13 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from zeus_ray.devices import discover
 from zeus_ray.errors import BadInput
 from zeus_ray.records import RESERVED, Footprint, Report, StopReason, Target, key
+from zeus_ray.tune import workload
 from zeus_ray.tune.elastic import Elastic
 from zeus_ray.tune.plans import carried_settings
 from zeus_ray.tune.resources import DriverOnly
 from zeus_ray.tune.searcher import ZeusSearcher
+
+log = logging.getLogger("zeus_ray")
 
 
 class EnergyScheduler(TrialScheduler):  # type: ignore[misc]  # Ray is not typed
@@ -64,6 +68,8 @@ class EnergyScheduler(TrialScheduler):  # type: ignore[misc]  # Ray is not typed
         self._reasons: dict[str, StopReason] = {}
         self._elastic = carbon if isinstance(carbon, Elastic) else None
         self._footprint = carbon.footprint if isinstance(carbon, Elastic) else carbon
+        self._saved: set[tuple[str, str]] = set()
+        self._told: list[Trial] = []
 
     # --- decisions -----------------------------------------------------------------------------
 
@@ -117,6 +123,8 @@ class EnergyScheduler(TrialScheduler):  # type: ignore[misc]  # Ray is not typed
         if self._footprint is not None:
             trial.config[RESERVED]["footprint"] = dataclasses.asdict(self._footprint)
         self._learn_cheapest(Report.from_result(trial.last_result or {}))
+        if self._searcher is not None and self._searcher.was_told(trial.config):
+            self._told.append(trial)
         if self._elastic is not None:
             self._elastic.recall(trial)
         self._base.on_trial_add(tune_controller, trial)
@@ -137,10 +145,23 @@ class EnergyScheduler(TrialScheduler):  # type: ignore[misc]  # Ray is not typed
         self._base.on_trial_remove(tune_controller, trial)
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:  # noqa: ANN401
-        """Which trial runs next."""
+        """Which trial runs next. What has ended or was paused since the last call is saved first."""
+        self._end_the_told(tune_controller)
+        settled = workload.settled(tune_controller)
+        if settled - self._saved:
+            workload.save(tune_controller)
+        self._saved = settled
         if self._elastic is not None:
             return self._elastic.choose(tune_controller, self._base)
         return self._base.choose_trial_to_run(tune_controller)
+
+    def _end_the_told(self, tune_controller: Any) -> None:  # noqa: ANN401 — Tune's
+        """Restored trials whose end the search was told of, and Tune had not saved: none runs again."""
+        while self._told:
+            trial = self._told.pop()
+            if not trial.is_finished():
+                log.warning("zeus-ray: trial %s had ended before the crash: not run again", trial.trial_id)
+                tune_controller.stop_trial(trial)
 
     def debug_string(self) -> str:
         """One line for Tune's progress."""

@@ -43,7 +43,7 @@ from zeus_ray.tune.space import Space
 # Tune's TensorBoard logger warns of each NaN in a result; ours mean "unknown", and there are many.
 logging.getLogger("tensorboardX.x2num").setLevel(logging.ERROR)
 
-SAVED = ("_space", "_others", "_options", "_baseline", "_held", "_measured_by", "_metric", "_mode")
+SAVED = ("_space", "_others", "_options", "_baseline", "_held", "_measured_by", "_metric", "_mode", "_told")
 """What a restored searcher, fresh from its constructor, must be given back as it was."""
 
 
@@ -154,6 +154,7 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         self._trials: dict[str, Trial] = {}
         self._held: Knobs | None = None
         self._measured_by = ""
+        self._told: set[str] = set()
         self._history = history.History(
             Path(history_file or history.default_folder() / f"{uuid.uuid4().hex}.jsonl")
         )
@@ -230,7 +231,11 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         if outcome.knobs.run_id in self.search.pending:
             target = dataclasses.asdict(self._goal)
             self._history.append({"outcome": dataclasses.asdict(outcome), "target": target})
-            self.search.tell(outcome)
+            self._tell(outcome)
+
+    def was_told(self, config: Mapping[str, Any]) -> bool:
+        """Whether the trial with this config has ended well, as far as the search knows."""
+        return config.get(RESERVED, {}).get("knobs", {}).get("run_id") in self._told
 
     def save(self, checkpoint_path: str) -> None:
         """Write the whole state. Pickled, as all of Tune's: a space may hold functions."""
@@ -304,7 +309,12 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
             return
         outcome = Outcome.from_dict(event["outcome"])
         self.search.adopt(outcome.knobs)
+        self._tell(outcome)
+
+    def _tell(self, outcome: Outcome) -> None:
         self.search.tell(outcome)
+        if outcome.stop != StopReason.ERROR:  # that one may be tried again
+            self._told.add(outcome.knobs.run_id)
 
     def _one_kind_of_measurement(self, measured_by: str) -> None:
         """Simulated and real joules in one search would be nonsense."""

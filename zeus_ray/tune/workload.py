@@ -58,6 +58,21 @@ def end(controller: Any) -> None:  # noqa: ANN401 — Tune's
     controller._tune_controller.request_stop_experiment()  # noqa: SLF001 — see the file's first lines
 
 
+def save(controller: Any) -> None:  # noqa: ANN401 — Tune's
+    """Write down how every trial stands, now: Tune does so every ten seconds at best."""
+    controller._tune_controller.checkpoint(force=True)  # noqa: SLF001 — see the file's first lines
+
+
+def settled(controller: Any) -> set[tuple[str, str]]:  # noqa: ANN401 — Tune's
+    """The trials that have ended or were paused, with their status: what a crash must not undo."""
+    final = (Trial.TERMINATED, Trial.ERROR)
+    return {
+        (trial.trial_id, trial.status)
+        for trial in controller.get_trials()
+        if trial.status in final or (trial.status == Trial.PAUSED and trial.has_reported_at_least_once)
+    }
+
+
 def can_pause(trial: Trial, result: Mapping[str, Any]) -> bool:
     """Whether the trial can go on later from this result: nothing it did would be lost."""
     kind = trial.get_trainable_cls()

@@ -200,8 +200,19 @@ def _add_recur(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         default="linear",
         help="sqrt for Adam-like optimisers",
     )
-    add("--eta", type=float, default=0.5, help="1 saves energy alone, 0 time alone (default 0.5)")
+    add(
+        "--objective",
+        default="energy",
+        metavar="WHAT",
+        help="what to save: energy (default), carbon or price; or energy=0.30,time=2.0: what a kWh and "
+        "an hour cost you, with --max-power",
+    )
+    add("--signal", help="of carbon or price: uk, electricitymaps:DE, csv:FILE; see zeus-ray carbon --help")
+    add("--eta", type=float, help="1 saves energy (or carbon, or money) alone, 0 time alone (default 0.5)")
     add("--power-limits", type=_watts, metavar="W,W,…", help="limits to consider (default: all)")
+    add(
+        "--max-power", type=float, metavar="W", help="the highest limit of a GPU (default: as the first says)"
+    )
     add("--gpus", type=int, default=1, help="GPUs of the command (default 1)")
     add("--max-epochs", type=float, default=100, help="reports after which a run has failed (default 100)")
     add("--first", type=_sizes, default=(), metavar="N,N,…", help="batch sizes to try first")

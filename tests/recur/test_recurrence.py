@@ -7,12 +7,12 @@ import math
 from functools import partial
 
 import pytest
-from jobs import SIZES, TARGET, curve, job, steep, train
+from jobs import SIZES, TARGET, curve, job, steep, train, train_both
 
 import zeus_ray as zeus
 from zeus_ray.decide import Search
 from zeus_ray.history.events import ASK, END, LOST, Events, folder_at
-from zeus_ray.records import Measurement, Outcome, PowerProfile, Progress, StopReason, Target
+from zeus_ray.records import StopReason, Target
 
 
 def kinds(history, name="nightly"):
@@ -42,23 +42,6 @@ def test_read_from_its_history_it_asks_what_a_search_that_never_ended_asks(histo
             assert dataclasses.replace(run.plan.knobs, run_id=knobs.run_id) == knobs
             train_both(run, search, knobs)
     assert job(history, policy=policy, seed=7).best() == search.best()
-
-
-def train_both(run, search, knobs):
-    """Tell the search in memory what the history is told."""
-    for epoch in range(1, 41):
-        for _batch in run.steps([None] * (20_000 // run.batch_size)):
-            pass
-        row = run.report({"accuracy": curve(epoch, run.batch_size)})
-        if row["zeus/profile"]:
-            search.observe_profile(PowerProfile.from_json(row["zeus/profile"]))
-        used = Measurement(energy_j=row["zeus/energy_j"], time_s=row["zeus/time_s"])
-        facts = {"knobs": knobs, "metric": row["accuracy"], "measurement": used, "gpu": row["zeus/gpu"]}
-        search.should_stop(Progress(epoch=row["zeus/epochs"], **facts))
-        if run.stop:
-            break
-    reached = run.stop == StopReason.TARGET_REACHED
-    search.tell(Outcome(reached=reached, epochs=row["zeus/epochs"], stop=run.stop, **facts))
 
 
 def test_runs_at_the_same_time_see_each_other_and_all_count(history):

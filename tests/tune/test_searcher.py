@@ -285,9 +285,11 @@ def test_a_trial_is_told_what_energy_costs_now_and_nothing_else_changes():
     assert {plan.eta for plan in (*clean, *dirty)} == {0.5}
 
 
-def test_an_objective_that_cannot_be_is_refused_at_once():
+def test_an_objective_prices_what_runs_use_and_one_that_cannot_be_is_refused_at_once():
     with pytest.raises(zeus.BadInput, match="needs a signal"):
         make(objective="carbon")
+    config = make(objective="carbon", signal="constant:400").suggest("a")
+    assert Plan.from_config(config["zeus"]).footprint == zeus.Footprint(signal="constant:400")
     assert make(objective=zeus.Mix(energy=0.36, time=0.09), max_power_w=250.0).search.eta == pytest.approx(
         0.5
     )

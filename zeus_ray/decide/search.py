@@ -265,14 +265,14 @@ class Search:
         """Take a run as asked for that a restored search has forgotten; one that is known changes nothing."""
         self._job.flights.adopt(knobs)
 
-    def asked(self, knobs: Knobs, gpu: str = "") -> None:
+    def asked(self, knobs: Knobs, gpu: str = "", *, energy_price: float = 1.0) -> None:
         """Take a run as asked for by another life of this search, which moves on as if it had asked.
 
         Where it would ask something else (other settings, two lives at once), what was asked stands.
         """
         before = self._policy.state(), self._job.rng.bit_generator.state, list(self._to_try)
         try:
-            again = self.ask(gpu, knobs.run_id)
+            again = self.ask(gpu, knobs.run_id, energy_price=energy_price)
         except TargetNotReached:
             again = None
         if again == knobs:

@@ -36,7 +36,7 @@ def replay(search: Search, events: Iterable[Event]) -> None:
             asked = Knobs.from_dict(event.body["knobs"])
             if asked.batch_size in search.batch_sizes:
                 knobs[event.run] = asked
-                search.asked(asked, event.body["gpu"])
+                search.asked(asked, event.body["gpu"], energy_price=event.body.get("energy_price", 1.0))
         elif event.kind == PROFILE:
             search.observe_profile(PowerProfile.from_json(event.body["profile"]))
         elif event.kind == END and event.run in knobs:

@@ -2,44 +2,33 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import logging
-import math
 import os
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from zeus_ray.decide import Search
-from zeus_ray.errors import BadInput, HistoryError, TargetNotReached
+from zeus_ray.errors import BadInput, TargetNotReached
 from zeus_ray.history.earlier import earlier_runs
-from zeus_ray.history.events import ASK, END, LOST, PROFILE, Event, Events, folder_at
-from zeus_ray.history.replay import Point, replay
-from zeus_ray.records import Best, Plan, StopReason, Target, key
-from zeus_ray.recur.place import Place
-from zeus_ray.recur.summary import Past, past
-from zeus_ray.recur.upkeep import check_one_kind_of_measurement, gpu_here, lost_runs, next_knobs
-from zeus_ray.recur.words import expectation, why
+from zeus_ray.history.events import Events, folder_at
+from zeus_ray.records import Target, key
+from zeus_ray.recur.books import AGAIN, Books
+from zeus_ray.recur.upkeep import gpu_here
 from zeus_ray.run.run import Run
-from zeus_ray.tune.outcomes import Trial
-from zeus_ray.tune.plans import asked_plan
+from zeus_ray.tune.objective import Mix, chosen
 from zeus_ray.tune.session import is_out_of_memory, open_session
 
-AGAIN = (StopReason.COST_CAP, StopReason.NOT_WORTH_IT, StopReason.PROFILED, StopReason.OUT_OF_MEMORY)
-"""A run that ended so has not done the job."""
+if TYPE_CHECKING:
+    from zeus_ray.carbon.series import Signal
+
 TRIES = 3
 """So many runs make a recurrence: all but the last may be stopped for their cost."""
 
-
-log = logging.getLogger("zeus_ray")
 Answer = TypeVar("Answer")
 
 
-class Recurrence:
+class Recurrence(Books):
     """One job that comes back. Any number of its runs may be under way, on any machines.
 
     >>> job = zeus.Recurrence("s3://bucket/zeus", job="resnet-nightly", batch_sizes=[64, 128, 256],
@@ -47,7 +36,7 @@ class Recurrence:
     >>> with job.run() as run: ...
 
     Each run asks the history what to try, and tells it how it went, however it ended. The search is
-    read from the history each time, so that batch sizes, target and eta may change between runs.
+    read from the history each time, so that batch sizes, target, objective and eta may change between runs.
 
     Args:
         history: a folder, or a URI that pyarrow knows (``s3://…``, ``gs://…``). Jobs may share one.
@@ -56,7 +45,11 @@ class Recurrence:
             times powers of two, as far as they fit.
         default_batch_size: the one in use today.
         target: the metric, and the value that counts as trained; without a value: what the default reaches.
-        eta: 1 saves energy alone, 0 time alone.
+        objective: "energy", "carbon", "price" or a Mix, as for :class:`zeus_ray.ZeusSearcher`: a run's
+            power limit is lower while energy is dirty or dear; learning stays in joules and seconds.
+        signal: of carbon or price, such as "uk" or "csv:PATH"; see :func:`zeus_ray.open_signal`. Given as
+            a text, each result has ``zeus/carbon_g`` or ``zeus/price``.
+        eta: 1 saves energy (or carbon, or money) alone, 0 time alone; None: 0.5.
         power_limits_w: limits to consider (W per GPU); None: each board's own range.
         max_power_w: MAXPOWER of Eq. 2 (W per GPU); None: as the first board says.
         gpus: GPUs of one run.
@@ -83,7 +76,9 @@ class Recurrence:
         batch_sizes: Sequence[int] | Literal["auto"],
         default_batch_size: int,
         target: Target,
-        eta: float = 0.5,
+        objective: Literal["energy", "carbon", "price"] | Mix = "energy",
+        signal: Signal | str | None = None,
+        eta: float | None = None,
         power_limits_w: Sequence[float] | None = None,
         max_power_w: float | None = None,
         gpus: int = 1,
@@ -99,123 +94,17 @@ class Recurrence:
     ) -> None:
         if not isinstance(target, Target):
             raise BadInput(f"target is {target!r}; needed: Target(metric, value), or Target(metric)")
+        saves, eta = chosen(objective, signal, eta=eta, max_power_w=max_power_w, gpus=gpus)
         given = locals()
         options = {name: given[name] for name in OPTIONS}
-        self.job = job
-        self._new_search = partial(Search, **options, recurring=True)
-        self._gpus = gpus
-        self._events = Events(folder_at(history, job))
-        self._earlier = earlier_runs(earlier, target)
-        self._search = self._rebuilt(())
-        self._trials: dict[str, Trial] = {}
-        self._curves: dict[str, list[Point]] = {}
-        self._to_the_end: set[str] = set()
-
-    # --- the history -------------------------------------------------------------------------------
-
-    def search(self) -> Search:
-        """The search as the whole history makes it, now. Raises HistoryError."""
-        return self._rebuilt(self._events.read())
-
-    def best(self) -> Best:
-        """The knobs to use now, with what a run should take."""
-        return self.search().best()
-
-    def past(self) -> Past:
-        """Every run so far, and what the job has saved against its default."""
-        return past(self._events.read(), self.job)
-
-    def why(self, plan: Plan) -> str:
-        """One sentence on a plan that was just asked for: its knobs, and the reason for them."""
-        return why(plan.knobs, self._search.target, self._search.best(), self.past())
-
-    def expectation(self) -> str:
-        """One sentence on the best knobs, and what they should take."""
-        return expectation(self.best())
-
-    def _rebuilt(self, events: Iterable[Event]) -> Search:
-        search = self._new_search()
-        if any(self._earlier):
-            search.remember(*self._earlier)
-        replay(search, events)
-        return search
-
-    # --- ask, observe, tell ------------------------------------------------------------------------
-
-    def ask(self, gpu: str = "", *, to_the_end: bool = False) -> Plan:
-        """What to run now: for ``config["zeus"]`` (:meth:`Plan.to_config`), or to be followed by hand.
-
-        Runs whose process is gone are given up first. ``gpu``: the kind it will run on, where known.
-        ``to_the_end``: a run that is not stopped for its cost.
-
-        Raises:
-            HistoryError: the storage cannot be read or written.
-            BadInput: the history is of simulated boards and this run is not, or the other way round.
-        """
-        events = self._events.read()
-        check_one_kind_of_measurement(events)
-        for run, why_lost in lost_runs(events, self._trials):
-            log.warning("zeus-ray: run %s of %s is given up: %s", run, self.job, why_lost)
-            self._events.append(LOST, run, {"why": why_lost, "crashed": True})
-        events = self._events.read()
-        self._search = search = self._rebuilt(events)
-        run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
-        knobs = next_knobs(search, gpu, run_id)
-        if to_the_end:
-            knobs = dataclasses.replace(knobs, cost_cap=math.inf)
-            search.forget(run_id)
-            search.adopt(knobs)
-            self._to_the_end.add(run_id)
-        body = {
-            "knobs": dataclasses.asdict(knobs),
-            "gpu": gpu,
-            "place": dataclasses.asdict(Place.here()),
-            "default_batch_size": search.default_batch_size,
-            "gpus": self._gpus,
-        }
-        self._events.append(ASK, run_id, body)
-        self._trials[run_id], self._curves[run_id] = Trial(knobs), []
-        return asked_plan(search, knobs, gpus=self._gpus)
-
-    def observe(self, run_id: str, result: dict[str, Any]) -> StopReason | None:
-        """Take in a result of ``run.report``: why the run should end now, or None."""
-        trial, search = self._trials[run_id], self._search
-        if trial.verdict == StopReason.TARGET_REACHED or not trial.observe(result, search.target):
-            return trial.verdict
-        profile = trial.new_profile()
-        if profile is not None:
-            self._keep(PROFILE, run_id, {"profile": profile.to_json()})
-            search.observe_profile(profile)
-        progress, curve = trial.progress(), self._curves[run_id]
-        if not curve or curve[-1][1] != progress.metric:
-            used = progress.measurement
-            curve.append((progress.epoch, progress.metric, used.energy_j, used.time_s))
-        verdict = search.should_stop(progress)
-        trial.verdict = None if verdict in AGAIN and run_id in self._to_the_end else verdict
-        if trial.report.stop_reason == StopReason.OUT_OF_MEMORY:
-            trial.verdict = StopReason.OUT_OF_MEMORY
-        return trial.verdict
-
-    def tell(self, run_id: str, *, error: bool = False) -> None:
-        """The run has ended, by itself or because it was stopped; ``error``: it has failed."""
-        trial, search = self._trials.pop(run_id), self._search
-        if trial.iteration == 0 and not error:
-            log.warning("zeus-ray: run %s ended without one report: it counts as a crash", run_id)
-        outcome = trial.outcome(search.target, error=error or trial.iteration == 0)
-        body = {
-            "outcome": dataclasses.asdict(outcome),
-            "curve": self._curves.pop(run_id),
-            "target": dataclasses.asdict(search.target),
-            "report": {**dataclasses.asdict(trial.report), "profile": ""},
-        }
-        self._keep(END, run_id, body)
-        search.tell(outcome)
-
-    def withdraw(self, run_id: str, why: str) -> None:
-        """The run says nothing: it never began, or somebody interrupted it."""
-        self._trials.pop(run_id, None)
-        self._keep(LOST, run_id, {"why": why, "crashed": False})
-        self._search.forget(run_id)
+        super().__init__(
+            Events(folder_at(history, job)),
+            job,
+            partial(Search, **options, recurring=True),
+            gpus=gpus,
+            objective=saves,
+            earlier=earlier_runs(earlier, target),
+        )
 
     # --- a run -------------------------------------------------------------------------------------
 
@@ -283,17 +172,6 @@ class Recurrence:
         raise TargetNotReached(
             f"{self.job}: no batch size of {list(self._search.batch_sizes)} fits in memory"
         )
-
-    # --- in the background -------------------------------------------------------------------------
-
-    def _keep(self, kind: str, run_id: str, body: dict[str, Any]) -> None:
-        """Append; a storage that fails now must not fail a training that is done."""
-        try:
-            self._events.append(kind, run_id, body)
-        except HistoryError as error:
-            log.error(  # noqa: TRY400 — the storage's own words are in the message
-                "zeus-ray: %s. Not remembered: %s of run %s: %s", error, kind, run_id, json.dumps(body)
-            )
 
 
 OPTIONS = (

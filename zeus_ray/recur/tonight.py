@@ -9,14 +9,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from zeus_ray.errors import BadInput
 from zeus_ray.records import NAN, StopReason, Target, key
+from zeus_ray.recur.books import AGAIN
 from zeus_ray.recur.command import Command
 from zeus_ray.recur.metrics import MetricReader
-from zeus_ray.recur.recurrence import AGAIN, TRIES, Recurrence
+from zeus_ray.recur.recurrence import TRIES, Recurrence
 from zeus_ray.reporting.units import energy, power, seconds
 from zeus_ray.run.run import Run
+from zeus_ray.tune.objective import Mix
 
 DONE, NOT_REACHED, TERMINATED = 0, 3, 128 + signal.SIGTERM
 BATCH_SIZE, LR = "{batch_size}", "{lr}"
@@ -90,14 +93,29 @@ def from_options(options: argparse.Namespace) -> int:
         batch_sizes=options.batch_sizes,
         default_batch_size=options.default_batch_size,
         target=target,
+        objective=_objective(options.objective),
+        signal=options.signal,
         eta=options.eta,
         power_limits_w=options.power_limits,
+        max_power_w=options.max_power,
         gpus=options.gpus,
         max_epochs=options.max_epochs,
         points_to_evaluate=options.first,
         earlier=options.earlier,
     )
     return recur(job, tonight)
+
+
+def _objective(text: str) -> Any:  # noqa: ANN401 — a word as it stands, which Recurrence checks, or a Mix
+    """``carbon``, or ``energy=0.30,time=2.0``."""
+    if "=" not in text:
+        return text
+    try:
+        return Mix(**{name: float(price) for name, _, price in (p.partition("=") for p in text.split(","))})
+    except (TypeError, ValueError):
+        raise BadInput(
+            f"--objective is {text!r}; allowed: energy, carbon, price, or prices as in energy=0.30,time=2.0"
+        ) from None
 
 
 def _value(text: str) -> float:

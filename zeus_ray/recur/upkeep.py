@@ -41,10 +41,10 @@ def lost_runs(events: Iterable[Event], ours: Container[str]) -> Iterator[tuple[s
             yield run, why
 
 
-def next_knobs(search: Search, gpu: str, run_id: str) -> Knobs:
+def next_knobs(search: Search, gpu: str, run_id: str, energy_price: float = 1.0) -> Knobs:
     """The search's answer; the default as it is where the search can give none, for the job must run."""
     try:
-        knobs = search.ask(gpu, run_id)
+        knobs = search.ask(gpu, run_id, energy_price=energy_price)
     except TargetNotReached as error:
         log.warning("zeus-ray: %s", error)
         knobs = None

@@ -1,4 +1,7 @@
-"""What a search is to save: energy, carbon, money, or energy and time at prices of one's own."""
+"""What a search is to save: energy, carbon, money, or energy and time at prices of one's own.
+
+For :class:`ZeusSearcher` and for a job that recurs; nothing here needs Ray.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from zeus_ray.carbon.forecast import LOOK_BACK_S
 from zeus_ray.carbon.series import J_PER_KWH, Signal
 from zeus_ray.carbon.signal import GRAMS, open_signal
 from zeus_ray.errors import BadInput
+from zeus_ray.records import Footprint
 
 HOUR_S = 3600.0
 OBJECTIVES = ("energy", "carbon", "price")
@@ -49,9 +53,11 @@ class Objective:
     """Says what a joule costs now. ``signal=None``: always the same.
 
     Learning stays in joules and seconds, so that nothing is learned wrongly from a clean night.
+    ``footprint`` prices a run's energy; None where its process could not open the signal.
     """
 
     signal: Signal | None = None
+    footprint: Footprint | None = None
     clock: Callable[[], float] = time.time
 
     def energy_price(self) -> float:
@@ -79,8 +85,10 @@ def chosen(
         BadInput: an objective that is none, a signal that is missing or of the other kind, an eta or
             a maximum power that a mix cannot do with or without.
     """
+    footprint = None
     if isinstance(signal, str):
-        signal = open_signal(signal)
+        text, signal = signal, open_signal(signal)
+        footprint = Footprint(signal=text, unit=signal.unit)
     if isinstance(objective, Mix):
         if eta is not None or signal is not None:
             raise BadInput("a Mix says what energy and time cost: give neither eta nor signal with it")
@@ -96,7 +104,7 @@ def chosen(
         raise BadInput("signal is given, but objective is 'energy'; say objective='carbon' or 'price'")
     if objective != "energy":
         _check_signal(objective, signal)
-    return Objective(signal), DEFAULT_ETA if eta is None else eta
+    return Objective(signal, footprint), DEFAULT_ETA if eta is None else eta
 
 
 def _check_signal(objective: str, signal: Signal | None) -> None:

@@ -56,8 +56,15 @@ def planned(
     )
 
 
-def asked_plan(search: Search, knobs: Knobs, *, gpus: int, energy_price: float = 1.0) -> Plan:
-    """What goes down to a run that ``search`` was just asked for. ``energy_price``: see :class:`Plan`."""
+def asked_plan(
+    search: Search,
+    knobs: Knobs,
+    *,
+    gpus: int,
+    energy_price: float = 1.0,
+    footprint: Footprint | None = None,
+) -> Plan:
+    """What goes down to a run that ``search`` was just asked for. See :class:`Plan`."""
     settings = carried_settings()
     return Plan(
         knobs=knobs,
@@ -72,6 +79,7 @@ def asked_plan(search: Search, knobs: Knobs, *, gpus: int, energy_price: float =
         profiles=tuple(p for p in search.profiles if p.batch_size == knobs.batch_size),
         power_control=settings["power_control"],
         gpu_source=settings["gpu_source"],
+        footprint=footprint,
     )
 
 

@@ -295,7 +295,10 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
 
     def _plan(self, knobs: Knobs) -> Plan:
         price = self._objective.energy_price()
-        return asked_plan(self.search, knobs, gpus=self._options["gpus"], energy_price=price)
+        footprint = self._objective.footprint
+        return asked_plan(
+            self.search, knobs, gpus=self._options["gpus"], energy_price=price, footprint=footprint
+        )
 
     def _learn_profile(self, trial: Trial) -> None:
         profile = trial.new_profile()

@@ -154,7 +154,7 @@ def test_a_retried_trial_is_told_by_its_last_attempt():
     retried = result(plan, iteration=3, attempt=2, energy_j=12_345.0)
     searcher.on_trial_complete(trial_id="a", result=retried, error=False)
     assert searcher.best().batch_size == plan.knobs.batch_size
-    assert json.loads(searcher._history.path.read_text().splitlines()[-1])["outcome"]["reached"]
+    assert json.loads(searcher._memory.history.path.read_text().splitlines()[-1])["outcome"]["reached"]
 
 
 def test_two_kinds_of_measurement_in_one_search_are_an_error():

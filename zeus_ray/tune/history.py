@@ -1,4 +1,4 @@
-"""Every ask, profile and tell of a search, one JSON line each, on disk before the search moves on.
+"""Every profile and tell of a search, one JSON line each, on disk before the search moves on.
 
 Ray Tune saves a searcher every ten seconds at best. What was told since then would be lost with the
 driver; it is read back from here. Lines are only ever appended; a half-written last line is dropped.
@@ -6,12 +6,16 @@ driver; it is read back from here. Lines are only ever appended; a half-written 
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+
+from zeus_ray.decide import Search
+from zeus_ray.records import Outcome, PowerProfile, StopReason
 
 log = logging.getLogger("zeus_ray")
 Event = dict[str, Any]
@@ -52,3 +56,49 @@ class History:
     def since(self, length: int) -> list[Event]:
         """The events after the first ``length``."""
         return list(self.events())[length:]
+
+
+class Memory:
+    """Tells a search what has happened, once that is on disk; and a restored one what it had not heard of.
+
+    Attributes:
+        told: runs that have ended, and not by an error: none of them should run again.
+    """
+
+    def __init__(self, history: History) -> None:
+        self.told: set[str] = set()
+        self.history = history
+
+    def profile(self, search: Search, profile: PowerProfile) -> None:
+        """A trial has measured a profile."""
+        self.history.append({"profile": profile.to_json()})
+        search.observe_profile(profile)
+
+    def outcome(self, search: Search, outcome: Outcome) -> None:
+        """A trial has ended."""
+        target = dataclasses.asdict(search.target)
+        self.history.append({"outcome": dataclasses.asdict(outcome), "target": target})
+        self._tell(search, outcome)
+
+    def _tell(self, search: Search, outcome: Outcome) -> None:
+        search.tell(outcome)
+        if outcome.stop != StopReason.ERROR:  # that one may be tried again
+            self.told.add(outcome.knobs.run_id)
+
+    def state(self) -> dict[str, Any]:
+        """For a snapshot: what the search knows that is taken at the same time."""
+        return {"path": self.history.path, "length": self.history.length, "told": self.told}
+
+    @classmethod
+    def restored(cls, state: Mapping[str, Any], search: Search) -> Self:
+        """The memory of ``search``, which is of the same snapshot and is told what came after it."""
+        memory = cls(History(state["path"]))
+        memory.told = set(state["told"])
+        for event in memory.history.since(state["length"]):
+            if "profile" in event:
+                search.observe_profile(PowerProfile.from_json(event["profile"]))
+            else:
+                outcome = Outcome.from_dict(event["outcome"])
+                search.adopt(outcome.knobs)
+                memory._tell(search, outcome)
+        return memory

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from zeus_ray.errors import BadInput
 from zeus_ray.records import (
     NAN,
     Knobs,
+    MeasuredBy,
     Measurement,
     Outcome,
     PowerProfile,
@@ -100,6 +102,21 @@ class Trial:
             gpu=self.report.gpu,
             shared=self.report.shared,
         )
+
+
+def one_kind(before: str, measured_by: str) -> str:
+    """The kind of measurement of a search, "" before the first: real and simulated joules do not mix.
+
+    Raises:
+        BadInput: another kind than before.
+    """
+    kind = "real" if measured_by in (MeasuredBy.COUNTER, MeasuredBy.POWER_INTEGRAL) else measured_by
+    if before and kind != before:
+        raise BadInput(
+            f"one trial's energy is {kind}, another's {before}: a search needs one kind; "
+            "see ZEUS_RAY_GPU on the cluster's nodes"
+        )
+    return kind
 
 
 def _number(value: object) -> float:

@@ -26,24 +26,21 @@ from zeus_ray.records import (
     RESERVED,
     Best,
     Knobs,
-    MeasuredBy,
-    Outcome,
     Plan,
-    PowerProfile,
     StopReason,
     Target,
 )
-from zeus_ray.tune import history
 from zeus_ray.tune.goal import agreed, resolved
+from zeus_ray.tune.history import History, Memory, default_folder
 from zeus_ray.tune.objective import Mix, chosen
-from zeus_ray.tune.outcomes import Trial
+from zeus_ray.tune.outcomes import Trial, one_kind
 from zeus_ray.tune.plans import asked_plan
-from zeus_ray.tune.space import Space
+from zeus_ray.tune.space import Space, size_of
 
 # Tune's TensorBoard logger warns of each NaN in a result; ours mean "unknown", and there are many.
 logging.getLogger("tensorboardX.x2num").setLevel(logging.ERROR)
 
-SAVED = ("_space", "_others", "_options", "_baseline", "_held", "_measured_by", "_metric", "_mode", "_told")
+SAVED = ("_space", "_others", "_options", "_baseline", "_held", "_measured_by", "_metric", "_mode")
 """What a restored searcher, fresh from its constructor, must be given back as it was."""
 
 
@@ -141,9 +138,7 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         }
         # A search of the default alone: whatever is wrong with the options, it says so now.
         Search(batch_sizes=batch_sizes or [default_batch_size], **self._options)
-        self._options["points_to_evaluate"] = [
-            _size_of(point, batch_size_key) for point in points_to_evaluate
-        ]
+        self._options["points_to_evaluate"] = [size_of(point, batch_size_key) for point in points_to_evaluate]
         self._earlier = earlier_runs(earlier, target)
         self._others = others
         self._batch_sizes = batch_sizes
@@ -154,10 +149,7 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         self._trials: dict[str, Trial] = {}
         self._held: Knobs | None = None
         self._measured_by = ""
-        self._told: set[str] = set()
-        self._history = history.History(
-            Path(history_file or history.default_folder() / f"{uuid.uuid4().hex}.jsonl")
-        )
+        self._memory = Memory(History(Path(history_file or default_folder() / f"{uuid.uuid4().hex}.jsonl")))
         if batch_sizes is not None or space is not None:
             self._begin(space or {})
 
@@ -209,7 +201,7 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         if trial is None:
             return None
         if trial.observe(result, self._goal):
-            self._one_kind_of_measurement(trial.report.measured_by)
+            self._measured_by = one_kind(self._measured_by, trial.report.measured_by)
             self._learn_profile(trial)
             if trial.knobs.run_id != BASELINE:
                 trial.verdict = self.search.should_stop(trial.progress())
@@ -229,20 +221,18 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         self._learn_profile(trial)
         outcome = trial.outcome(self._goal, error=error or result is None)
         if outcome.knobs.run_id in self.search.pending:
-            target = dataclasses.asdict(self._goal)
-            self._history.append({"outcome": dataclasses.asdict(outcome), "target": target})
-            self._tell(outcome)
+            self._memory.outcome(self.search, outcome)
 
     def was_told(self, config: Mapping[str, Any]) -> bool:
         """Whether the trial with this config has ended well, as far as the search knows."""
-        return config.get(RESERVED, {}).get("knobs", {}).get("run_id") in self._told
+        return config.get(RESERVED, {}).get("knobs", {}).get("run_id") in self._memory.told
 
     def save(self, checkpoint_path: str) -> None:
         """Write the whole state. Pickled, as all of Tune's: a space may hold functions."""
         state = {
             "search": self.search.state(),
             "trials": {name: dataclasses.asdict(trial) for name, trial in self._trials.items()},
-            "history": (self._history.path, self._history.length),
+            "memory": self._memory.state(),
             **{name: getattr(self, name) for name in SAVED},
         }
         Path(checkpoint_path).write_bytes(cloudpickle.dumps(state))
@@ -254,10 +244,7 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         self._trials = {name: Trial.from_dict(raw) for name, raw in state["trials"].items()}
         for name in SAVED:
             setattr(self, name, state[name])
-        path, length = state["history"]
-        self._history = history.History(path)
-        for event in self._history.since(length):
-            self._replay(event)
+        self._memory = Memory.restored(state["memory"], self._search)
 
     # --- translation ---------------------------------------------------------------------------
 
@@ -303,40 +290,4 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
     def _learn_profile(self, trial: Trial) -> None:
         profile = trial.new_profile()
         if profile is not None:
-            self._history.append({"profile": profile.to_json()})
-            self.search.observe_profile(profile)
-
-    def _replay(self, event: history.Event) -> None:
-        if "profile" in event:
-            self.search.observe_profile(PowerProfile.from_json(event["profile"]))
-            return
-        outcome = Outcome.from_dict(event["outcome"])
-        self.search.adopt(outcome.knobs)
-        self._tell(outcome)
-
-    def _tell(self, outcome: Outcome) -> None:
-        self.search.tell(outcome)
-        if outcome.stop != StopReason.ERROR:  # that one may be tried again
-            self._told.add(outcome.knobs.run_id)
-
-    def _one_kind_of_measurement(self, measured_by: str) -> None:
-        """Simulated and real joules in one search would be nonsense."""
-        kind = "real" if measured_by in (MeasuredBy.COUNTER, MeasuredBy.POWER_INTEGRAL) else measured_by
-        if self._measured_by and kind != self._measured_by:
-            raise BadInput(
-                f"one trial's energy is {kind}, another's {self._measured_by}: a search needs one kind; "
-                "see ZEUS_RAY_GPU on the cluster's nodes"
-            )
-        self._measured_by = kind
-
-
-def _size_of(point: int | Mapping[str, int], name: str) -> int:
-    """A point to evaluate, in either spelling."""
-    if isinstance(point, int):
-        return point
-    if isinstance(point, Mapping) and set(point) == {name}:
-        return point[name]
-    raise BadInput(
-        f"point to evaluate {point!r}; allowed: a batch size, or {{{name!r}: …}} alone "
-        "(points of other hyperparameters go to others=)"
-    )
+            self._memory.profile(self.search, profile)

@@ -48,6 +48,18 @@ class Space:
         return dict(resolved)
 
 
+def size_of(point: int | Mapping[str, int], name: str) -> int:
+    """A point to evaluate, in either spelling."""
+    if isinstance(point, int):
+        return point
+    if isinstance(point, Mapping) and set(point) == {name}:
+        return point[name]
+    raise BadInput(
+        f"point to evaluate {point!r}; allowed: a batch size, or {{{name!r}: …}} alone "
+        "(points of other hyperparameters go to others=)"
+    )
+
+
 def _choices(entry: object, name: str) -> list[int]:
     if isinstance(entry, tune.search.sample.Categorical):
         return list(entry.categories)

@@ -1,5 +1,6 @@
 """Fixtures of every room: pretended boards behind the real NVML binding, and a state folder of one's own."""
 
+import gc
 import sys
 from pathlib import Path
 
@@ -8,11 +9,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import examples  # noqa: F401 — the profiles
 from fake_nvml.boards import Library
 
-# A busy machine is no counterexample. `pytest` alone is quick; `make test` is thorough.
-hypothesis.settings.register_profile("quick", deadline=None, max_examples=30)
-hypothesis.settings.register_profile("thorough", deadline=None)
 hypothesis.settings.load_profile("quick")
 
 
@@ -47,6 +46,11 @@ def make_node(fake_nvml, tmp_path, monkeypatch):
         return node
 
     return make
+
+
+def pytest_collection_finish():
+    """What was collected stays to the end: the garbage collector need not look through it each time."""
+    gc.freeze()
 
 
 def pytest_ignore_collect(collection_path, config):

@@ -68,6 +68,7 @@ def test_restore_with_nothing_left_behind(make_node, capsys):
     assert "nothing was left behind" in capsys.readouterr().out
 
 
+@pytest.mark.ray  # which the demo imports
 def test_bad_input_is_one_line_and_exit_code_2(capsys, monkeypatch):
     monkeypatch.setenv("ZEUS_RAY_GPU", "magic")
     assert main(["demo"]) == 2

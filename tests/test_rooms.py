@@ -1,6 +1,7 @@
 """Who may import whom, and what a plain ``import zeus_ray`` must not drag in."""
 
 import ast
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -43,8 +44,13 @@ def room(path):
     return path.relative_to(ROOT).parts[0].removesuffix(".py")
 
 
+@functools.cache
 def imports(path):
     """Every module a file imports, also inside functions; not what only type checkers see."""
+    return list(imported(path))
+
+
+def imported(path):
     tree = ast.parse(path.read_text())
     for_types = {
         id(inner)

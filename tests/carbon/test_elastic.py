@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -173,7 +174,7 @@ def simulate(rules, trials, truths, forecasts, doubt):
     return now_s, widths
 
 
-@settings(deadline=None, max_examples=100)
+@examples(100)
 @given(
     quarters=st.lists(st.integers(1, 24), min_size=1, max_size=10),
     bounds=st.tuples(st.integers(0, 8), st.integers(1, 8)).filter(lambda b: b[0] <= b[1]),

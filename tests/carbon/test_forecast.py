@@ -4,7 +4,8 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from zeus_ray.carbon.forecast import DAY_S, WEEK_S, Blend, Persistence, Published, SameHour
@@ -61,7 +62,7 @@ def test_the_blend_corrects_last_week_by_the_latest_error():
     st.lists(st.one_of(st.floats(0, 1000), st.just(math.nan)), max_size=60),
     st.floats(0, 100_000),
 )
-@settings(max_examples=150)
+@examples(150)
 def test_something_is_said_whenever_something_is_known(way, values, horizon_s):
     ahead = way.forecast(Series(0.0, 1800.0, np.array(values, dtype=float)), horizon_s)
     known = any(math.isfinite(value) for value in values)

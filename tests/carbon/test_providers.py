@@ -9,8 +9,9 @@ import pickle
 import httpx
 import numpy as np
 import pytest
+from examples import examples
 from grid_server import MAPS_HISTORY, T0, WATT_META, WATT_PAST, maps_row
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from zeus_ray.carbon import web
@@ -267,7 +268,7 @@ json_values = st.recursive(
 
 
 @given(json_values)
-@settings(max_examples=150)
+@examples(150)
 def test_any_json_is_a_series_or_a_lost_signal(reply):
     """Through the real client, on a transport without a socket: hundreds of replies in a second."""
     text = json.dumps({"data": [reply, *reply] if isinstance(reply, list) else reply})

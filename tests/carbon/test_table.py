@@ -6,7 +6,8 @@ import zoneinfo
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from zeus_ray.carbon.table import parse_csv, read_csv
@@ -178,7 +179,7 @@ cells = st.one_of(st.floats(0, 2000).map(repr), st.sampled_from(["", "nan", "-",
 
 
 @given(st.lists(st.tuples(stamps, cells), max_size=12))
-@settings(max_examples=60)
+@examples(60)
 def test_any_file_gives_a_series_or_bad_input(rows):
     try:
         series = parse_csv(lines(*(f"{a},{b}" for a, b in rows)), timezone="America/New_York")
@@ -191,7 +192,7 @@ def test_any_file_gives_a_series_or_bad_input(rows):
 
 
 @given(st.lists(st.floats(0, 1000), min_size=2, max_size=50), st.sampled_from([300, 900, 1800, 3600]))
-@settings(max_examples=50)
+@examples(50)
 def test_regular_rows_come_back_as_they_are(values, step_s):
     text = lines(*(f"{T0 + step_s * i},{v!r}" for i, v in enumerate(values)))
     series = parse_csv(text)

@@ -4,7 +4,8 @@ import math
 
 import pytest
 from driving import profile_of
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from zeus_ray.decide import Search
@@ -69,7 +70,7 @@ def test_nothing_is_learned_wrongly_from_a_clean_night():
 
 
 @given(st.lists(st.floats(0, 50), min_size=2, max_size=2))
-@settings(max_examples=25)
+@examples(25)
 def test_the_dearer_the_lower(prices):
     (_, cheap), (_, dear) = (driven([price]) for price in sorted(prices))
     assert dear[0].power_limit_w <= cheap[0].power_limit_w

@@ -7,7 +7,8 @@ import math
 import numpy as np
 import pytest
 from driving import LIMITS_W, SIZES, TARGET, Work, outcome, profile_of
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from zeus_ray.decide import Search, value
@@ -62,7 +63,7 @@ def test_a_default_that_fails_is_no_dead_end(fails):
 
 
 @given(noise=st.floats(0, 0.4), seed=st.integers(0, 99), default=st.sampled_from(SIZES), data=st.data())
-@settings(max_examples=30, deadline=None)
+@examples(30)
 def test_the_first_run_ends_well_whatever_is_looked_at_on_the_way(noise, seed, default, data):
     fails = data.draw(st.sets(st.sampled_from([b for b in SIZES if b != default])))
     search = make(default_batch_size=default, seed=seed)
@@ -190,7 +191,7 @@ def test_out_of_memory_of_all_that_worked_is_survived():
 
 
 @given(noise=st.floats(0, 0.4), seed=st.integers(0, 99), default=st.sampled_from(SIZES))
-@settings(max_examples=12, deadline=None)
+@examples(12)
 def test_a_search_that_ends_is_short_and_right(noise, seed, default):
     search = make(recurring=False, default_batch_size=default, seed=seed)
     work = Work(noise=noise, seed=seed)
@@ -207,7 +208,7 @@ def test_a_search_that_ends_is_short_and_right(noise, seed, default):
 
 
 @given(mean=st.floats(0.1, 10), sd=st.floats(0.01, 1), than=st.floats(0.1, 10))
-@settings(max_examples=30, deadline=None)
+@examples(30)
 def test_expected_saving_is_that_of_draws(mean, sd, than):
     draws = mean * np.exp(sd * np.random.default_rng(0).standard_normal(40_000) - sd**2 / 2)
     expected = np.maximum(0, than - draws).mean()

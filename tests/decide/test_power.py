@@ -1,7 +1,8 @@
 import math
 
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from zeus_ray.decide import power
@@ -54,7 +55,7 @@ def test_selectors(selector, limit_w):
 
 
 @given(eta=st.floats(0, 1), gpus=st.integers(1, 8))
-@settings(max_examples=30, deadline=None)
+@examples(30)
 def test_no_measured_limit_is_cheaper_than_the_optimal_one(eta, gpus):
     best = power.optimal_limit_w(profile(), eta=eta, gpus=gpus)
     costs = {w: power.epoch_cost(profile(), w, eta, gpus) for w, _p, _t in POINTS}

@@ -6,7 +6,8 @@ import math
 
 import pytest
 from driving import LIMITS_W, SIZES, TARGET, Work, epochs_at, outcome, profile_of
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from zeus_ray.decide import Search
@@ -302,7 +303,7 @@ def play(search, steps):
 
 
 @given(steps=STEPS, more=STEPS, policy=st.sampled_from(POLICIES))
-@settings(max_examples=25, deadline=None)
+@examples(25)
 def test_a_restored_search_asks_what_the_first_would_have_asked(steps, more, policy):
     search = make(policy=policy, seed=3)
     play(search, steps)

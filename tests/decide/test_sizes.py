@@ -6,7 +6,8 @@ import math
 
 import pytest
 from driving import LIMITS_W, TARGET, Work
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from zeus_ray.decide import Search
@@ -107,7 +108,7 @@ def test_a_part_is_shared_out_equally_over_the_gpus():
     ran=st.lists(st.tuples(st.integers(1, 4096), st.booleans())),
     parts=st.booleans(),
 )
-@settings(max_examples=200)
+@examples(200)
 def test_nothing_that_ran_out_of_memory_is_offered_again(size, ran, parts):
     sizes = Sizes((size,), size, grows=False, accumulate=parts, gpus=1)
     for batch_size, fits in ran:

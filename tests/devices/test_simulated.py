@@ -3,7 +3,8 @@
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from zeus_ray.devices import cards
@@ -42,7 +43,7 @@ def test_energy_is_cheapest_at_the_share_of_the_maximum_limit_where_the_traces_h
     assert cheapest_w / card.max_limit_w == pytest.approx(share, abs=0.05)
 
 
-@settings(deadline=None, max_examples=30)
+@examples(30)
 @given(ALL, BATCH)
 def test_a_higher_limit_is_never_slower_and_never_draws_less(card, batch_size):
     limits_w = [float(w) for w in range(int(card.min_limit_w), int(card.max_limit_w) + 1, 5)]
@@ -52,7 +53,7 @@ def test_a_higher_limit_is_never_slower_and_never_draws_less(card, batch_size):
         assert high_j / fast_s >= low_j / slow_s * (1 - 1e-12)
 
 
-@settings(deadline=None, max_examples=30)
+@examples(30)
 @given(ALL, BATCH, st.floats(0, 1))
 def test_a_larger_batch_draws_more_and_is_quicker_where_no_limit_binds(card, batch_size, share):
     assert (

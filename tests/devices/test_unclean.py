@@ -5,7 +5,8 @@ import json
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import HealthCheck, given, settings
+from examples import examples
+from hypothesis import HealthCheck, given
 
 from zeus_ray import cli
 from zeus_ray.devices import doctor, guard
@@ -128,7 +129,7 @@ JUNK = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_damaged_journal_is_one_or_is_bad_input(data):
     holder = {"trial_id": "t", "pid": 2**22 - 1, "started_s": 1.0}

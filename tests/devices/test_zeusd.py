@@ -52,7 +52,7 @@ class Answer(BaseHTTPRequestHandler):
 def daemon(make_node, tmp_path, monkeypatch):
     node = make_node("V100,A100", no_permission=1)
     server = Daemon(tmp_path / "zeusd.sock", node)
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.001}, daemon=True).start()
     monkeypatch.setenv("ZEUSD_SOCK_PATH", str(tmp_path / "zeusd.sock"))
     yield server
     server.shutdown()

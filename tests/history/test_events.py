@@ -3,7 +3,8 @@
 import logging
 
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from zeus_ray.errors import BadInput, HistoryError
@@ -52,7 +53,7 @@ def test_a_run_ends_once_and_an_end_is_worth_more_than_a_loss(folder):
     assert [event.kind for event in events.read()] == [ASK, END]
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     damage=st.one_of(
         st.tuples(st.just("cut"), st.integers(0, 400)),

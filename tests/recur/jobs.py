@@ -26,7 +26,7 @@ def steep(epoch, batch_size):
 
 def train(run, epochs=40, learns=curve):
     for epoch in range(1, epochs + 1):
-        for _batch in run.steps([None] * (20_000 // run.batch_size)):
+        for _batch in run.steps([None] * (10_000 // run.batch_size)):
             pass
         run.report({"accuracy": learns(epoch, run.batch_size)})
         if run.stop:
@@ -36,7 +36,7 @@ def train(run, epochs=40, learns=curve):
 def train_both(run, search, knobs):
     """Tell the search in memory what the history is told."""
     for epoch in range(1, 41):
-        for _batch in run.steps([None] * (20_000 // run.batch_size)):
+        for _batch in run.steps([None] * (10_000 // run.batch_size)):
             pass
         row = run.report({"accuracy": curve(epoch, run.batch_size)})
         if row["zeus/profile"]:

@@ -68,7 +68,7 @@ def test_a_run_in_another_process_is_told_by_its_reports(history):
     plan = driver.ask("simulated V100")
     with zeus.session({"zeus": plan.to_config()}) as run:
         for epoch in range(1, 41):
-            for _batch in run.steps([None] * (20_000 // run.batch_size)):
+            for _batch in run.steps([None] * (10_000 // run.batch_size)):
                 pass
             if driver.observe(plan.knobs.run_id, run.report({"accuracy": curve(epoch, run.batch_size)})):
                 break
@@ -133,7 +133,7 @@ def test_the_last_try_is_stopped_for_nothing_but_the_target(history):
 
     def dear(run):  # a hundred times as many steps as it was yesterday
         for epoch in range(1, 41):
-            for _batch in run.steps([None] * (2_000_000 // run.batch_size)):
+            for _batch in run.steps([None] * (1_000_000 // run.batch_size)):
                 pass
             run.report({"accuracy": curve(epoch, run.batch_size)})
             if run.stop:

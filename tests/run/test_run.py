@@ -7,7 +7,8 @@ import os
 import pickle
 
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from zeus_ray.decide import power
@@ -232,6 +233,7 @@ def test_an_attempt_that_was_killed_is_counted_to_its_end(tmp_path):
     assert asked == [[["actor", "lease"]]] * 2
 
 
+@pytest.mark.processes  # importing pandas takes long
 def test_the_power_timeline_of_every_board_as_parquet(tmp_path):
     from pyarrow import parquet
 
@@ -250,7 +252,7 @@ def test_the_power_timeline_of_every_board_as_parquet(tmp_path):
         run.write_power_timeline(tmp_path / "nowhere" / "power.parquet")
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(count=st.integers(0, 20_000), size=st.integers(2, 64))
 def test_a_timeline_is_bounded_and_keeps_its_ends(count, size):
     timeline = Timeline(size)
@@ -320,7 +322,7 @@ def test_the_pid_of_the_holder_is_this_process():
     assert Holder.current("trial").pid == os.getpid()
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(
     samples=st.integers(1, 2_000),
     batch_size=st.integers(1, 300),

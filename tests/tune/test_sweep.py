@@ -3,6 +3,7 @@
 import gc
 import itertools
 import math
+import os
 import sys
 import tempfile
 import time
@@ -61,6 +62,20 @@ class Longer(Model):
     step_s = 0.46
 
 
+class Meets(Model):
+    """Takes long to be set up: until another one is, too."""
+
+    step_s = 0.01
+
+    def setup(self, config):
+        super().setup(config)
+        met, until_s = Path(config["met"]), time.monotonic() + 30
+        (met / str(os.getpid())).touch()
+        while len(list(met.iterdir())) < 2:
+            assert time.monotonic() < until_s, "nobody else is being set up"
+            time.sleep(0.01)
+
+
 def function_that_checkpoints(config):
     checkpoint = tune.get_checkpoint()
     done = int(Path(checkpoint.path, "done").read_text()) if checkpoint else 0
@@ -100,10 +115,10 @@ def elastic_on(grid, *, now_h=0.0, rate=RATE, **options):
     return zeus.Elastic(grid, clock=(time.time(), BEGAN_S + now_h * HOUR_S, rate), **options)
 
 
-def run(train, tmp_path, elastic, *, num_samples=4, **options):
+def run(train, tmp_path, elastic, *, num_samples=4, more=(), **options):
     return tune.run(
         train,
-        config={"batch_size": 64},
+        config={"batch_size": 64, **dict(more)},
         metric="accuracy",
         mode="max",
         num_samples=num_samples,
@@ -190,9 +205,19 @@ def test_what_cannot_checkpoint_is_not_paused_but_not_started_either(tmp_path, g
     assert elastic.now_s() < elastic.rules.deadline_s
 
 
+def test_trials_start_side_by_side(tmp_path, grid):
+    met = tmp_path / "met"
+    met.mkdir()
+    result = run(Meets, tmp_path, elastic_on(grid, max_trials=2), num_samples=2, more={"met": str(met)})
+    assert [t.status for t in result.trials] == ["TERMINATED"] * 2
+
+
 def test_under_a_concurrency_limiter_and_with_our_searcher(tmp_path, grid):
     elastic = elastic_on(grid, now_h=1.0, max_trials=3)
-    searcher = zeus.ZeusSearcher(zeus.Target("accuracy", 2.0), default_batch_size=64, batch_sizes=[32, 64])
+    plain = {"policy": "nsdi23"}  # which has both train to their end
+    searcher = zeus.ZeusSearcher(
+        zeus.Target("accuracy", 2.0), default_batch_size=64, batch_sizes=[32, 64], **plain
+    )
     result = tune.run(
         zeus.metered(Longer),
         search_alg=ConcurrencyLimiter(searcher, max_concurrent=2),

@@ -148,8 +148,8 @@ class Elastic:
     def choose(self, controller: Any, base: TrialScheduler) -> Trial | None:  # noqa: ANN401 — Tune's
         """The trial that starts or resumes now; None where no more should run."""
         now = self._look(controller)
-        room = now - len(workload.active(controller) - self._held)
-        if room <= 0:
+        running = workload.active(controller)
+        if now <= len(running - self._held):
             self._held |= workload.hold(controller)
             # Where no more is to come Tune may ask: that is how it finds out.
             workload.allow_new(controller, 0 if workload.to_come(controller) else 1)
@@ -157,10 +157,15 @@ class Elastic:
         trials = {trial.trial_id: trial for trial in controller.get_trials()}
         ours = [trials[name] for name in self._held if name in trials and trials[name].status == Trial.PAUSED]
         chosen = min(ours, key=workload.progress_first) if ours else base.choose_trial_to_run(controller)
+        new = 1
+        if chosen is not None and chosen.trial_id in running and not workload.is_full(controller):
+            # That one is being started, which takes a while: the next may start beside it.
+            chosen = next(iter(workload.waiting(controller)), None)
+            new += workload.starting(controller)
         if chosen is not None:
             self._held.discard(chosen.trial_id)
         # Tune starts by itself whatever it finds waiting: one at a time, and none beside the chosen one.
-        workload.allow_new(controller, 0 if chosen is not None else 1)
+        workload.allow_new(controller, 0 if chosen is not None else new)
         return chosen
 
     def progress(self) -> str:

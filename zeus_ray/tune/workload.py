@@ -30,13 +30,29 @@ def active(controller: Any) -> set[str]:  # noqa: ANN401 — Tune's
     return {t.trial_id for t in controller.get_trials() if t.status == Trial.RUNNING or t in given}
 
 
+def waiting(controller: Any) -> list[Trial]:  # noqa: ANN401 — Tune's
+    """The trials that wait to be started, in their order."""
+    given = controller._tune_controller._trial_to_actor  # noqa: SLF001 — see the file's first lines
+    return [t for t in controller.get_trials() if t.status == Trial.PENDING and t not in given]
+
+
+def starting(controller: Any) -> int:  # noqa: ANN401 — Tune's
+    """How many trials are being started."""
+    given = controller._tune_controller._trial_to_actor  # noqa: SLF001 — see the file's first lines
+    return sum(t.status == Trial.PENDING and t in given for t in controller.get_trials())
+
+
+def is_full(controller: Any) -> bool:  # noqa: ANN401 — Tune's
+    """Whether a trial waits for resources of the cluster: another one would, too."""
+    return bool(controller._tune_controller._actor_manager.num_pending_actors)  # noqa: SLF001 — see the file's first lines
+
+
 def hold(controller: Any) -> set[str]:  # noqa: ANN401 — Tune's
     """Take back every trial that waits to be started. Returns their ids."""
-    given = controller._tune_controller._trial_to_actor  # noqa: SLF001 — see the file's first lines
-    waiting = [t for t in controller.get_trials() if t.status == Trial.PENDING and t not in given]
-    for trial in waiting:
+    held = waiting(controller)
+    for trial in held:
         controller._set_trial_status(trial, Trial.PAUSED)  # noqa: SLF001 — Tune lists it among a scheduler's calls
-    return {trial.trial_id for trial in waiting}
+    return {trial.trial_id for trial in held}
 
 
 def allow_new(controller: Any, count: int) -> None:  # noqa: ANN401 — Tune's

@@ -205,10 +205,13 @@ def test_what_cannot_checkpoint_is_not_paused_but_not_started_either(tmp_path, g
     assert elastic.now_s() < elastic.rules.deadline_s
 
 
-def test_trials_start_side_by_side(tmp_path, grid):
+@pytest.mark.parametrize("made", ["1", "auto"])  # one by one as they are needed, or all at once
+def test_trials_start_side_by_side(tmp_path, monkeypatch, made):
+    monkeypatch.setenv("TUNE_MAX_PENDING_TRIALS_PG", made)
     met = tmp_path / "met"
     met.mkdir()
-    result = run(Meets, tmp_path, elastic_on(grid, max_trials=2), num_samples=2, more={"met": str(met)})
+    elastic = elastic_on("constant:100", max_trials=2, rate=1.0)  # no other hour comes between
+    result = run(Meets, tmp_path, elastic, num_samples=2, more={"met": str(met)})
     assert [t.status for t in result.trials] == ["TERMINATED"] * 2
 
 

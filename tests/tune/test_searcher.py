@@ -186,6 +186,25 @@ def test_a_snapshot_and_the_history_continue_the_very_same_search(tmp_path):
     assert again.suggest("d") == searcher.suggest("d")
 
 
+def test_a_restored_search_knows_what_ended_well_but_lets_what_failed_try_again(tmp_path):
+    searcher = make(policy="nsdi23")
+    well, failed = (searcher.suggest(trial) for trial in ("a", "b"))
+    assert not searcher.was_told(well)
+    searcher.save(str(tmp_path / "snapshot"))
+    reached = result(Plan.from_config(well["zeus"]))
+    searcher.on_trial_complete(trial_id="a", result=reached, error=False)  # told after the snapshot
+    searcher.on_trial_complete(trial_id="b", result=None, error=True)
+    again = make()
+    again.restore(str(tmp_path / "snapshot"))
+    again.save(str(tmp_path / "later"))
+    later = make()
+    later.restore(str(tmp_path / "later"))
+    for life in (searcher, again, later):
+        assert life.was_told(well)
+        assert not life.was_told(failed)
+        assert not life.was_told({"batch_size": 64})
+
+
 def test_other_parameters_can_be_left_to_another_searcher():
     optuna = pytest.importorskip("optuna")
     from ray.tune.search.optuna import OptunaSearch

@@ -162,7 +162,7 @@ class Books:
             "outcome": dataclasses.asdict(outcome),
             "curve": self._curves.pop(run_id),
             "target": dataclasses.asdict(search.target),
-            "report": {**dataclasses.asdict(trial.report), "profile": ""},
+            "report": {**dataclasses.asdict(trial.report), "profile": "", "profile_so_far": ""},
         }
         self._keep(END, run_id, body)
         search.tell(outcome)

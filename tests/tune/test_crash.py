@@ -37,7 +37,9 @@ def wait_until(true, driver, deadline_s=90):
     deadline = time.monotonic() + deadline_s
     while not true():
         assert driver.poll() is None, "the driver ended before it could be killed"
-        assert time.monotonic() < deadline
+        if time.monotonic() > deadline:
+            kill_all(driver)
+            pytest.fail(f"not within {deadline_s} s")
         time.sleep(0.05)
 
 

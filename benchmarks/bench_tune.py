@@ -24,11 +24,10 @@ import numpy as np
 import traces
 from recurrences import Workload
 from rivals.clock import Clock
-from rivals.columns import COLUMNS, ETA, TRIALS
+from rivals.columns import AT_ONCE, COLUMNS, ETA, TRIALS
 from rivals.training import SAMPLES, recorded, train
 
 Row = dict[str, Any]
-AT_ONCE = 4
 CELLS = ("found_j", "found", "energy_j", "cost", "answer")
 
 

@@ -15,6 +15,7 @@ from recurrences import Workload
 
 ETA = 0.5
 TRIALS = 30
+AT_ONCE = 4
 START_UP = 8
 """Trials that TPE draws at random, of 30 (the libraries' own 10 and 20 leave it hardly any)."""
 

@@ -9,7 +9,7 @@ import ray
 from ray import tune
 from recurrences import Workload
 
-from rivals.columns import ETA
+from rivals.columns import AT_ONCE, ETA
 
 NEAR = 1.05
 
@@ -29,8 +29,9 @@ class Tally(tune.Callback):
         self.found = (math.nan, math.nan)
 
     def on_step_end(self, *, iteration: int, trials: list[Any], **_others: Any) -> None:  # noqa: ARG002
-        """Whatever was asked for in this step is on the clock from now on."""
-        new = [trial.trial_id for trial in trials if trial.trial_id not in self._known]
+        """Whatever was asked for in this step, and need not wait for room, is on the clock from now on."""
+        first = [trial.trial_id for trial in trials if not trial.is_finished()][:AT_ONCE]
+        new = [trial for trial in first if trial not in self._known]
         self._known.update(new)
         ray.get(self._clock.step.remote(new))
 

@@ -180,6 +180,79 @@ def test_concurrent_trials_of_a_search_that_ends_differ():
     assert not search.finished
 
 
+def shows(search, knobs, epoch, metric):
+    """A run that is at this epoch: what the search says to that."""
+    profile = profile_of(knobs.batch_size)
+    _w, power_w, epoch_s = profile.points[0]
+    used = Measurement(energy_j=power_w * epoch_s * epoch, time_s=epoch_s * epoch)
+    return search.should_stop(Progress(knobs=knobs, epoch=epoch, metric=metric, measurement=used, gpu="V100"))
+
+
+def test_a_search_that_ends_begins_alone_then_looks_at_several_at_once():
+    search = make(recurring=False)
+    first = search.ask()
+    assert search.ask() is None
+    assert not search.finished
+    search.observe_profile(profile_of(256))
+    assert shows(search, first, 1, 0.1) in (None, StopReason.NOT_WORTH_IT)
+    looks = [search.ask() for _ in range(2)]
+    assert len({knobs.batch_size for knobs in (first, *looks)}) == 3
+
+
+def test_of_several_runs_in_flight_one_is_finished():
+    """All learn alike; each epoch costs what it costs: one goes on, the others make way."""
+    search, flying, told = make(recurring=False), {}, []
+    for epoch in range(1, 5):
+        while len(flying) < 4 and (knobs := search.ask()) is not None:
+            flying[knobs.run_id] = knobs, epoch
+            search.observe_profile(profile_of(knobs.batch_size))
+        for knobs, began in list(flying.values()):
+            stop = shows(search, knobs, epoch - began + 1, 0.1 * (epoch - began + 1))
+            if stop:
+                told.append(flying.pop(knobs.run_id)[0].batch_size)
+                search.tell(outcome(knobs, reached=False, epochs=1.0, stop=stop, gpu="V100"))
+    assert told
+    assert len(flying) == 1
+
+
+def test_what_was_waited_for_in_vain_is_not_come_back_to_for_ever():
+    """Learns as fast as any, then stands still below the target; each time it is stopped late."""
+    for seed in range(3):
+        search, work = (
+            make(default_batch_size=64, recurring=False, seed=seed),
+            Work(fails=(128, 256), seed=seed),
+        )
+        sizes = []
+        while (knobs := search.ask()) is not None:
+            sizes.append(knobs.batch_size)
+            work.run(search, knobs)
+        assert max(sizes.count(size) for size in work.fails) <= 4
+
+
+def test_a_profile_that_was_cut_short_is_gone_on_with_and_given_up_where_nothing_comes():
+    search = make(recurring=False)
+    first = search.ask()
+    search.observe_profile(profile_of(256))
+    search.tell(outcome(first, epochs=40.0, energy_j=40_000.0, time_s=400.0, gpu="V100"))
+    probing = search.ask()
+    size, limits = probing.batch_size, probing.probe_limits_w
+    best_w = search.power_limit_w(256)
+    assert limits[0] == best_w  # the most promising first
+    search.observe_profile(profile_of(size, limits[:1]))
+    stopped = {"reached": False, "epochs": 1.0, "stop": StopReason.NOT_WORTH_IT, "gpu": "V100"}
+    search.tell(outcome(probing, **stopped))
+    for _ in range(2):
+        again = Search.from_state(json.loads(json.dumps(search.state())))
+        again._to_try = [size]
+        assert again.ask().probe_limits_w == limits[1:]  # as often as one looks
+    search._to_try = [size]
+    rest = search.ask()
+    assert rest.power_limit_w is None
+    search.tell(outcome(rest, **stopped))  # the board took none of them
+    search._to_try = [size]
+    assert search.ask().power_limit_w == limits[0]
+
+
 def test_out_of_memory_of_all_that_worked_is_survived():
     search = make(default_batch_size=64)
     search.tell(outcome(search.ask(), gpu="V100"))

@@ -93,7 +93,13 @@ def test_no_limit_and_nothing_to_probe_leaves_the_board_as_it_is(gpu, boards):
     assert Report.from_result(run.report({})).profile == ""
 
 
-def test_limits_are_profiled_high_to_low_and_the_best_is_kept(gpu, boards):
+def test_limits_are_profiled_in_the_order_given_and_the_best_is_kept(gpu, boards):
+    order, seen = (150.0, 250.0, 100.0, 200.0), []
+    run = Run(plan(probe_limits_w=order), boards, window_s=2.0, settle_s=0.5)
+    while not run.report({})["zeus/profile"]:
+        seen += [gpu.power_limit_w()] * (gpu.power_limit_w() not in seen)
+        epochs(run, 1, samples=300)
+    assert tuple(seen) == order
     run = Run(plan(probe_limits_w=LIMITS_W), boards, window_s=2.0, settle_s=0.5)
     epochs(run, 20)
     profile = PowerProfile.from_json(run.report({})["zeus/profile"])
@@ -126,6 +132,23 @@ def test_a_known_profile_of_this_kind_of_gpu_is_not_measured_again(gpu, boards):
     other = PowerProfile(batch_size=100, gpu="another card", max_power_w=250.0, points=points[:1])
     Run(Plan(knobs=Knobs(run_id="1", batch_size=100), profiles=(other, known)), boards)
     assert gpu.power_limit_w() == 100.0
+
+
+def test_a_profile_that_an_earlier_run_did_not_finish_is_gone_on_with(gpu, boards):
+    points = ((150.0, 140.0, 10.0),)
+    part = PowerProfile(batch_size=100, gpu=boards.gpu, max_power_w=250.0, points=points)
+    run = Run(dataclasses.replace(plan(probe_limits_w=(250.0, 100.0)), profiles=(part,)), boards)
+    reports, limits = [], []
+    while not (reports and reports[-1].profile):
+        limits.append(gpu.power_limit_w())
+        reports.append(Report.from_result(run.report({})))
+    assert limits[1:] == [250.0, 100.0]
+    assert PowerProfile.from_json(reports[0].profile_so_far) == part
+    assert len(PowerProfile.from_json(reports[1].profile_so_far).points) == 2
+    assert reports[-1].profile_so_far == ""
+    whole = PowerProfile.from_json(reports[-1].profile)
+    assert [point[0] for point in whole.points] == [250.0, 150.0, 100.0]
+    assert gpu.power_limit_w() == power.optimal_limit_w(whole, eta=0.5, max_power_w=250.0, gpus=1)
 
 
 def test_a_limit_the_board_does_not_accept_names_the_range(boards):

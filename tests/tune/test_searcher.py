@@ -157,6 +157,17 @@ def test_a_retried_trial_is_told_by_its_last_attempt():
     assert json.loads(searcher._memory.history.path.read_text().splitlines()[-1])["outcome"]["reached"]
 
 
+def test_what_a_stopped_trial_measured_of_its_profile_is_learned_at_its_end():
+    searcher = make()
+    plan = Plan.from_config(searcher.suggest("a")["zeus"])
+    whole = result(plan, reached=False)
+    part = result(plan, reached=False, profile="", profile_so_far=whole["zeus/profile"])
+    searcher.on_trial_result("a", part)
+    assert not searcher.search.profiles  # it may still find a better limit
+    searcher.on_trial_complete(trial_id="a", result=part, error=False)
+    assert [profile.batch_size for profile in searcher.search.profiles] == [64]
+
+
 def test_two_kinds_of_measurement_in_one_search_are_an_error():
     searcher = make()
     for trial, kind in (("a", "counter"), ("b", "power integral")):

@@ -138,10 +138,7 @@ class Books:
         trial, search = self._trials[run_id], self._search
         if trial.verdict == StopReason.TARGET_REACHED or not trial.observe(result, search.target):
             return trial.verdict
-        profile = trial.new_profile()
-        if profile is not None:
-            self._keep(PROFILE, run_id, {"profile": profile.to_json()})
-            search.observe_profile(profile)
+        self._learn_profile(run_id, trial)
         progress, curve = trial.progress(), self._curves[run_id]
         if not curve or curve[-1][1] != progress.metric:
             used = progress.measurement
@@ -157,6 +154,7 @@ class Books:
         trial, search = self._trials.pop(run_id), self._search
         if trial.iteration == 0 and not error:
             log.warning("zeus-ray: run %s ended without one report: it counts as a crash", run_id)
+        self._learn_profile(run_id, trial, ended=True)
         outcome = trial.outcome(search.target, error=error or trial.iteration == 0)
         body = {
             "outcome": dataclasses.asdict(outcome),
@@ -172,6 +170,12 @@ class Books:
         self._trials.pop(run_id, None)
         self._keep(LOST, run_id, {"why": why, "crashed": False})
         self._search.forget(run_id)
+
+    def _learn_profile(self, run_id: str, trial: Trial, *, ended: bool = False) -> None:
+        profile = trial.new_profile(ended=ended)
+        if profile is not None:
+            self._keep(PROFILE, run_id, {"profile": profile.to_json()})
+            self._search.observe_profile(profile)
 
     # --- in the background -------------------------------------------------------------------------
 

@@ -66,12 +66,12 @@ class Trial:
         """Energy and time so far, over all attempts."""
         return Measurement(energy_j=self.report.energy_j, time_s=self.report.time_s)
 
-    def new_profile(self) -> PowerProfile | None:
+    def new_profile(self, *, ended: bool = False) -> PowerProfile | None:
         """The power profile this trial measured: once, though every report carries it.
 
-        In part only from a trial that is to end: as long as it goes on, the best limit may still come.
+        In part only when the trial has ``ended``: as long as it goes on, the best limit may still come.
         """
-        measured = self.report.profile or (self.report.profile_so_far if self.verdict else "")
+        measured = self.report.profile or (self.report.profile_so_far if ended else "")
         if measured == self.learned:
             return None
         self.learned = measured

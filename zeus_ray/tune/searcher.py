@@ -218,7 +218,7 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
             return
         if result is not None:
             self.observe(trial_id, result)
-        self._learn_profile(trial)
+        self._learn_profile(trial, ended=True)
         outcome = trial.outcome(self._goal, error=error or result is None)
         if outcome.knobs.run_id in self.search.pending:
             self._memory.outcome(self.search, outcome)
@@ -287,7 +287,7 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
             self.search, knobs, gpus=self._options["gpus"], energy_price=price, footprint=footprint
         )
 
-    def _learn_profile(self, trial: Trial) -> None:
-        profile = trial.new_profile()
+    def _learn_profile(self, trial: Trial, *, ended: bool = False) -> None:
+        profile = trial.new_profile(ended=ended)
         if profile is not None:
             self._memory.profile(self.search, profile)

@@ -199,34 +199,40 @@ def test_a_search_that_ends_begins_alone_then_looks_at_several_at_once():
     assert len({knobs.batch_size for knobs in (first, *looks)}) == 3
 
 
-def test_of_several_runs_in_flight_one_is_finished():
-    """All learn alike; each epoch costs what it costs: one goes on, the others make way."""
-    search, flying, told = make(recurring=False), {}, []
-    for epoch in range(1, 5):
-        while len(flying) < 4 and (knobs := search.ask()) is not None:
-            flying[knobs.run_id] = knobs, epoch
-            search.observe_profile(profile_of(knobs.batch_size))
-        for knobs, began in list(flying.values()):
-            stop = shows(search, knobs, epoch - began + 1, 0.1 * (epoch - began + 1))
-            if stop:
-                told.append(flying.pop(knobs.run_id)[0].batch_size)
-                search.tell(outcome(knobs, reached=False, epochs=1.0, stop=stop, gpu="V100"))
-    assert told
-    assert len(flying) == 1
+def test_of_two_runs_in_flight_that_are_as_far_one_is_finished():
+    """To finish either costs less than a fresh run of the other; to finish both is more than is needed."""
+    search = make(recurring=False)
+    first = search.ask()
+    search.observe_profile(profile_of(256))
+    shows(search, first, 1, 0.1)
+    second = search.ask()
+    search.observe_profile(profile_of(second.batch_size))
+    for epoch in range(1, 9):  # neither is stopped, whatever is said
+        stops = [shows(search, knobs, epoch, 0.1 * epoch) for knobs in (first, second)]
+    assert sorted(stops, key=str) == [None, StopReason.NOT_WORTH_IT]
 
 
-def test_what_was_waited_for_in_vain_is_not_come_back_to_for_ever():
-    """Learns as fast as any, then stands still below the target; each time it is stopped late."""
-    for seed in range(3):
-        search, work = (
-            make(default_batch_size=64, recurring=False, seed=seed),
-            Work(fails=(128, 256), seed=seed),
-        )
-        sizes = []
-        while (knobs := search.ask()) is not None:
-            sizes.append(knobs.batch_size)
-            work.run(search, knobs)
-        assert max(sizes.count(size) for size in work.fails) <= 4
+def test_what_was_waited_for_in_vain_counts_as_failing():
+    search = make(default_batch_size=64, recurring=False)
+    first = search.ask()
+    search.observe_profile(profile_of(64))
+    for epoch in range(1, 10):
+        shows(search, first, epoch, 0.1 * epoch)
+    search.tell(outcome(first, epochs=9.0, energy_j=9_000.0, time_s=90.0, gpu="V100"))
+    likely = {}
+    for waited in (5, 60):
+        again = Search.from_state(json.loads(json.dumps(search.state())))
+        again._to_try = [128]
+        knobs = again.ask()
+        again.observe_profile(profile_of(128))
+        for epoch in range(1, 5):
+            shows(again, knobs, epoch, 0.1 * epoch)  # as fast as the default, and then no further
+        stopped = {"reached": False, "stop": StopReason.NOT_WORTH_IT, "gpu": "V100"}
+        again.tell(outcome(knobs, epochs=float(waited), **stopped))
+        beliefs = again._policy._beliefs
+        outlook = beliefs.look("V100")
+        likely[waited] = beliefs.fails(outlook)[outlook.column(128)]
+    assert likely[5] < 0.2 < 0.8 < likely[60]
 
 
 def test_a_profile_that_was_cut_short_is_gone_on_with_and_given_up_where_nothing_comes():

@@ -8,6 +8,9 @@ of magnitude alike.
 
 To stay costs what the run still takes. To leave costs a fresh run of the cheapest batch size known, less
 what trying another may save. What was left is come back to once; the default in any case.
+
+Several at once, in a search that ends: batch sizes are looked at side by side, and one of them is finished.
+Another that is under way costs only the rest of it.
 """
 
 from __future__ import annotations
@@ -79,35 +82,46 @@ class Race:
         size, left, epoch = outlook.sizes[column], self._left(), progress.epoch
         if size in left and epoch <= max(left[size]):
             return False  # nothing new since it was left
-        if size not in self._pieces() and not self._job.settings.recurring:
-            fresh = self._fresh(outlook, 1.0)
-            than = float(np.min(np.where(self._open(outlook), fresh, np.inf)))
-            return not self._gain(outlook, fails, fresh, than)[column] > 0
-        if size not in self._pieces() and MOSTLY_PAID <= epoch <= 1:
-            return False
+        if size not in self._pieces():
+            if not self._job.settings.recurring:
+                return not self._worth_a_look(outlook, fails, column)
+            if MOSTLY_PAID <= epoch <= 1:
+                return False
         if size == self._default and len(left.get(size, ())) >= TWICE:
             return False
+        takes, dud, longer = self._to_go(outlook, fails, column, epoch)
+        fresh = self._less_in_flight(outlook, self._fresh(outlook, longer), progress)
+        others = self._open(outlook)
+        others[column] = False
+        other = float(fresh[others].min(initial=math.inf))
+        if others.any():
+            if size != self._default and self._hopeless(size, epoch):
+                return True  # the default has worked for somebody: a metric in coarse steps may stand still
+            takes = self._another_look(outlook, column, takes + dud * other, other)
+        again = takes + epoch * float(outlook.one_epoch[column])
+        gain = self._gain(outlook, fails, fresh, min(again, other)) * (size not in left)
+        gain[column] = 0.0
+        return bool(min(other, min(again, other) - gain.max()) < takes)
+
+    def _worth_a_look(self, outlook: Outlook, fails: Array, column: int) -> bool:
+        """Whether a batch size that has shown nothing yet should, now that its profile is known."""
+        fresh = self._fresh(outlook, 1.0)
+        cheapest = float(fresh[self._open(outlook)].min(initial=math.inf))
+        return bool(self._gain(outlook, fails, fresh, cheapest)[column] > 0)
+
+    def _to_go(self, outlook: Outlook, fails: Array, column: int, epoch: float) -> tuple[float, float, float]:
+        """Of a run at ``epoch``: cost (J) to its end, chance that it never gets there, factor on all epochs.
+
+        That it is not there yet says so of all batch sizes, as far as it is not its own.
+        """
         own_var, level_var = outlook.epochs.var[column] + outlook.noise[column] ** 2, self._level()[1] ** 2
         log_mean, log_sd = float(outlook.epochs.mean[column]), math.sqrt(own_var + level_var)
         needed, survives = mean_beyond(log_mean, log_sd, epoch)
         dud = fails[column] / (fails[column] + (1 - fails[column]) * survives)
         ends = max(needed, min(self._job.settings.max_epochs, 2 * math.exp(log_mean) + epoch))
-        # That it is not there yet says so of all batch sizes, as far as it is not its own.
         longer = (needed / math.exp(log_mean + log_sd**2 / 2)) ** (level_var / (own_var + level_var))
-        fresh, epoch_cost = self._fresh(outlook, longer), float(outlook.one_epoch[column])
-        fresh = self._less_in_flight(outlook, fresh, progress)
-        others = self._open(outlook)
-        others[column] = False
-        other = float(fresh[others].min(initial=math.inf))
-        if size != self._default and others.any() and self._hopeless(size, epoch):
-            return True  # the default has worked for somebody: a metric in coarse steps may stand still
-        takes = ((1 - dud) * needed + dud * ends - epoch) * epoch_cost
-        if others.any():
-            takes = self._another_look(outlook, column, takes + dud * other, other)
-        again = takes + epoch * epoch_cost
-        gain = self._gain(outlook, fails, fresh, min(again, other)) * (size not in left)
-        gain[column] = 0.0
-        return bool(min(other, min(again, other) - gain.max()) < takes)
+        takes = ((1 - dud) * needed + dud * ends - epoch) * float(outlook.one_epoch[column])
+        return float(takes), float(dud), float(longer)
 
     def _hopeless(self, size: int, epoch: float) -> bool:
         """Whether a run would not be there in time even if it went on learning as fast as of late."""

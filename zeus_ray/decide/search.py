@@ -6,7 +6,6 @@ to run and when to stop is the policy's to say.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, Self
 
@@ -14,6 +13,7 @@ from zeus_ray.decide import best as answers
 from zeus_ray.decide.baseline import Baseline
 from zeus_ray.decide.curves import Curve
 from zeus_ray.decide.frugal import Frugal
+from zeus_ray.decide.issuing import knobs_of
 from zeus_ray.decide.job import Choice, Job, Policy, Run
 from zeus_ray.decide.nsdi23 import Nsdi23
 from zeus_ray.decide.settings import Settings
@@ -183,36 +183,7 @@ class Search:
         return None
 
     def _issue(self, choice: Choice, gpu: str, run_id: str, energy_price: float) -> Knobs:
-        """The policy's choice with its power limit: known by a profile, to be probed, or left as it is."""
-        job, size = self._job, choice.batch_size
-        kind = job.kind_next(gpu)
-        profile = job.profiles.get(size, kind) if kind else None
-        limit_w, probes = None, choice.probe_limits_w
-        if not kind and job.profiles.kinds():
-            probes = self._settings.power_limits_w  # the run picks the profile of its kind, or makes one
-        if choice.as_found or size in job.unprofiled:
-            probes = ()
-        if profile is not None and not choice.as_found:
-            probes = job.unprobed.get((kind, size), ())
-            limit_w = None if probes else job.limit_w(profile, energy_price)
-        new_kind = not (job.profiles.of(kind) if kind else job.kinds_here) and bool(job.profiles.kinds())
-        knobs = Knobs(
-            run_id="",
-            batch_size=size,
-            power_limit_w=limit_w,
-            probe_limits_w=probes,
-            cost_cap=math.inf if new_kind else self._cap(choice),  # nobody knows what an epoch costs there
-            accumulate=max(1, job.memory.micro_batches(size)),
-        )
-        return job.flights.issue(knobs, run_id)
-
-    def _cap(self, choice: Choice) -> float:
-        """The policy's cap, but never below beta times what the cheapest run has really cost.
-
-        What is expected is epochs times epoch cost; a run also starts up, loads data and evaluates.
-        """
-        seen = self._job.usual_cap
-        return max(choice.cost_cap, seen) if math.isfinite(seen) else choice.cost_cap
+        return self._job.flights.issue(knobs_of(choice, self._job, gpu, energy_price), run_id)
 
     def should_stop(self, progress: Progress) -> StopReason | None:
         """Whether a run should end now, and why. To be asked after its probes (epoch 0) and each epoch."""

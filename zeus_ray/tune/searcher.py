@@ -49,7 +49,9 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
 
     Cost is eta · energy (J) + (1 − eta) · maximum power (W) · time (s) to the target metric (Zeus,
     NSDI'23, Eq. 2). Pass it to ``tune.run`` or ``tune.Tuner`` as ``search_alg``, with ``num_samples``
-    as the most trials it may run; it ends by itself when nothing is worth trying any more.
+    as the most trials it may run; it ends by itself when nothing is worth trying any more. The first
+    trial runs alone until it has shown its power profile and its first metric; then, with
+    ``max_concurrent_trials``, several do as far as each is worth its energy.
 
     Args:
         target: the metric and value that count as trained. None: what the default batch size

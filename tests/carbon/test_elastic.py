@@ -37,8 +37,9 @@ def room(prices, least=0, most=8, first_s=0.0):
         (0, 1, 2, [0, 1, 0, 1]),
         (0, 2, 2, [0, 2, 0, 0]),
         (0, 4, 5, [0, 4, 0, 1]),
-        (1, 4, 5, [1, 2, 1, 1]),
-        (1, 4, 2.5, [1, 1, 0.5, 0]),
+        (1, 4, 5, [1, 4, 0, 0]),  # early, so that nothing need run in the dear hours
+        (1, 4, 2.5, [1, 1.5, 0, 0]),
+        (1, 2, 5, [1, 2, 1, 1]),
         (0, 4, 0.5, [0, 0.5, 0, 0]),
         (2, 2, 5, [2, 2, 1, 0]),
         (0, 4, 99, [4, 4, 4, 4]),
@@ -69,6 +70,27 @@ def test_no_other_way_to_do_the_work_is_cheaper(prices, most, share, order):
     other, rest = np.zeros(len(prices)), work_h
     for i in order.sample(range(len(prices)), len(prices)):
         other[i] = min(most, rest)
+        rest -= other[i]
+    assert best.sum() == pytest.approx(work_h)
+    assert best @ prices <= other @ prices + 1e-6
+
+
+@settings(deadline=None)
+@given(
+    prices=st.lists(st.floats(0, 1000), min_size=1, max_size=12),
+    bounds=st.tuples(st.integers(1, 4), st.integers(1, 4)).map(sorted),
+    share=st.floats(0.01, 1),
+    order=st.randoms(use_true_random=False),
+)
+def test_no_other_way_in_which_some_always_run_is_cheaper(prices, bounds, share, order):
+    least, most = bounds
+    work_h = share * most * len(prices)
+    best = room(prices, least, most).fill(work_h)
+    other, rest = np.zeros(len(prices)), work_h
+    for i in range(len(prices)):
+        left_h = most * (len(prices) - 1 - i)
+        lowest = max(least, rest - left_h)
+        other[i] = min(rest, max(lowest, order.uniform(least, most)))
         rest -= other[i]
     assert best.sum() == pytest.approx(work_h)
     assert best @ prices <= other @ prices + 1e-6

@@ -108,6 +108,10 @@ class Schedule:
     why: str
 
 
+ENDS = 200
+"""Where trials always run, so many ends of the work are compared at most."""
+
+
 @dataclass(frozen=True)
 class Room:
     """The intervals until the deadline: what each costs, how long it is, how many trials it takes."""
@@ -125,12 +129,25 @@ class Room:
     def fill(self, work_h: float) -> Array:
         """The cheapest way to do ``work_h``: the width of each interval.
 
-        ``least`` runs from the first interval on until the work is done; the rest goes to the cheapest
-        intervals, of equals to the earliest. What does not fit is left out.
+        ``least`` runs from the first interval on until the work is done, so that where it is above 0 it
+        may pay to be done early. What does not fit is left out.
         """
+        count = len(self.prices)
+        if self.least == 0:
+            return self._fill_until(count, work_h)  # there is no need to end early
+        ends = {*np.linspace(1, count, min(count, ENDS)).astype(int)}
+        most_h = self.most * np.cumsum(self.hours)
+        fits = [end for end in sorted(ends) if most_h[end - 1] >= work_h - TINY] or [count]
+        plans = [self._fill_until(end, work_h) for end in fits]
+        return min(plans, key=lambda widths: float(widths * self.hours @ self.prices))
+
+    def _fill_until(self, end: int, work_h: float) -> Array:
+        """That before interval ``end``: the least, and the rest in the cheapest, of equals the earliest."""
         hours = self.hours
         base_h = np.clip(work_h - self.least * (np.cumsum(hours) - hours), 0.0, self.least * hours)
-        room_h = (self.most - self.least) * hours
+        base_h[end - 1 :] = 0.0  # in the last of them the work ends, whenever
+        room_h = (self.most - self.least * (base_h > 0)) * hours
+        room_h[end:] = 0.0
         order = np.argsort(self.prices, kind="stable")
         before_h = np.cumsum(room_h[order]) - room_h[order]
         more_h = np.empty_like(room_h)

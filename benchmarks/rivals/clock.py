@@ -25,7 +25,7 @@ class Clock:
         self._at_once = at_once
         self._began_s: dict[str, float] = {}
         self._at_s: dict[str, float] = {}
-        self._now_s = 0.0
+        self.now_s = 0.0
         self._steps = self._last_report = 0
         self._moved = asyncio.Condition()
 
@@ -34,7 +34,7 @@ class Clock:
         async with self._moved:
             self._steps += 1
             for trial in new:
-                self._began_s[trial] = self._at_s[trial] = self._now_s
+                self._began_s[trial] = self._at_s[trial] = self.now_s
             self._moved.notify_all()
 
     async def end(self, trial: str) -> None:
@@ -51,7 +51,7 @@ class Clock:
             self._at_s[trial] = time_s = self._began_s[trial] + elapsed_s
             self._moved.notify_all()
             await self._moved.wait_for(lambda: self._may_report(time_s))
-            self._now_s, self._last_report = time_s, self._steps
+            self.now_s, self._last_report = time_s, self._steps
 
     def _may_report(self, time_s: float) -> bool:
         asked = len(self._at_s) >= self._at_once or self._steps >= self._last_report + STEPS

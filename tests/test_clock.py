@@ -16,7 +16,8 @@ async def driver(clock):
         await asyncio.sleep(0)
 
 
-async def trial(clock, name, every_s, count, reports, reported):
+async def trial(clock, name, pace, reports, reported):
+    every_s, count = pace
     for i in range(1, count + 1):
         await clock.reach(name, i * every_s)
         reports.append((clock.now_s, name))
@@ -31,15 +32,15 @@ def played(*, at_once, later=()):
         clock, reports, reported = Clock(at_once), [], asyncio.Event()
         await clock.step(["slow", "fast"])
         running = [
-            trial(clock, "slow", 10.0, 3, reports, reported),
-            trial(clock, "fast", 4.0, 5, reports, reported),
+            trial(clock, "slow", (10.0, 3), reports, reported),
+            trial(clock, "fast", (4.0, 5), reports, reported),
         ]
         tasks = [asyncio.create_task(one) for one in running]
         steps = asyncio.create_task(driver(clock))
         for name in later:
             await reported.wait()
             await clock.step([name])
-            tasks.append(asyncio.create_task(trial(clock, name, 1.0, 2, reports, reported)))
+            tasks.append(asyncio.create_task(trial(clock, name, (1.0, 2), reports, reported)))
         await asyncio.gather(*tasks)
         steps.cancel()
         return reports

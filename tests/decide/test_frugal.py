@@ -199,6 +199,23 @@ def test_a_search_that_ends_begins_alone_then_looks_at_several_at_once():
     assert len({knobs.batch_size for knobs in (first, *looks)}) == 3
 
 
+@pytest.mark.parametrize(("recurring", "reaches"), [(True, True), (False, False)])
+def test_a_dearer_run_that_is_nearly_there_is_finished_where_somebody_waits_for_it(recurring, reaches):
+    search = make(recurring=recurring, default_batch_size=64)
+    first = search.ask()
+    search.observe_profile(profile_of(64))
+    _w, power_w, epoch_s = profile_of(64).points[0]
+    for epoch in range(1, 21):
+        shows(search, first, epoch, 0.045 * epoch)
+    search.tell(outcome(first, epochs=20.0, energy_j=power_w * epoch_s * 20, time_s=epoch_s * 20, gpu="V100"))
+    search._to_try = [128]
+    second = search.ask()
+    search.observe_profile(profile_of(128))
+    stops = [shows(search, second, epoch, 0.045 * epoch / 1.5) for epoch in range(1, 32)]
+    said = [stop for stop in stops if stop]
+    assert said[0] == (StopReason.TARGET_REACHED if reaches else StopReason.NOT_WORTH_IT)
+
+
 def test_of_two_runs_in_flight_that_are_as_far_one_is_finished():
     """To finish either costs less than a fresh run of the other; to finish both is more than is needed."""
     search = make(recurring=False, max_epochs=20)

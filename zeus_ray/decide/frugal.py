@@ -7,8 +7,9 @@ what the trial is expected to cost more than a run of the best known batch size.
 largest net worth runs; where none has any, the best known does.
 
 A run ends early when what it is still expected to take exceeds the cost of a fresh run of the best
-known batch size plus what finishing could still save later. Right after its profile it is asked
-too, so that a batch size whose epochs turn out dear costs seconds.
+known batch size plus what finishing could still save later; in a search that ends nobody waits for its
+run, and only what finishing could save counts. Right after its profile it is asked too, so that a batch
+size whose epochs turn out dear costs seconds.
 
 Missing values: a run whose epochs are not known counts as one epoch; cost goes by time where energy
 is not known. Without any of them the run is a failure of its batch size.
@@ -172,7 +173,8 @@ class Frugal:
             dud=self._beliefs.dud(outlook, column, curve),
             settings=self._job.settings,
         )
-        return StopReason.NOT_WORTH_IT if left > outlook.cost[best] + gain else None
+        fresh = outlook.cost[best] if self._job.settings.recurring else 0.0
+        return StopReason.NOT_WORTH_IT if left > fresh + gain else None
 
     def _leave(self, progress: Progress) -> StopReason | None:
         """Whether another batch size promises more, before any has reached the target."""

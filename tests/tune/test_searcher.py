@@ -154,7 +154,7 @@ def test_a_retried_trial_is_told_by_its_last_attempt():
     retried = result(plan, iteration=3, attempt=2, energy_j=12_345.0)
     searcher.on_trial_complete(trial_id="a", result=retried, error=False)
     assert searcher.best().batch_size == plan.knobs.batch_size
-    assert json.loads(searcher._memory.history.path.read_text().splitlines()[-1])["outcome"]["reached"]
+    assert json.loads(searcher._teller.history.path.read_text().splitlines()[-1])["outcome"]["reached"]
 
 
 def test_what_a_stopped_trial_measured_of_its_profile_is_learned_at_its_end():

@@ -58,7 +58,7 @@ class History:
         return list(self.events())[length:]
 
 
-class Memory:
+class Teller:
     """Tells a search what has happened, once that is on disk; and a restored one what it had not heard of.
 
     Attributes:
@@ -91,14 +91,14 @@ class Memory:
 
     @classmethod
     def restored(cls, state: Mapping[str, Any], search: Search) -> Self:
-        """The memory of ``search``, which is of the same snapshot and is told what came after it."""
-        memory = cls(History(state["path"]))
-        memory.told = set(state["told"])
-        for event in memory.history.since(state["length"]):
+        """The teller of ``search``, which is of the same snapshot and is told what came after it."""
+        teller = cls(History(state["path"]))
+        teller.told = set(state["told"])
+        for event in teller.history.since(state["length"]):
             if "profile" in event:
                 search.observe_profile(PowerProfile.from_json(event["profile"]))
             else:
                 outcome = Outcome.from_dict(event["outcome"])
                 search.adopt(outcome.knobs)
-                memory._tell(search, outcome)
-        return memory
+                teller._tell(search, outcome)
+        return teller

@@ -31,7 +31,7 @@ from zeus_ray.records import (
     Target,
 )
 from zeus_ray.tune.goal import agreed, resolved
-from zeus_ray.tune.history import History, Memory, default_folder
+from zeus_ray.tune.history import History, Teller, default_folder
 from zeus_ray.tune.objective import Mix, chosen
 from zeus_ray.tune.outcomes import Trial, one_kind
 from zeus_ray.tune.plans import asked_plan
@@ -151,7 +151,7 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         self._trials: dict[str, Trial] = {}
         self._held: Knobs | None = None
         self._measured_by = ""
-        self._memory = Memory(History(Path(history_file or default_folder() / f"{uuid.uuid4().hex}.jsonl")))
+        self._teller = Teller(History(Path(history_file or default_folder() / f"{uuid.uuid4().hex}.jsonl")))
         if batch_sizes is not None or space is not None:
             self._begin(space or {})
 
@@ -223,18 +223,18 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         self._learn_profile(trial, ended=True)
         outcome = trial.outcome(self._goal, error=error or result is None)
         if outcome.knobs.run_id in self.search.pending:
-            self._memory.outcome(self.search, outcome)
+            self._teller.outcome(self.search, outcome)
 
     def was_told(self, config: Mapping[str, Any]) -> bool:
         """Whether the trial with this config has ended well, as far as the search knows."""
-        return config.get(RESERVED, {}).get("knobs", {}).get("run_id") in self._memory.told
+        return config.get(RESERVED, {}).get("knobs", {}).get("run_id") in self._teller.told
 
     def save(self, checkpoint_path: str) -> None:
         """Write the whole state. Pickled, as all of Tune's: a space may hold functions."""
         state = {
             "search": self.search.state(),
             "trials": {name: dataclasses.asdict(trial) for name, trial in self._trials.items()},
-            "memory": self._memory.state(),
+            "teller": self._teller.state(),
             **{name: getattr(self, name) for name in SAVED},
         }
         Path(checkpoint_path).write_bytes(cloudpickle.dumps(state))
@@ -246,7 +246,7 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         self._trials = {name: Trial.from_dict(raw) for name, raw in state["trials"].items()}
         for name in SAVED:
             setattr(self, name, state[name])
-        self._memory = Memory.restored(state["memory"], self._search)
+        self._teller = Teller.restored(state["teller"], self._search)
 
     # --- translation ---------------------------------------------------------------------------
 
@@ -292,4 +292,4 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
     def _learn_profile(self, trial: Trial, *, ended: bool = False) -> None:
         profile = trial.new_profile(ended=ended)
         if profile is not None:
-            self._memory.profile(self.search, profile)
+            self._teller.profile(self.search, profile)

@@ -22,10 +22,10 @@ import sweeps
 from hindsight import Hindsight
 from sweeps import HOUR_S, Grid, Provider, Sight
 
-from zeus_ray.carbon.elastic import Rules
-from zeus_ray.carbon.forecast import Blend
-from zeus_ray.carbon.usual import Usual
-from zeus_ray.devices import cards
+from zeus_ray.carbon.forecasts.baseline_forecasts import Blend
+from zeus_ray.carbon.forecasts.gp_forecast import Usual
+from zeus_ray.carbon.planning.width_planner import Rules
+from zeus_ray.gpus import card_models as cards
 
 WORK_H = (12, 24, 72)
 DEADLINES = (1.0, 1.25, 1.5, 2.0, 3.0)

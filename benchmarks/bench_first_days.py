@@ -19,10 +19,10 @@ import numpy as np
 import sweeps
 from sweeps import HOUR_S, Grid, Sight
 
-from zeus_ray.carbon.elastic import Doubt, Rules
-from zeus_ray.carbon.forecast import DAY_S
+from zeus_ray.carbon.forecasts.baseline_forecasts import DAY_S
+from zeus_ray.carbon.forecasts.gp_forecast import Usual
+from zeus_ray.carbon.planning.width_planner import Doubt, Rules
 from zeus_ray.carbon.series import Series
-from zeus_ray.carbon.usual import Usual
 
 WINDOW_S = 83 * HOUR_S
 STARTS_EVERY_S = 11 * HOUR_S
@@ -36,7 +36,7 @@ class MeanDay:
     """The mean of the whole days there are, corrected by the latest error, which fades in 20 hours."""
 
     def forecast(self, history: Series, horizon_s: float) -> Series:
-        """As in ``zeus_ray.carbon.forecast.Forecaster``; a day of history at least, without gaps."""
+        """As ``Forecaster.forecast``; a day of history at least, without gaps."""
         per_day = round(DAY_S / history.step_s)
         days = len(history) // per_day
         usual = history.values[-days * per_day :].reshape(days, per_day).mean(axis=0)

@@ -19,17 +19,17 @@ import psutil
 import ray
 from ray.cluster_utils import Cluster
 
-from zeus_ray.cluster.inventory import examine_all
-from zeus_ray.cluster.placement import gpu_actor
-from zeus_ray.devices import discover
-from zeus_ray.devices.lease import Holder
+from zeus_ray.actors.inventory import examine_all
+from zeus_ray.actors.placement import gpu_actor
+from zeus_ray.gpus import discovery as discover
+from zeus_ray.leases.process import HolderProcess
 
 SOURCE = "simulated:V100"
 IDLE_S = 20.0
 
 
 def lease(actor: Any) -> Any:
-    return actor.call.remote("acquire", Holder.current("bench"), control="auto")
+    return actor.call.remote("acquire", HolderProcess.current("bench"), control="auto")
 
 
 def release(actor: Any, lease_id: str) -> Any:

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from zeus_ray.carbon.forecast import (
+from zeus_ray.carbon.csv_reader import read_csv
+from zeus_ray.carbon.forecasts.baseline_forecasts import (
     DAY_S,
     HOUR_S,
     LOOK_BACK_S,
@@ -25,9 +26,8 @@ from zeus_ray.carbon.forecast import (
     Published,
     SameHour,
 )
+from zeus_ray.carbon.forecasts.gp_forecast import Usual
 from zeus_ray.carbon.series import Series
-from zeus_ray.carbon.table import read_csv
-from zeus_ray.carbon.usual import Usual
 
 LEADS_H = (1, 6, 24, 48)
 WAYS: dict[str, Forecaster] = {

@@ -17,17 +17,17 @@ import time
 from pathlib import Path
 
 import zeus_ray as zeus
-from zeus_ray.records import PowerProfile, Report
+from zeus_ray.records import PowerProfile, TrialReport, to_json
 
 SIZES = (16, 32, 64, 128, 256, 512)
 LIMITS_W = (250.0, 200.0, 150.0, 100.0)
 EPOCHS = 40
 
 
-def job(folder: Path) -> zeus.Recurrence:
+def job(folder: Path) -> zeus.RecurringJob:
     """The job as a new process would open it."""
     target = zeus.Target("accuracy", 0.9)
-    return zeus.Recurrence(folder, "nightly", batch_sizes=SIZES, default_batch_size=64, target=target)
+    return zeus.RecurringJob(folder, "nightly", batch_sizes=SIZES, default_batch_size=64, target=target)
 
 
 def row(epoch: int, size: int) -> dict[str, object]:
@@ -35,19 +35,19 @@ def row(epoch: int, size: int) -> dict[str, object]:
     epoch_s = 8 + 200 / size
     points = tuple((w, 0.9 * w, epoch_s * (1 + 12 / (w - 60))) for w in LIMITS_W)
     profile = PowerProfile(batch_size=size, gpu="V100", max_power_w=250.0, points=points)
-    report = Report(
+    report = TrialReport(
         epochs=epoch,
         energy_j=150 * epoch_s * epoch,
         time_s=epoch_s * epoch,
         gpu="V100",
         measured_by="counter",
-        profile=profile.to_json(),
+        profile=to_json(profile),
     )
     slow = 3 + abs(math.log2(size / 32))
     return {"accuracy": 1 - math.exp(-epoch / slow), **report.to_result()}
 
 
-def train(one: zeus.Recurrence) -> float:
+def train(one: zeus.RecurringJob) -> float:
     """One run; how long telling its end took (s)."""
     plan = one.ask("V100")
     for epoch in range(1, EPOCHS):

@@ -24,9 +24,11 @@ from typing import Any
 
 import numpy as np
 
-from zeus_ray.devices import discover
-from zeus_ray.devices.lease import Holder, Keeper, Lease
 from zeus_ray.errors import NoDevice
+from zeus_ray.gpus import discovery as discover
+from zeus_ray.leases.lease import Lease
+from zeus_ray.leases.manager import LeaseManager
+from zeus_ray.leases.process import HolderProcess
 
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 FASTER_S = 0.05
@@ -63,9 +65,9 @@ def latency_ms(call: Callable[[], Any], times: int = 200) -> tuple[float, float]
 
 
 @contextmanager
-def metered(uuid: str) -> Iterator[tuple[Keeper, Lease]]:
-    keeper = Keeper(discover.open_board("nvml", uuid), sample_every_s=FASTER_S)
-    lease = keeper.acquire(Holder.current("bench"))
+def metered(uuid: str) -> Iterator[tuple[LeaseManager, Lease]]:
+    keeper = LeaseManager(discover.open_board("nvml", uuid), sample_every_s=FASTER_S)
+    lease = keeper.acquire(HolderProcess.current("bench"))
     try:
         if lease.may_set:
             raise SystemExit("this benchmark could set a limit, and must not")
@@ -123,7 +125,7 @@ def main() -> int:
     except NoDevice as error:
         print(f"not run on hardware: {error}")
         return 1
-    from zeus_ray.devices import nvml
+    from zeus_ray.gpus import nvml
 
     work, where = make_load()
     today = dt.datetime.now(tz=dt.UTC).date()

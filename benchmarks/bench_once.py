@@ -43,7 +43,7 @@ def once(task: Task) -> list[float]:
         seed=seed,
         policy=policy,  # type: ignore[arg-type]
         recurring=False,
-        future_runs=FUTURE_RUNS,
+        horizon_runs=FUTURE_RUNS,
     )
     tried, took_s = together(work, search, at_once, np.random.default_rng(seed))
     best = search.best()

@@ -173,12 +173,12 @@ def measure_suggest(told: int) -> None:
 def measure_lease() -> None:
     import ray
 
-    from zeus_ray.cluster.placement import gpu_actor
-    from zeus_ray.devices.lease import Holder
+    from zeus_ray.actors.placement import gpu_actor
+    from zeus_ray.leases.process import HolderProcess
 
     node = ray.nodes()[0]["NodeID"]
     actor = gpu_actor("simulated:V100", "SIM-V100-0", node)
-    holder = Holder.current("bench")
+    holder = HolderProcess.current("bench")
 
     def lease_and_release() -> None:
         lease = ray.get(actor.call.remote("acquire", holder))
@@ -189,18 +189,22 @@ def measure_lease() -> None:
 
 
 def measure_step(steps: int) -> None:
-    from zeus_ray.devices.lease import Holder, Keeper
-    from zeus_ray.devices.simulated import SimulatedGpu
+    from zeus_ray.gpus.simulated import SimulatedGpu
+    from zeus_ray.leases.manager import LeaseManager
+from zeus_ray.leases.process import HolderProcess
     from zeus_ray.records import Knobs, Plan
-    from zeus_ray.run.boards import Board, Boards
-    from zeus_ray.run.run import Run
-    from zeus_ray.run.shared import SharedBoards
+    from zeus_ray.training.gpu_group import Board, GpuGroup
+    from zeus_ray.training.ranks import DistributedGpuGroup
+    from zeus_ray.training.run import Run
 
-    keeper = Keeper(SimulatedGpu.open("V100", 0))
+    keeper = LeaseManager(SimulatedGpu.open("V100", 0))
     for name, boards in (
-        ("a simulated board", Boards([Board.local(keeper, Holder.current("bench"), "auto")])),
-        ("no board", Boards([])),
-        ("boards shared by the workers of Ray Train", SharedBoards(Boards([]), lambda value: [value])),
+        ("a simulated board", GpuGroup([Board.local(keeper, HolderProcess.current("bench"), "auto")])),
+        ("no board", GpuGroup([])),
+        (
+            "boards shared by the workers of Ray Train",
+            DistributedGpuGroup(GpuGroup([]), lambda value: [value]),
+        ),
     ):
         run = Run(Plan(knobs=Knobs(run_id="", batch_size=8)), boards)
         loader = [None] * steps
@@ -236,10 +240,10 @@ def measure_frameworks(steps: int, times: int) -> None:
 
 def settled_run() -> Any:
     from zeus_ray.records import Knobs, Plan
-    from zeus_ray.run.boards import Boards
-    from zeus_ray.run.run import Run
+    from zeus_ray.training.gpu_group import GpuGroup
+    from zeus_ray.training.run import Run
 
-    return Run(Plan(knobs=Knobs(run_id="", batch_size=8)), Boards([]))
+    return Run(Plan(knobs=Knobs(run_id="", batch_size=8)), GpuGroup([]))
 
 
 def fit_lightning(steps: int, run: Any) -> float:

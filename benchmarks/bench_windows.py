@@ -21,14 +21,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from fake_nvml.boards import Library
 
-from zeus_ray.devices.lease import Holder, Keeper
-from zeus_ray.devices.nvml import NvmlGpu
+from zeus_ray.gpus.nvml import NvmlGpu
+from zeus_ray.leases.manager import LeaseManager
+from zeus_ray.leases.process import HolderProcess
 
 LENGTHS_S = ((0.05, 0.1), (0.1, 0.5), (0.5, 1.0), (1.0, 2.0), (2.0, 3.0))
 
 
 def window(
-    node: Any, gpu: NvmlGpu, keeper: Keeper, lease_id: str, seconds: float, *, jumpy: bool
+    node: Any, gpu: NvmlGpu, keeper: LeaseManager, lease_id: str, seconds: float, *, jumpy: bool
 ) -> list[float]:
     """[off, bound, off of a naive reading], each as a share of the truth."""
     begin, naive_j, true_j = keeper.read(lease_id), gpu.energy_j(), node.true_energy_j()
@@ -64,8 +65,8 @@ def main() -> None:
     node = Library.build(folder).node(folder, cards="V100", refresh_ms=100)
     os.environ.update(node.env)
     gpu = NvmlGpu(node.uuids[0])
-    keeper = Keeper(gpu, control="off", state_dir=folder / "state")
-    lease_id = keeper.acquire(Holder.current("bench")).lease_id
+    keeper = LeaseManager(gpu, control="off", state_dir=folder / "state")
+    lease_id = keeper.acquire(HolderProcess.current("bench")).lease_id
     print(
         "| window (s) | n | naive: median / p95 | ours: median / p95 / worst | stated bound | beyond bound |"
     )

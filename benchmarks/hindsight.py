@@ -13,10 +13,10 @@ from functools import cached_property
 
 import numpy as np
 
-from zeus_ray.carbon.elastic import Doubt
-from zeus_ray.carbon.forecast import DAY_S, HOUR_S, LOOK_BACK_S
+from zeus_ray.carbon.forecasts.baseline_forecasts import DAY_S, HOUR_S, LOOK_BACK_S
+from zeus_ray.carbon.forecasts.gp_forecast import Usual
+from zeus_ray.carbon.planning.width_planner import Doubt
 from zeus_ray.carbon.series import Array, Series
-from zeus_ray.carbon.usual import Usual
 
 LAGS_H = (0, 1, 2, 3, 6, 12, 23, 24, 47, 71, 143, 167)
 MEANS_H = (24, 72, 168)

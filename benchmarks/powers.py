@@ -1,7 +1,7 @@
 """Power over time on recorded grids: the published rule, the static limit of equal time, oracle control.
 
 A job of fixed work trains on a card whose limit is decided again each interval. Its power and speed at
-each limit are the published fits of :mod:`zeus_ray.devices.cards`. Grams, joules and seconds are
+each limit are the published fits of :mod:`zeus_ray.gpus.card_models`. Grams, joules and seconds are
 those of the card alone, and given against the maximum limit.
 """
 
@@ -15,14 +15,14 @@ import numpy as np
 import sweeps
 from sweeps import HOUR_S, Grid, Sight
 
-from zeus_ray.carbon.chase import Chase, curve
-from zeus_ray.carbon.elastic import Rules
+from zeus_ray.carbon.csv_reader import read_csv
+from zeus_ray.carbon.forecasts.gp_forecast import Usual
+from zeus_ray.carbon.planning.chase import Chase, curve
+from zeus_ray.carbon.planning.width_planner import Rules
 from zeus_ray.carbon.series import J_PER_KWH, Array, Series
 from zeus_ray.carbon.signal import hold
-from zeus_ray.carbon.table import read_csv
-from zeus_ray.carbon.usual import Usual
-from zeus_ray.devices.cards import Card, power_w, time_per_sample_s, uncapped_power_w
 from zeus_ray.errors import BadInput
+from zeus_ray.gpus.card_models import Card, power_w, time_per_sample_s, uncapped_power_w
 from zeus_ray.records import PowerProfile
 
 BATCH = 256

@@ -13,7 +13,7 @@ from typing import Protocol, cast
 
 import numpy as np
 
-from zeus_ray.decide.cost import cost
+from zeus_ray.objective import cost
 from zeus_ray.records import (
     Knobs,
     Measurement,

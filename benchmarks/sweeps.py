@@ -14,11 +14,11 @@ from typing import Protocol
 
 import numpy as np
 
-from zeus_ray.carbon.elastic import HOUR_S, Doubt, Left, Room, Rules, plan
-from zeus_ray.carbon.forecast import DAY_S, LOOK_BACK_S, Forecaster
+from zeus_ray.carbon.csv_reader import read_csv
+from zeus_ray.carbon.forecasts.baseline_forecasts import DAY_S, LOOK_BACK_S, Forecaster
+from zeus_ray.carbon.planning.width_planner import HOUR_S, Doubt, Left, Room, Rules, plan
 from zeus_ray.carbon.series import Series
 from zeus_ray.carbon.signal import hold
-from zeus_ray.carbon.table import read_csv
 
 Policy = Callable[[Rules, Left, float], int]
 """How many trials run now (the third argument, s)."""

@@ -56,7 +56,7 @@ def pytest_collection_finish():
 def pytest_ignore_collect(collection_path, config):
     """Ray and matplotlib take seconds to import: what needs them is not read where it is not asked for."""
     slow = {
-        "cluster": "not ray",
+        "actors": "not ray",
         "tune": "not ray",
         "train": "not frameworks",
         "test_plots.py": "not pictures",

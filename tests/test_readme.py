@@ -26,10 +26,10 @@ def test_every_make_target_is_there():
 
 
 def test_every_result_key_is_one():
-    from zeus_ray.records import Report
+    from zeus_ray.records import TrialReport
 
     named = set(re.findall(r"`(zeus/\w+)`", README))
-    assert named <= set(Report().to_result())
+    assert named <= set(TrialReport().to_result())
 
 
 PREAMBLE = """

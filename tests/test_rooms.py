@@ -11,31 +11,36 @@ import pytest
 import zeus_ray
 
 ROOT = Path(zeus_ray.__file__).parent
-BASE = {"records", "errors"}
+BASE = {"records", "errors", "units"}
 MAY_IMPORT = {
     "errors": set(),
+    "units": {"errors", "records"},
     "records": {"errors"},
-    "carbon": BASE,
-    "decide": BASE,
-    "devices": BASE,
-    "reporting": BASE,
-    "history": BASE | {"decide"},
-    "run": BASE | {"decide", "devices", "history", "reporting"},
-    "cluster": BASE | {"devices", "run", "carbon"},
-    "train": BASE | {"run", "tune"},
-    "tune": BASE | {"carbon", "decide", "devices", "history", "run", "cluster", "reporting"},
-    "recur": BASE | {"decide", "devices", "history", "run", "tune", "reporting"},
-    "simulate": BASE | {"decide", "devices"},
+    "objective": BASE,
+    "decide": BASE | {"objective"},
+    "gpus": BASE,
+    "carbon": BASE | {"objective"},
+    "reporting": BASE | {"objective"},
+    "leases": BASE | {"gpus", "carbon"},
+    "store": BASE | {"decide"},
+    "training": BASE | {"objective", "decide", "gpus", "leases", "carbon", "store", "reporting"},
+    "jobs": BASE
+    | {"objective", "decide", "gpus", "leases", "carbon", "store", "training", "reporting", "tune"},
+    "actors": BASE | {"gpus", "leases", "carbon", "training"},
+    "tune": BASE
+    | {"objective", "decide", "gpus", "leases", "carbon", "store", "training", "actors", "reporting"},
+    "train": BASE | {"training", "tune"},
 }
-TOP = {"__init__", "cli", "demo", "operate", "grid"}
+TOP = {"__init__", "cli", "demo"}
 """These use everything, when they are used."""
 FOREIGN = {
-    "ray": {"cluster", "tune", "train", *TOP},
+    "ray": {"actors", "tune", "train", *TOP},
     "torch": {"train", *TOP},
     "lightning": {"train"},
     "transformers": {"train"},
-    "pynvml": {"devices/nvml.py"},
-    "httpx": {"devices/zeusd.py", "carbon/web.py"},
+    "pynvml": {"gpus/nvml.py"},
+    "pydantic": {"records/serialization.py"},
+    "httpx": {"gpus/zeusd.py", "carbon/http_client.py"},
 }
 FILES = sorted(ROOT.rglob("*.py"))
 
@@ -90,7 +95,7 @@ def test_a_framework_comes_in_through_its_own_room():
 
 
 def test_importing_the_package_imports_nothing_heavy():
-    code = "import sys, zeus_ray, zeus_ray.cli, zeus_ray.decide; print(*sys.modules)"
+    code = "import sys, zeus_ray, zeus_ray.cli.main, zeus_ray.decide; print(*sys.modules)"
     loaded = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.split()
@@ -105,7 +110,7 @@ def test_every_public_name_exists_and_is_documented():
         "Elastic",
         "metered",
         "resources",
-        "Progress",
+        "TrialReporter",
         "verify",
     }:
         assert getattr(zeus_ray, name).__doc__, name

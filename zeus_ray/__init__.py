@@ -12,18 +12,18 @@ from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from zeus_ray.carbon.energy_price import Prices as Prices
     from zeus_ray.carbon.signal import open_signal as open_signal
     from zeus_ray.decide.search import Search as Search
     from zeus_ray.errors import BadInput as BadInput
     from zeus_ray.errors import ZeusError as ZeusError
-    from zeus_ray.records import Footprint as Footprint
+    from zeus_ray.jobs.recurring_job import RecurringJob as RecurringJob
+    from zeus_ray.records import EmissionsConfig as EmissionsConfig
     from zeus_ray.records import Target as Target
-    from zeus_ray.recur.recurrence import Recurrence as Recurrence
     from zeus_ray.reporting.html import show as show
     from zeus_ray.tune.elastic import Elastic as Elastic
     from zeus_ray.tune.metered import metered as metered
-    from zeus_ray.tune.objective import Mix as Mix
-    from zeus_ray.tune.progress import Progress as Progress
+    from zeus_ray.tune.reporter import TrialReporter as TrialReporter
     from zeus_ray.tune.resources import resources as resources
     from zeus_ray.tune.scheduler import EnergyScheduler as EnergyScheduler
     from zeus_ray.tune.searcher import ZeusSearcher as ZeusSearcher
@@ -35,20 +35,20 @@ __version__ = metadata.version("zeus-ray")
 _HOMES = {
     "Search": "zeus_ray.decide.search",
     "Target": "zeus_ray.records",
-    "Footprint": "zeus_ray.records",
+    "EmissionsConfig": "zeus_ray.records",
     "Elastic": "zeus_ray.tune.elastic",
     "BadInput": "zeus_ray.errors",
     "ZeusError": "zeus_ray.errors",
     "ZeusSearcher": "zeus_ray.tune.searcher",
     "EnergyScheduler": "zeus_ray.tune.scheduler",
-    "Recurrence": "zeus_ray.recur.recurrence",
+    "RecurringJob": "zeus_ray.jobs.recurring_job",
     "session": "zeus_ray.tune.session",
     "metered": "zeus_ray.tune.metered",
     "resources": "zeus_ray.tune.resources",
-    "Progress": "zeus_ray.tune.progress",
+    "TrialReporter": "zeus_ray.tune.reporter",
     "verify": "zeus_ray.tune.verify",
     "show": "zeus_ray.reporting.html",
-    "Mix": "zeus_ray.tune.objective",
+    "Prices": "zeus_ray.carbon.energy_price",
     "open_signal": "zeus_ray.carbon.signal",
 }
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604 — the keys are strings

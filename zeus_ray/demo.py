@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from zeus_ray.devices import discover
 from zeus_ray.errors import NoDevice
+from zeus_ray.gpus import discovery as discover
 from zeus_ray.records import Target
 from zeus_ray.reporting import html
 
@@ -106,7 +106,7 @@ def search(options: DemoOptions) -> tuple[ZeusSearcher, ExperimentAnalysis]:
         num_samples=options.trials,
         resources_per_trial=zeus.resources(),
         storage_path=str(options.out.resolve()),
-        callbacks=[zeus.Progress()],
+        callbacks=[zeus.TrialReporter()],
         reuse_actors=True,
         verbose=0,
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_forecast import DAY_S, HOUR_S, days
+from test_baseline_forecasts import DAY_S, HOUR_S, days
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_forecast import DAY_S, days
+from test_baseline_forecasts import DAY_S, days
 
-from zeus_ray.carbon.forecast import Persistence, SameHour
+from zeus_ray.carbon.forecasts.baseline_forecasts import Persistence, SameHour
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "bench_forecast.py"
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zeus_ray.carbon.chase import Chase, curve
+from zeus_ray.carbon.planning.chase import Chase, curve
 from zeus_ray.errors import BadInput
 from zeus_ray.records import PowerProfile
 

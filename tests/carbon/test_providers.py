@@ -14,10 +14,10 @@ from grid_server import MAPS_HISTORY, T0, WATT_META, WATT_PAST, maps_row
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeus_ray.carbon import web
-from zeus_ray.carbon.outlook import look_ahead
+from zeus_ray.carbon import http_client as web
+from zeus_ray.carbon.forecasts.lookahead import look_ahead
 from zeus_ray.carbon.providers import ElectricityMaps, Uk, WattTime
-from zeus_ray.carbon.remote import Remote
+from zeus_ray.carbon.remote_signal import Remote
 from zeus_ray.carbon.series import Series
 from zeus_ray.carbon.signal import open_signal
 from zeus_ray.errors import BadInput, SignalLost

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zeus_ray.decide import Search
-from zeus_ray.decide.cost import cost, eta_at
+from zeus_ray.objective import cost, eta_at
 from zeus_ray.records import Measurement, Outcome, Target
 
 

@@ -52,8 +52,8 @@ def make(**options):
         ({"power_limits_w": [100.0, 100.0]}, "more than once"),
         ({"power_limits_w": [300.0], "max_power_w": 250.0}, "250 W"),
         ({"gpus": 0}, "gpus"),
-        ({"future_runs": 0}, "future_runs"),
-        ({"future_runs": 1.5}, "future_runs"),
+        ({"horizon_runs": 0}, "horizon_runs"),
+        ({"horizon_runs": 1.5}, "horizon_runs"),
         ({"seed": -1}, "seed"),
         ({"tolerance": 1.0}, "tolerance"),
         ({"window": 0}, "window"),
@@ -119,7 +119,7 @@ def test_tell_goes_by_run_id():
     search.tell(outcome(knobs))
     before = json.dumps(search.state())
     search.tell(outcome(knobs, energy_j=1.0))
-    search.adopt(knobs)
+    search.add_pending(knobs)
     assert json.dumps(search.state()) == before
     assert search.pending == ()
 
@@ -129,7 +129,7 @@ def test_a_run_that_the_search_forgot_can_be_adopted():
     state = search.state()
     knobs = search.ask()
     again = Search.from_state(state)
-    again.adopt(knobs)
+    again.add_pending(knobs)
     assert again.pending == search.pending
     assert again.ask().run_id != knobs.run_id
 
@@ -355,7 +355,7 @@ def test_another_life_that_is_told_what_was_asked_asks_the_same(policy):
     one, two, work = make(policy=policy, seed=5), make(policy=policy, seed=5), Work()
     for _ in range(25):
         knobs = one.ask("V100")
-        two.asked(knobs, "V100")
+        two.replay_ask(knobs, "V100")
         state = work.random.getstate()
         work.run(one, knobs)
         work.random.setstate(state)
@@ -367,9 +367,9 @@ def test_another_life_that_is_told_what_was_asked_asks_the_same(policy):
 def test_what_was_asked_stands_where_today_something_else_would_be():
     search = make()
     knobs = search.ask()
-    search.forget(knobs.run_id)
+    search.drop_pending(knobs.run_id)
     other = dataclasses.replace(knobs, run_id="x", batch_size=256)
-    search.asked(other, "V100")
+    search.replay_ask(other, "V100")
     assert search.pending == ("x",)
     search.tell(outcome(other))
     assert search.best().batch_size == 256
@@ -385,7 +385,7 @@ def test_a_warm_start_knows_epochs_of_any_gpu_and_profiles_of_its_own():
     profiles = old.profiles
     for gpu, known in (("V100", True), ("A100", False), ("", False)):
         search = make()
-        search.remember(profiles, runs)
+        search.warm_start(profiles, runs)
         knobs = search.ask(gpu)
         assert (knobs.power_limit_w is not None) is known
         assert math.isinf(knobs.cost_cap) is not known
@@ -396,13 +396,13 @@ def test_a_warm_start_leaves_out_what_the_machine_of_then_is_to_blame_for():
     search = make()
     ends = [{"stop": StopReason.ERROR}, {"stop": StopReason.OUT_OF_MEMORY}, {"shared": True}]
     blamed = [outcome(make().ask(), reached=False, **end) for end in ends]
-    search.remember([], [(end, ()) for end in blamed])
+    search.warm_start([], [(end, ()) for end in blamed])
     assert search.state() == make().state()
 
 
 def test_a_warm_start_needs_a_target():
     with pytest.raises(BadInput, match="target"):
-        make(target=Target("accuracy")).remember([], [])
+        make(target=Target("accuracy")).warm_start([], [])
 
 
 @pytest.mark.parametrize("policy", POLICIES)

@@ -13,7 +13,7 @@ HERE = Path(__file__).parent
 U32, F64 = ctypes.c_uint32, ctypes.c_double
 
 
-class Board(ctypes.Structure):
+class LeasedGpu(ctypes.Structure):
     """``board_t`` of state.h. Set ``load`` by ``Node.load``, the rest directly."""
 
     _fields_ = (
@@ -54,7 +54,7 @@ class State(ctypes.Structure):
         *((name, U32) for name in ("magic", "count", "manual_clock", "dead_driver")),
         ("manual_s", F64),
         ("lock", Mutex),
-        ("boards", Board * 64),
+        ("boards", LeasedGpu * 64),
     )
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from fake_nvml.boards import Clock
 
-from zeus_ray.devices import guard
-from zeus_ray.devices.restore import restore_all
+from zeus_ray.leases import watchdog as guard
+from zeus_ray.leases.recovery import restore_all
 
 ROLES = Path(__file__).with_name("roles.py")
 FOUND_W, WANTED_W = 270.0, 150.0

@@ -6,9 +6,10 @@ import signal
 import sys
 import time
 
-from zeus_ray.devices.lease import Holder, Keeper
-from zeus_ray.devices.nvml import NvmlGpu
 from zeus_ray.errors import DeviceError
+from zeus_ray.gpus.nvml import NvmlGpu
+from zeus_ray.leases.manager import LeaseManager
+from zeus_ray.leases.process import HolderProcess
 
 
 def say(*words):
@@ -17,8 +18,8 @@ def say(*words):
 
 def train(uuid, *limits_w):
     """A driver outside Ray: keeps its own board, until its input ends. Several limits: sets them in turn."""
-    keeper = Keeper(NvmlGpu(uuid))
-    lease = keeper.acquire(Holder.current("trial"))
+    keeper = LeaseManager(NvmlGpu(uuid))
+    lease = keeper.acquire(HolderProcess.current("trial"))
     try:
         if lease.may_set:
             keeper.set_limit(lease.lease_id, float(limits_w[0]))
@@ -35,8 +36,8 @@ def train(uuid, *limits_w):
 
 def full(uuid, limit_w):
     """The disk takes not one byte more."""
-    keeper = Keeper(NvmlGpu(uuid))
-    lease = keeper.acquire(Holder.current("trial"))
+    keeper = LeaseManager(NvmlGpu(uuid))
+    lease = keeper.acquire(HolderProcess.current("trial"))
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     try:
@@ -48,9 +49,9 @@ def full(uuid, limit_w):
 
 def keep(uuid, limit_w, trial, pid, started_s):
     """An actor: keeps the board for another process, and watches that."""
-    keeper = Keeper(NvmlGpu(uuid))
+    keeper = LeaseManager(NvmlGpu(uuid))
     held = [entry.lease_id for entry in keeper._tenants]
-    holder = Holder(trial_id=trial, pid=int(pid), started_s=float(started_s))
+    holder = HolderProcess(trial_id=trial, pid=int(pid), started_s=float(started_s))
     lease_id = held[0] if held else keeper.acquire(holder, float(limit_w)).lease_id
     say("ready", lease_id, keeper.read(lease_id).energy_j)
     while True:
@@ -62,7 +63,7 @@ def keep(uuid, limit_w, trial, pid, started_s):
 
 def live(*_):
     """A trial: it is there, until its input ends."""
-    say("ready", Holder.current("trial").started_s)
+    say("ready", HolderProcess.current("trial").started_s)
     wait_for_end()
 
 

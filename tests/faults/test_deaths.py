@@ -23,7 +23,7 @@ def test_the_limit_found_is_back(fake_nvml, tmp_path, kind):
 
 
 ELSEWHERE = {
-    ray_deaths.paused_resumed_elsewhere_then_killed: "tests/cluster/test_cluster.py, on the cluster it has",
+    ray_deaths.paused_resumed_elsewhere_then_killed: "tests/actors/test_cluster.py, on the cluster it has",
     ray_deaths.search_killed_and_restored: "tests/tune/test_crash.py, on a simulated board",
 }
 """Kinds that another test tries already: only benchmarks/bench_faults.py does them once more."""
@@ -44,7 +44,7 @@ def test_the_limit_found_is_back_under_ray(fake_nvml, tmp_path, kind):
 
 @pytest.mark.processes
 def test_the_guard_leaves_when_nothing_is_left(tmp_path, monkeypatch):
-    from zeus_ray.devices import guard
+    from zeus_ray.leases import watchdog as guard
 
     monkeypatch.setattr(guard, "LINGER_S", 0.2)
     monkeypatch.setattr(guard, "LOOK_EVERY_S", 0.05)

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import deaths
 
-from zeus_ray.devices import guard
+from zeus_ray.leases import watchdog as guard
 
 pytestmark = pytest.mark.processes
 NOBODY = 65534

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import pytest
 
 import zeus_ray as zeus
-from zeus_ray.records import Report
+from zeus_ray.records import TrialReport
 from zeus_ray.reporting.html import Shown, show
-from zeus_ray.reporting.verified import compared
+from zeus_ray.reporting.verification import compared
 
 
 def test_text_holds_table_and_sentences(search):
@@ -37,7 +37,7 @@ def test_html_without_energy_has_no_picture_and_escapes(trial):
     assert "&lt;script&gt;" in page
 
 
-RESULT = [("a", {"batch_size": 8}, {"acc": 0.5, **Report(energy_j=10.0, time_s=1.0).to_result()})]
+RESULT = [("a", {"batch_size": 8}, {"acc": 0.5, **TrialReport(energy_j=10.0, time_s=1.0).to_result()})]
 
 
 def test_show_prints_and_returns(capsys):

@@ -104,7 +104,7 @@ def test_no_global_state_of_matplotlib_is_touched():
 
 
 def test_the_plan_is_drawn_against_what_happened(tmp_path):
-    from zeus_ray.reporting import grid
+    from zeus_ray.reporting import carbon_figure as grid
 
     looks = [(3600.0 * h, 100.0 + 50 * h, h % 3, (h + 1) % 3) for h in range(6)]
     ahead = ([5 * 3600.0, 6 * 3600.0, 8 * 3600.0], [1.0, 2.0])

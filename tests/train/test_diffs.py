@@ -27,7 +27,7 @@ def side(diff, sign):
 def trained(diff, sign, names):
     """Run one side's training function, outside Ray; returns what the run reported."""
     import zeus_ray as zeus
-    from zeus_ray.run.run import Run
+    from zeus_ray.training.run import Run
 
     rows = []
     send, Run.send = Run.send, lambda _run, result, **_options: rows.append(result)
@@ -42,7 +42,7 @@ def trained(diff, sign, names):
 
 @pytest.fixture(autouse=True)
 def _simulated(session):
-    """Boards are simulated."""
+    """GpuGroup are simulated."""
 
 
 @pytest.mark.parametrize("diff", DIFFS)

@@ -15,7 +15,7 @@ from lightning.pytorch.callbacks import EarlyStopping  # noqa: E402 — after th
 from torch.utils.data import DataLoader, TensorDataset  # noqa: E402
 
 from zeus_ray.errors import BadInput  # noqa: E402
-from zeus_ray.records import PowerProfile, StopReason, Target  # noqa: E402
+from zeus_ray.records import PowerProfile, StopReason, Target, from_json  # noqa: E402
 from zeus_ray.train.lightning import ZeusCallback  # noqa: E402
 
 LIMITS_W = (250.0, 150.0, 100.0)
@@ -85,7 +85,7 @@ def test_validation_is_outside_the_profile_and_the_sanity_check_is_nothing(sessi
         told = watch(run)
         fit(Line(told), run, max_epochs=30, val_check_interval=2)
         row = run.measure({})
-    points = PowerProfile.from_json(row["zeus/profile"]).points
+    points = from_json(PowerProfile, row["zeus/profile"]).points
     assert [point[0] for point in points] == list(LIMITS_W)
     first = told.index("begin_epoch")
     assert set(told[:first]) == {"validate"}  # the sanity check

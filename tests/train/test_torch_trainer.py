@@ -1,4 +1,4 @@
-"""What can be said of Ray Train's session without a cluster; the rest is in tests/cluster/test_train.py."""
+"""What can be said of Ray Train's session without a cluster; the rest is in tests/actors/test_train.py."""
 
 import pickle
 

@@ -12,7 +12,7 @@ transformers = pytest.importorskip("transformers")
 torch = pytest.importorskip("torch")
 
 from zeus_ray.errors import BadInput  # noqa: E402 — after the check that it is there
-from zeus_ray.records import PowerProfile, StopReason, Target  # noqa: E402
+from zeus_ray.records import PowerProfile, StopReason, Target, from_json  # noqa: E402
 from zeus_ray.train.transformers import ZeusCallback  # noqa: E402
 
 LIMITS_W = (250.0, 150.0, 100.0)
@@ -103,7 +103,7 @@ def test_evaluation_is_outside_the_profile(session, watch, tmp_path):
         told = watch(run)
         fit(run, tmp_path, told=told, epochs=3, eval_strategy="steps", eval_steps=2)
         row = run.measure({})
-    points = PowerProfile.from_json(row["zeus/profile"]).points
+    points = from_json(PowerProfile, row["zeus/profile"]).points
     assert [point[0] for point in points] == list(LIMITS_W)
     assert "evaluate" in told
     training = False

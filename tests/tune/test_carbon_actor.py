@@ -31,9 +31,9 @@ def ask(signal, at_s):
 def test_one_asks_for_all_and_comes_back_when_it_dies(grid):
     import ray
 
+    from zeus_ray.actors.signal_actor import shared
     from zeus_ray.carbon.providers import Uk
-    from zeus_ray.carbon.remote import Remote
-    from zeus_ray.cluster.carbon_actor import shared
+    from zeus_ray.carbon.remote_signal import Remote
 
     before_s = time.time() // 1800 * 1800 - 7200
     grid.replies["/intensity/"] = {"data": [half_hour(before_s + 1800 * i, 100 + i) for i in range(4)]}
@@ -49,9 +49,9 @@ def test_one_asks_for_all_and_comes_back_when_it_dies(grid):
 
 
 def test_a_token_that_the_head_node_lacks_is_said_and_survived(grid):
+    from zeus_ray.actors.signal_actor import shared
     from zeus_ray.carbon.providers import ElectricityMaps
-    from zeus_ray.carbon.remote import Remote
-    from zeus_ray.cluster.carbon_actor import shared
+    from zeus_ray.carbon.remote_signal import Remote
 
     signal = shared(Remote(ElectricityMaps("DE", grid.url), fallback=400.0, background=False))
     assert not signal.refresh()
@@ -62,18 +62,18 @@ def test_a_token_that_the_head_node_lacks_is_said_and_survived(grid):
 
 
 def test_a_text_is_opened_without_a_token():
-    from zeus_ray.cluster.carbon_actor import Colleague, open_shared
+    from zeus_ray.actors.signal_actor import ActorSource, open_shared
     from zeus_ray.errors import BadInput
 
-    assert isinstance(open_shared("electricitymaps:DE").source, Colleague)
+    assert isinstance(open_shared("electricitymaps:DE").source, ActorSource)
     assert open_shared("constant:400").at(0.0) == 400.0
     with pytest.raises(BadInput, match="one such as DE"):
         open_shared("electricitymaps:Narnia")
 
 
 def test_what_has_no_provider_stays_as_it_is():
+    from zeus_ray.actors.signal_actor import shared
     from zeus_ray.carbon.signal import Constant
-    from zeus_ray.cluster.carbon_actor import shared
 
     signal = Constant(400.0)
     assert shared(signal) is signal

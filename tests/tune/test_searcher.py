@@ -17,9 +17,10 @@ from zeus_ray.records import (  # noqa: E402
     BASELINE,
     Plan,
     PowerProfile,
-    Report,
     StopReason,
     Target,
+    TrialReport,
+    to_json,
 )
 
 SIZES = [16, 32, 64, 128]
@@ -50,11 +51,11 @@ def result(plan, *, reached=True, iteration=1, **fields):
         "measured_by": "counter",
         "target_reached": reached,
         "stop_reason": "target reached" if reached else "",
-        "profile": profile.to_json(),
+        "profile": to_json(profile),
         **fields,
     }
     metric = 0.91 if reached else 0.5
-    return {"accuracy": metric, "training_iteration": iteration, **Report(**values).to_result()}
+    return {"accuracy": metric, "training_iteration": iteration, **TrialReport(**values).to_result()}
 
 
 def drive(searcher, runs=40):
@@ -221,7 +222,7 @@ def test_other_parameters_can_be_left_to_another_searcher():
     from ray.tune.search.optuna import OptunaSearch
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    searcher = zeus.ZeusSearcher(target=TARGET, default_batch_size=64, others=OptunaSearch(seed=0))
+    searcher = zeus.ZeusSearcher(target=TARGET, default_batch_size=64, other_searcher=OptunaSearch(seed=0))
     space = {"batch_size": tune.choice(SIZES), "lr": tune.loguniform(1e-4, 1e-1), "layers": 3}
     searcher.set_search_properties("accuracy", "max", space)
     config = searcher.suggest("a")
@@ -319,7 +320,7 @@ def test_an_objective_prices_what_runs_use_and_one_that_cannot_be_is_refused_at_
     with pytest.raises(zeus.BadInput, match="needs a signal"):
         make(objective="carbon")
     config = make(objective="carbon", signal="constant:400").suggest("a")
-    assert Plan.from_config(config["zeus"]).footprint == zeus.Footprint(signal="constant:400")
-    assert make(objective=zeus.Mix(energy=0.36, time=0.09), max_power_w=250.0).search.eta == pytest.approx(
+    assert Plan.from_config(config["zeus"]).footprint == zeus.EmissionsConfig(signal="constant:400")
+    assert make(objective=zeus.Prices(energy=0.36, time=0.09), max_power_w=250.0).search.eta == pytest.approx(
         0.5
     )

@@ -14,7 +14,7 @@ from ray.tune.schedulers import ASHAScheduler, FIFOScheduler  # noqa: E402 — a
 from ray.tune.search import ConcurrencyLimiter  # noqa: E402
 
 import zeus_ray as zeus  # noqa: E402
-from zeus_ray.records import Report, StopReason, Target  # noqa: E402
+from zeus_ray.records import StopReason, Target, TrialReport  # noqa: E402
 
 SIZES = [16, 32, 64, 128]
 TARGET = Target("accuracy", 0.9)
@@ -36,7 +36,7 @@ def run(train, tmp_path, *, searcher=None, scheduler=None, **options):
 
 
 def reports(result):
-    return [Report.from_result(trial.last_result) for trial in result.trials]
+    return [TrialReport.from_result(trial.last_result) for trial in result.trials]
 
 
 def searcher(**options):
@@ -63,7 +63,7 @@ def test_the_searcher_alone_stops_at_the_target_and_at_the_cap(tmp_path):
     limited = ConcurrencyLimiter(searcher(), max_concurrent=2)
     result = run(trainables.with_session, tmp_path, searcher=limited, num_samples=6)
     for trial in result.trials:
-        report = Report.from_result(trial.last_result)
+        report = TrialReport.from_result(trial.last_result)
         assert report.stop_reason in ("target reached", "cost cap")
         assert trial.last_result["training_iteration"] < 30
 
@@ -153,7 +153,7 @@ def test_a_trial_that_is_paused_and_killed_counts_on(tmp_path, kind):
         max_failures=1,
     )
     rows = {trial.config["dies"]: trial.last_result for trial in result.trials}
-    killed, paused = (Report.from_result(rows[dies]) for dies in (True, False))
+    killed, paused = (TrialReport.from_result(rows[dies]) for dies in (True, False))
     assert (killed.attempt, paused.attempt) == (3, 2)  # paused and killed; paused
     for report, row in zip((killed, paused), rows.values(), strict=True):
         assert (row["steps"], report.epochs) == (6, 6)
@@ -263,12 +263,12 @@ def test_only_the_default_is_given_and_the_largest_that_fits_is_found(tmp_path):
 
 
 def test_simulated_boards_are_free_again_at_the_end(ray_local, tmp_path):
-    from zeus_ray.cluster.placement import gpu_actor
-    from zeus_ray.devices.lease import Holder
+    from zeus_ray.actors.placement import gpu_actor
+    from zeus_ray.leases.process import HolderProcess
 
     run(trainables.with_session, tmp_path, searcher=searcher(), num_samples=2)
     actor = gpu_actor("simulated:V100", "SIM-V100-0", ray_local.nodes()[0]["NodeID"])
-    lease = ray_local.get(actor.call.remote("acquire", Holder.current("next"), exclusive=True))
+    lease = ray_local.get(actor.call.remote("acquire", HolderProcess.current("next"), exclusive=True))
     ray_local.get(actor.call.remote("release", lease.lease_id))
 
 
@@ -296,7 +296,7 @@ def test_verify_refuses_what_it_cannot_compare(tmp_path):
 def test_a_search_begins_where_earlier_ones_ended_and_where_it_is_told(tmp_path):
     first = searcher(history_file=tmp_path / "first.jsonl")
     run(trainables.with_session, tmp_path, searcher=first, num_samples=8)
-    second = searcher(earlier=[tmp_path / "first.jsonl"], points_to_evaluate=[16, {"batch_size": 128}])
+    second = searcher(warm_start=[tmp_path / "first.jsonl"], points_to_evaluate=[16, {"batch_size": 128}])
     result = run(trainables.with_session, tmp_path, searcher=second, num_samples=2, max_concurrent_trials=1)
     assert [report.batch_size for report in reports(result)] == [16, 128]
     assert {p.gpu for p in second.search.profiles} == {"simulated V100"}

@@ -14,11 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from zeus_ray.carbon.known import cache_file
-from zeus_ray.carbon.remote import Remote, Source
-from zeus_ray.carbon.series import Series
-from zeus_ray.carbon.signal import GRAMS
-from zeus_ray.carbon.web import (
+from zeus_ray.carbon.cache import cache_file
+from zeus_ray.carbon.http_client import (
     PATIENT_S,
     Client,
     Refused,
@@ -31,6 +28,9 @@ from zeus_ray.carbon.web import (
     series_of,
     unless_refused,
 )
+from zeus_ray.carbon.remote_signal import Remote, Source
+from zeus_ray.carbon.series import Series
+from zeus_ray.carbon.signal import GRAMS
 from zeus_ray.errors import BadInput, SignalLost
 
 DAY_S = 86400.0

@@ -14,8 +14,8 @@ from urllib.parse import parse_qsl
 import numpy as np
 
 from zeus_ray import records
+from zeus_ray.carbon.csv_reader import read_csv
 from zeus_ray.carbon.series import Array, Series, Signal
-from zeus_ray.carbon.table import read_csv
 from zeus_ray.errors import BadInput
 
 GRAMS = records.GRAMS

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from zeus_ray.decide import power
-from zeus_ray.decide.cost import cost
 from zeus_ray.decide.job import Job, Run
+from zeus_ray.objective import cost
 from zeus_ray.records import NAN, Best, Estimate, StopReason
 
 Z90 = 1.645

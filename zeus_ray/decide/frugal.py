@@ -100,7 +100,7 @@ class Frugal:
     def _run(self, outlook: Outlook, column: int, cap: float, gpu: str) -> Choice:
         size = outlook.sizes[column]
         epochs = float(np.exp(outlook.epochs.mean[column]))
-        limits = probes(self._job, size, gpu, epochs * self._job.settings.future_runs)
+        limits = probes(self._job, size, gpu, epochs * self._job.settings.horizon_runs)
         return Choice(batch_size=size, cost_cap=cap, probe_limits_w=limits)
 
     def _first(self, gpu: str) -> Choice | None:

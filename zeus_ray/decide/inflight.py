@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from zeus_ray.decide.curves import Curve
-from zeus_ray.records import Knobs, Progress, Target
+from zeus_ray.records import Knobs, Progress, Target, from_plain
 
 ERRORS_IN_A_ROW = 2
 
@@ -30,7 +30,7 @@ class InFlight:
         self.pending[issued.run_id] = issued
         return issued
 
-    def adopt(self, knobs: Knobs) -> None:
+    def add_pending(self, knobs: Knobs) -> None:
         """Wait for a run that another life of this search asked for; one that is known changes nothing."""
         if knobs.run_id in self._told or knobs.run_id in self.pending:
             return
@@ -89,7 +89,7 @@ class InFlight:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Inverse of :meth:`state`."""
-        self.pending = {raw["run_id"]: Knobs.from_dict(raw) for raw in state["pending"]}
+        self.pending = {raw["run_id"]: from_plain(Knobs, raw) for raw in state["pending"]}
         self._asked, self._told = state["asked"], set(state["told"])
         self._curves = {run: [(e, m) for e, m in curve] for run, curve in state["curves"].items()}
         self._errors = dict(state["errors"])

@@ -11,12 +11,12 @@ from typing import Any, Protocol, Self
 import numpy as np
 
 from zeus_ray.decide import power
-from zeus_ray.decide.cost import cost, eta_at, max_power_or_fallback_w
 from zeus_ray.decide.curves import Curve
 from zeus_ray.decide.inflight import InFlight
 from zeus_ray.decide.profiles import Profiles
 from zeus_ray.decide.settings import Settings
 from zeus_ray.decide.sizes import Sizes
+from zeus_ray.objective import cost, eta_at, max_power_or_fallback_w
 from zeus_ray.records import NAN, Knobs, Measurement, Outcome, PowerProfile, Progress, StopReason, Target
 
 SHORT = (StopReason.NOT_WORTH_IT, StopReason.PROFILED)

@@ -109,7 +109,7 @@ class Nsdi23:
         """Exploration is over, and one arm is left, or the last runs all chose the same.
 
         The paper's policy recurs for ever; for a search that ends we add this rule, and an upper
-        bound: after exploration it runs at most ``future_runs`` times.
+        bound: after exploration it runs at most ``horizon_runs`` times.
         """
         if self._pruning.expecting is not None:
             return False
@@ -117,7 +117,7 @@ class Nsdi23:
             return True
         last = [size for size, _cost in self._costs[-SETTLED_RUNS:]]
         sampled = self._job.told - ROUNDS * len(self._job.settings.batch_sizes)
-        return len(set(last)) == 1 or sampled >= self._job.settings.future_runs
+        return len(set(last)) == 1 or sampled >= self._job.settings.horizon_runs
 
     def choose(self, gpu: str) -> Choice:  # noqa: ARG002 — pruning and bandit know of one cost per batch size
         """Pruning's next; while that is in flight, the best known; afterwards Thompson's."""

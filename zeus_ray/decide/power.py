@@ -12,11 +12,11 @@ from functools import partial
 
 import numpy as np
 
-from zeus_ray.decide.cost import cost_rate_w
 from zeus_ray.errors import BadInput
-from zeus_ray.records import NAN, PowerProfile
+from zeus_ray.objective import cost_rate_w
+from zeus_ray.records import NAN, PowerProfile, ProfilePoint
 
-Point = tuple[float, float, float]
+Point = ProfilePoint
 """(power_limit_w, average_power_w per GPU, time_per_epoch_s)"""
 Selector = Callable[[PowerProfile], float]
 """Any rule that picks a power limit (W) from a profile."""
@@ -25,16 +25,16 @@ Selector = Callable[[PowerProfile], float]
 def measured_points(profile: PowerProfile) -> list[Point]:
     """The points that can be used, by rising limit. A time that is not a positive number is dropped."""
     usable = (p for p in profile.points if _positive(p[0]) and _positive(p[2]) and not math.isinf(p[1]))
-    return sorted((float(w), float(power), float(time)) for w, power, time in usable)
+    return sorted(ProfilePoint(float(w), float(power), float(time)) for w, power, time in usable)
 
 
 def point_at(profile: PowerProfile, limit_w: float) -> Point:
     """Power and time at ``limit_w``: measured, interpolated, or NaN outside what was measured."""
     points = measured_points(profile)
     if not points or not points[0][0] <= limit_w <= points[-1][0]:
-        return (limit_w, NAN, NAN)
+        return ProfilePoint(limit_w, NAN, NAN)
     limits, powers, times = zip(*points, strict=True)
-    return (
+    return ProfilePoint(
         limit_w,
         float(np.interp(limit_w, limits, powers)),
         float(np.interp(limit_w, limits, times)),

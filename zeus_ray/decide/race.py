@@ -140,7 +140,7 @@ class Race:
         """
         saving = (1 - fails) * expected_saving(fresh, _learned_sd(outlook), than)
         price = LOOKS * outlook.one_epoch + fails * np.minimum(fresh, than)
-        pays = saving * self._job.settings.future_runs > price
+        pays = saving * self._job.settings.horizon_runs > price
         looks = sum(map(len, self._left().values()))
         new = ~np.isin(outlook.sizes, list(self._pieces())) & (looks < LOOKED_AT)
         return np.where(pays & new, saving, 0.0)

@@ -50,7 +50,7 @@ class Search:
         seed: the same seed and the same answers ask the same.
         policy: "zeus-ray", or "nsdi23" for the published one.
         recurring: False for a search that ends.
-        future_runs: how often the answer will be used: what knowing it better is worth.
+        horizon_runs: how often the answer will be used: what knowing it better is worth.
         tolerance: where the default sets the target, the share of its metric that may be given up.
         window: only the newest this many runs of a batch size count (nsdi23; None: all).
         points_to_evaluate: batch sizes to try first, in this order.
@@ -75,7 +75,7 @@ class Search:
         seed: int = 0,
         policy: Literal["zeus-ray", "nsdi23"] = "zeus-ray",
         recurring: bool = True,
-        future_runs: int = 50,
+        horizon_runs: int = 50,
         tolerance: float = 0.005,
         window: int | None = None,
         points_to_evaluate: Sequence[int] = (),
@@ -150,7 +150,7 @@ class Search:
     def _nothing_left(self) -> bool:
         if self._settings.recurring or self._baseline.wanted or self._to_try:
             return False
-        most = 2 * len(self._settings.batch_sizes) + self._settings.future_runs
+        most = 2 * len(self._settings.batch_sizes) + self._settings.horizon_runs
         return not self._job.sizes or self._job.told >= most or self._policy.finished
 
     def ask(self, gpu: str = "", run_id: str = "", *, energy_price: float = 1.0) -> Knobs | None:
@@ -187,7 +187,7 @@ class Search:
 
     def should_stop(self, progress: Progress) -> StopReason | None:
         """Whether a run should end now, and why. To be asked after its probes (epoch 0) and each epoch."""
-        curve = self.watch(progress)
+        curve = self.record_progress(progress)
         if self.target.reached(progress.metric):
             return StopReason.TARGET_REACHED
         if progress.epoch >= self._settings.max_epochs:
@@ -196,7 +196,7 @@ class Search:
             return None
         return self._policy.should_stop(progress, curve)
 
-    def watch(self, progress: Progress) -> Curve:
+    def record_progress(self, progress: Progress) -> Curve:
         """Remember how far a run is, without deciding anything; its learning curve so far."""
         if self._baseline.wanted and progress.knobs.run_id in self._job.pending:
             self._baseline.watch(progress)
@@ -232,11 +232,11 @@ class Search:
             job.add(run)
             self._policy.learn(run)
 
-    def adopt(self, knobs: Knobs) -> None:
+    def add_pending(self, knobs: Knobs) -> None:
         """Take a run as asked for that a restored search has forgotten; one that is known changes nothing."""
-        self._job.flights.adopt(knobs)
+        self._job.flights.add_pending(knobs)
 
-    def asked(self, knobs: Knobs, gpu: str = "", *, energy_price: float = 1.0) -> None:
+    def replay_ask(self, knobs: Knobs, gpu: str = "", *, energy_price: float = 1.0) -> None:
         """Take a run as asked for by another life of this search, which moves on as if it had asked.
 
         Where it would ask something else (other settings, two lives at once), what was asked stands.
@@ -248,16 +248,16 @@ class Search:
             again = None
         if again == knobs:
             return
-        self.forget(knobs.run_id)
+        self.drop_pending(knobs.run_id)
         self._policy.restore(before[0])
         self._job.rng.bit_generator.state, self._to_try = before[1], before[2]
-        self.adopt(knobs)
+        self.add_pending(knobs)
 
-    def forget(self, run_id: str) -> None:
+    def drop_pending(self, run_id: str) -> None:
         """Wait no longer for a run that says nothing: it was interrupted, or never began."""
         self._job.flights.pending.pop(run_id, None)
 
-    def remember(self, profiles: Iterable[PowerProfile], runs: Iterable[tuple[Outcome, Curve]]) -> None:
+    def warm_start(self, profiles: Iterable[PowerProfile], runs: Iterable[tuple[Outcome, Curve]]) -> None:
         """Begin with what an earlier search knew, on this kind of GPU or another.
 
         Epochs carry over from kind to kind; a profile counts on its own kind alone. What only says

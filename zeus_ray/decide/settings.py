@@ -32,7 +32,7 @@ class Settings:
     seed: int
     policy: str
     recurring: bool
-    future_runs: int
+    horizon_runs: int
     tolerance: float
     window: int | None
     points_to_evaluate: tuple[int, ...] = ()
@@ -142,7 +142,7 @@ def _check_numbers(given: Mapping[str, Any]) -> None:
     power = given["max_power_w"]
     need("max_power_w", power is None or (_number(power) and 0 < power < math.inf), "watts above 0, or None")
     _whole("gpus", given["gpus"])
-    _whole("future_runs", given["future_runs"])
+    _whole("horizon_runs", given["horizon_runs"])
     if given["window"] is not None:
         _whole("window", given["window"])
     need("seed", isinstance(given["seed"], int) and given["seed"] >= 0, "a whole number, 0 or more")

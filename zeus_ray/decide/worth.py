@@ -93,4 +93,4 @@ def _saving(outlook: Outlook, departure: int, best_cost: float) -> Array:
 
 def _runs_to_come(settings: Settings) -> float:
     """Runs that a saving counts for."""
-    return settings.future_runs * (PAYS_WITHIN if settings.recurring else 1.0)
+    return settings.horizon_runs * (PAYS_WITHIN if settings.recurring else 1.0)

@@ -1,4 +1,4 @@
-"""The frozen records that cross borders: search to anyone, driver to trial, trial to driver.
+"""The frozen records that cross borders: search to its driver, driver to trial, trial to driver.
 
 Units are in the names: ``_w`` watts, ``_j`` joules, ``_s`` seconds, ``_g`` grams of CO2 equivalent.
 A number that is not known is NaN, never 0.
@@ -6,7 +6,8 @@ A number that is not known is NaN, never 0.
 
 from __future__ import annotations
 
-from zeus_ray.records.search import (
+from zeus_ray.records.power_profile import PowerProfile, ProfilePoint
+from zeus_ray.records.runs import (
     BASELINE,
     NAN,
     Best,
@@ -15,19 +16,13 @@ from zeus_ray.records.search import (
     MeasuredBy,
     Measurement,
     Outcome,
-    PowerProfile,
     Progress,
     StopReason,
-    Target,
 )
-from zeus_ray.records.trial import (
-    GRAMS,
-    RESERVED,
-    Footprint,
-    Plan,
-    Report,
-    key,
-)
+from zeus_ray.records.serialization import from_json, from_plain, to_json, to_plain
+from zeus_ray.records.target import Target
+from zeus_ray.records.trial_plan import GRAMS, RESERVED, EmissionsConfig, Plan
+from zeus_ray.records.trial_report import TrialReport, result_key
 
 __all__ = [
     "BASELINE",
@@ -35,17 +30,22 @@ __all__ = [
     "NAN",
     "RESERVED",
     "Best",
+    "EmissionsConfig",
     "Estimate",
-    "Footprint",
     "Knobs",
     "MeasuredBy",
     "Measurement",
     "Outcome",
     "Plan",
     "PowerProfile",
+    "ProfilePoint",
     "Progress",
-    "Report",
     "StopReason",
     "Target",
-    "key",
+    "TrialReport",
+    "from_json",
+    "from_plain",
+    "result_key",
+    "to_json",
+    "to_plain",
 ]

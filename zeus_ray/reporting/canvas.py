@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from zeus_ray.records import MeasuredBy
-from zeus_ray.reporting.summary import TrialSummary
+from zeus_ray.reporting.trial_summary import TrialSummary
 
 INK = "#1f2933"
 FAINT = "#9aa5b1"

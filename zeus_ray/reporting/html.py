@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from zeus_ray import units
 from zeus_ray.errors import BadInput
 from zeus_ray.records import Best
-from zeus_ray.reporting import units
 from zeus_ray.reporting.savings import savings
-from zeus_ray.reporting.summary import TrialSummary, summaries
 from zeus_ray.reporting.tables import columns, table
-from zeus_ray.reporting.verified import Verification
+from zeus_ray.reporting.trial_summary import TrialSummary, summaries
+from zeus_ray.reporting.verification import Verification
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

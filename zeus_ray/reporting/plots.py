@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 
 from zeus_ray.errors import BadInput
 from zeus_ray.reporting import canvas
-from zeus_ray.reporting.summary import TrialSummary
-from zeus_ray.reporting.units import energy_scale, time_scale
+from zeus_ray.reporting.trial_summary import TrialSummary
+from zeus_ray.units import energy_scale, time_scale
 
 POWER = "#2f6f9f"
 LIMIT = "#d1495b"

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 
 from zeus_ray.records import NAN, MeasuredBy
-from zeus_ray.reporting.summary import TrialSummary
-from zeus_ray.reporting.units import energy, less, power, seconds, watt_hours
+from zeus_ray.reporting.trial_summary import TrialSummary
+from zeus_ray.units import energy, less, power, seconds, watt_hours
 
 
 @dataclass(frozen=True, kw_only=True)

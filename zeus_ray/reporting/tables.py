@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from zeus_ray.records import StopReason
-from zeus_ray.reporting.summary import TrialSummary
-from zeus_ray.reporting.units import UNKNOWN, energy_scale, three_digits, time_scale
+from zeus_ray.reporting.trial_summary import TrialSummary
+from zeus_ray.units import UNKNOWN, energy_scale, three_digits, time_scale
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -11,8 +11,8 @@ from typing import Any
 import lightning.pytorch as pl
 
 from zeus_ray.errors import BadInput
-from zeus_ray.run.loader import samples_per_epoch
-from zeus_ray.run.run import Run
+from zeus_ray.training.loaders import samples_per_epoch
+from zeus_ray.training.run import Run
 
 
 class ZeusCallback(pl.Callback):  # type: ignore[misc]  # Lightning's types are not read

@@ -19,14 +19,14 @@ from ray.train import Checkpoint
 from ray.tune.integration.ray_train import TuneReportCallback
 
 from zeus_ray.errors import BadInput, DoesNotFit
-from zeus_ray.records import NAN, Plan, Report, StopReason, Target
-from zeus_ray.run.boards import Boards
-from zeus_ray.run.ledger import Ledger
-from zeus_ray.run.run import Run
-from zeus_ray.run.shared import SharedBoards
-from zeus_ray.tune.context import Remembers, TrialContext
-from zeus_ray.tune.plans import planned
+from zeus_ray.records import NAN, Plan, StopReason, Target, TrialReport
+from zeus_ray.training.attempts import AttemptLog
+from zeus_ray.training.gpu_group import GpuGroup
+from zeus_ray.training.plan_builder import planned
+from zeus_ray.training.ranks import DistributedGpuGroup
+from zeus_ray.training.run import Run
 from zeus_ray.tune.session import books, is_out_of_memory, leased
+from zeus_ray.tune.trial_context import Remembers, TrialContext
 
 log = logging.getLogger("zeus_ray")
 
@@ -62,7 +62,7 @@ def session(
     trial = TrialContext.of_worker()
     mine = leased(plan, trial)
     try:
-        boards = SharedBoards(mine, everyones)
+        boards = DistributedGpuGroup(mine, everyones)
         run = TrainRun(
             plan, boards, ledger=_shared_books(trial, boards), window_s=window_s, settle_s=settle_s
         )
@@ -87,7 +87,7 @@ def session(
 class TrainRun(Run):
     """The run of one job, as each of its workers has it: the same numbers, the same decisions."""
 
-    def __init__(self, plan: Plan, boards: SharedBoards, **options: Any) -> None:  # noqa: ANN401 — Run's
+    def __init__(self, plan: Plan, boards: DistributedGpuGroup, **options: Any) -> None:  # noqa: ANN401 — Run's
         super().__init__(plan, boards, **options)
         self.rank = int(torch.distributed.get_rank())
         self.workers = int(torch.distributed.get_world_size())
@@ -156,10 +156,10 @@ def everyones(mine: Any) -> list[Any]:  # noqa: ANN401 — small values of any t
     return values
 
 
-def _shared_books(trial: TrialContext, boards: Boards) -> Ledger:
+def _shared_books(trial: TrialContext, boards: GpuGroup) -> AttemptLog:
     """Rank 0 keeps the books of the trial; the others know what they begin with."""
-    mine = books(trial, boards) if torch.distributed.get_rank() == 0 else Ledger.open(None)
-    first: Ledger = everyones(replace(mine, folder=None))[0]
+    mine = books(trial, boards) if torch.distributed.get_rank() == 0 else AttemptLog.open(None)
+    first: AttemptLog = everyones(replace(mine, folder=None))[0]
     return mine if mine.folder else first
 
 
@@ -168,7 +168,7 @@ def _does_not_fit(run: TrainRun, time_s: float, error: Exception) -> DoesNotFit:
 
     Ray Train hands on an error alone, without its causes: the outermost must tell.
     """
-    report = Report(
+    report = TrialReport(
         run_id=run.plan.knobs.run_id,
         batch_size=run.batch_size,
         time_s=time_s,

@@ -13,8 +13,8 @@ from typing import Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from zeus_ray.errors import BadInput
-from zeus_ray.run.loader import samples_per_epoch
-from zeus_ray.run.run import Run
+from zeus_ray.training.loaders import samples_per_epoch
+from zeus_ray.training.run import Run
 
 
 class ZeusCallback(TrainerCallback):  # type: ignore[misc]  # Transformers' types are not read

@@ -12,14 +12,14 @@ import numpy as np
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
-from zeus_ray.carbon.elastic import HOUR_S, Doubt, Rules, Schedule, plan
-from zeus_ray.carbon.outlook import look_ahead
+from zeus_ray.carbon.forecasts.gp_forecast import Usual
+from zeus_ray.carbon.forecasts.lookahead import look_ahead
+from zeus_ray.carbon.planning.width_planner import HOUR_S, Doubt, Rules, Schedule, plan
 from zeus_ray.carbon.series import J_PER_KWH, Series, Signal
 from zeus_ray.carbon.signal import open_signal
-from zeus_ray.carbon.usual import Usual
 from zeus_ray.errors import BadInput
-from zeus_ray.records import Footprint
-from zeus_ray.tune import workload
+from zeus_ray.records import EmissionsConfig
+from zeus_ray.tune import controller as workload
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -60,7 +60,7 @@ class Elastic:
         margin_s: be done so much earlier; None: a twentieth of the time there is.
         look_every_s: how often the plan is made again.
         chase_eta: let power limits follow the grid too, with this weight of carbon against time.
-        clock: a fast clock, for tests and stories; see :class:`zeus_ray.records.Footprint`.
+        clock: a fast clock, for tests and stories; see :class:`zeus_ray.records.EmissionsConfig`.
 
     Raises:
         BadInput: a deadline that has passed, or any other impossible argument.
@@ -83,7 +83,7 @@ class Elastic:
         self._signal: Signal | None = None
         self._given = signal
         opened = self.signal
-        self._clock = Footprint(signal="", clock=clock)
+        self._clock = EmissionsConfig(signal="", clock=clock)
         deadline_s, now_s = _seconds(deadline), self.now_s()
         if deadline_s <= now_s:
             late, now = (
@@ -102,7 +102,7 @@ class Elastic:
             look_every_s=look_every_s,
         )
         self.footprint = (
-            Footprint(signal=signal, unit=opened.unit, eta=chase_eta, clock=clock)
+            EmissionsConfig(signal=signal, unit=opened.unit, eta=chase_eta, clock=clock)
             if isinstance(signal, str)
             else None
         )
@@ -188,7 +188,7 @@ class Elastic:
         Raises:
             BadInput: not begun.
         """
-        from zeus_ray.reporting.grid import trials_over_time  # noqa: PLC0415 — matplotlib takes a second
+        from zeus_ray.reporting.carbon_figure import trials_over_time  # noqa: PLC0415 — matplotlib takes a second
 
         seen = [(look.at_s, look.value, look.planned, look.running) for look in self.looks]
         ahead = (self.schedules[-1].edges_s.tolist(), self.schedules[-1].widths.tolist()) if seen else None

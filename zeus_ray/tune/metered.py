@@ -14,11 +14,11 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from zeus_ray.errors import BadInput
-from zeus_ray.records import NAN, RESERVED, StopReason, key
-from zeus_ray.run.run import Run
-from zeus_ray.tune.context import TrialContext
-from zeus_ray.tune.plans import carried_settings, planned
+from zeus_ray.records import NAN, RESERVED, StopReason, result_key
+from zeus_ray.training.plan_builder import carried_settings, planned
+from zeus_ray.training.run import Run
 from zeus_ray.tune.session import is_out_of_memory, open_session
+from zeus_ray.tune.trial_context import TrialContext
 
 if TYPE_CHECKING:  # the mixin stands in front of a Trainable, which it does not import
     from ray.tune import Trainable as Base
@@ -47,7 +47,7 @@ class Meter(Base):  # type: ignore[misc]  # Ray is not typed
         result = dict(super().step())
         if "__duplicate__" in result:  # Tune's own sign that the function has returned
             return result
-        if result.get(key("stop_reason")) == StopReason.OUT_OF_MEMORY:
+        if result.get(result_key("stop_reason")) == StopReason.OUT_OF_MEMORY:
             self._zeus_run.stop = StopReason.OUT_OF_MEMORY
         measured = self._zeus_run.measure(result)
         return {**measured, "done": True} if self._zeus_run.stop else measured
@@ -108,7 +108,7 @@ def metered(trainable: Callable[..., Any]) -> Callable[..., Any]:
             metric = _metric(config)
             if metric is None or not is_out_of_memory(error):
                 raise
-            return {metric: NAN, key("stop_reason"): StopReason.OUT_OF_MEMORY.value}
+            return {metric: NAN, result_key("stop_reason"): StopReason.OUT_OF_MEMORY.value}
 
     wrapped.__mixins__ = (type("Meter", (Meter,), carried),)  # type: ignore[attr-defined]
     return wrapped

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ray
 from ray.tune import PlacementGroupFactory
 
-from zeus_ray.devices import discover
 from zeus_ray.errors import NoDevice
+from zeus_ray.gpus import discovery as discover
 
 
 class DriverOnly(PlacementGroupFactory):  # type: ignore[misc]  # Ray is not typed

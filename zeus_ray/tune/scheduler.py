@@ -12,12 +12,12 @@ import ray
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
-from zeus_ray.devices import discover
 from zeus_ray.errors import BadInput
-from zeus_ray.records import RESERVED, Footprint, Report, StopReason, Target, key
-from zeus_ray.tune import workload
+from zeus_ray.gpus import discovery as discover
+from zeus_ray.records import RESERVED, EmissionsConfig, StopReason, Target, TrialReport, result_key
+from zeus_ray.training.plan_builder import carried_settings
+from zeus_ray.tune import controller as workload
 from zeus_ray.tune.elastic import Elastic
-from zeus_ray.tune.plans import carried_settings
 from zeus_ray.tune.resources import DriverOnly
 from zeus_ray.tune.searcher import ZeusSearcher
 
@@ -37,7 +37,7 @@ class EnergyScheduler(TrialScheduler):  # type: ignore[misc]  # Ray is not typed
         target: what counts as trained, where there is no ZeusSearcher.
         beta: likewise.
         carbon: an :class:`Elastic`, which pauses and resumes trials as the grid goes; or only a
-            :class:`zeus_ray.records.Footprint`, which prices each trial's energy in ``zeus/carbon_g``
+            :class:`zeus_ray.records.EmissionsConfig`, which prices each trial's energy in ``zeus/carbon_g``
             and lets power limits follow the grid where its ``eta`` says so.
 
     Raises:
@@ -51,7 +51,7 @@ class EnergyScheduler(TrialScheduler):  # type: ignore[misc]  # Ray is not typed
         base: TrialScheduler | None = None,
         target: Target | None = None,
         beta: float = 2.0,
-        carbon: Elastic | Footprint | None = None,
+        carbon: Elastic | EmissionsConfig | None = None,
     ) -> None:
         super().__init__()
         if beta <= 1:
@@ -91,7 +91,7 @@ class EnergyScheduler(TrialScheduler):  # type: ignore[misc]  # Ray is not typed
     def _why_stop(self, trial: Trial, result: Mapping[str, Any]) -> StopReason | None:
         if self._searcher is not None:
             return self._searcher.observe(trial.trial_id, result)
-        report = Report.from_result(result)
+        report = TrialReport.from_result(result)
         if report is None:
             return None
         self._learn_cheapest(report)
@@ -99,7 +99,7 @@ class EnergyScheduler(TrialScheduler):  # type: ignore[misc]  # Ray is not typed
         over = report.cost + per_epoch > self._beta * self._cheapest
         return StopReason.COST_CAP if over else None
 
-    def _learn_cheapest(self, report: Report | None) -> None:
+    def _learn_cheapest(self, report: TrialReport | None) -> None:
         """What reaching the target has cost at least, from a trial that has."""
         if report is not None and not math.isnan(report.cost_to_target):
             self._cheapest = min(self._cheapest, report.cost_to_target)
@@ -122,7 +122,7 @@ class EnergyScheduler(TrialScheduler):  # type: ignore[misc]  # Ray is not typed
         trial.config.setdefault(RESERVED, {**carried_settings(), **target})
         if self._footprint is not None:
             trial.config[RESERVED]["footprint"] = dataclasses.asdict(self._footprint)
-        self._learn_cheapest(Report.from_result(trial.last_result or {}))
+        self._learn_cheapest(TrialReport.from_result(trial.last_result or {}))
         if self._searcher is not None and self._searcher.was_told(trial.config):
             self._told.append(trial)
         if self._elastic is not None:
@@ -133,7 +133,7 @@ class EnergyScheduler(TrialScheduler):  # type: ignore[misc]  # Ray is not typed
         """A trial has ended: say why in its last result, which is what tables and the searcher read."""
         reason = self._reasons.pop(trial.trial_id, None)
         if reason is not None and trial.last_result:
-            trial.last_result[key("stop_reason")] = result[key("stop_reason")] = reason.value
+            trial.last_result[result_key("stop_reason")] = result[result_key("stop_reason")] = reason.value
         self._base.on_trial_complete(tune_controller, trial, result)
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:  # noqa: ANN401

@@ -17,10 +17,10 @@ from typing import Any, Literal
 from ray import cloudpickle
 from ray.tune.search import Searcher
 
+from zeus_ray.carbon.energy_price import Prices, chosen
 from zeus_ray.carbon.series import Signal
 from zeus_ray.decide import Search
 from zeus_ray.errors import BadInput
-from zeus_ray.history.earlier import earlier_runs
 from zeus_ray.records import (
     BASELINE,
     RESERVED,
@@ -30,17 +30,17 @@ from zeus_ray.records import (
     StopReason,
     Target,
 )
-from zeus_ray.tune.goal import agreed, resolved
-from zeus_ray.tune.history import History, Teller, default_folder
-from zeus_ray.tune.objective import Mix, chosen
-from zeus_ray.tune.outcomes import Trial, one_kind
-from zeus_ray.tune.plans import asked_plan
+from zeus_ray.store.search_journal import EventRecorder, History, default_folder
+from zeus_ray.store.warm_start import warm_start_runs
+from zeus_ray.training.plan_builder import asked_plan
 from zeus_ray.tune.space import Space, size_of
+from zeus_ray.tune.target_agreement import agreed, resolved
+from zeus_ray.tune.trial_record import Trial, one_kind
 
 # Tune's TensorBoard logger warns of each NaN in a result; ours mean "unknown", and there are many.
 logging.getLogger("tensorboardX.x2num").setLevel(logging.ERROR)
 
-SAVED = ("_space", "_others", "_options", "_baseline", "_held", "_measured_by", "_metric", "_mode")
+SAVED = ("_space", "_other_searcher", "_options", "_baseline", "_held", "_measured_by", "_metric", "_mode")
 """What a restored searcher, fresh from its constructor, must be given back as it was."""
 
 
@@ -64,7 +64,7 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         objective: "energy"; "carbon" or "price": as ``signal`` goes, a run's power limit is lower while
             energy is dirty or dear, and higher while it is clean or cheap (what a run emitted or cost is
             in ``zeus/carbon_g`` and ``zeus/price``; ``zeus/cost`` stays at the long-run mean, so that
-            runs compare); or ``Mix(energy=0.30, time=2.0)``: what a kWh and an hour cost you.
+            runs compare); or ``Prices(energy=0.30, time=2.0)``: what a kWh and an hour cost you.
         signal: of carbon or price, such as "uk" or "csv:PATH"; see :func:`zeus_ray.open_signal`.
         eta: 1 saves energy (or carbon, or money) alone, 0 time alone; None: 0.5.
         power_limits_w: limits to consider (W per GPU); None: each board's own range.
@@ -73,12 +73,12 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         beta: a run is ended before it costs more than beta times the cheapest (Zeus, section 4.3).
         max_epochs: a run that has not reached the target by then has failed.
         policy: "zeus-ray", or "nsdi23" for the published one.
-        future_runs: how often the answer will be used: what knowing it better is worth.
+        horizon_runs: how often the answer will be used: what knowing it better is worth.
         points_to_evaluate: batch sizes to try first: ``[128]``, or as Tune's searchers take them,
             ``[{"batch_size": 128}]``.
-        earlier: histories to begin with: ``history_file`` of another search, or folders of recurring
+        warm_start: histories to begin with: ``history_file`` of another search, or folders of recurring
             jobs. From another kind of GPU too: epochs carry over, profiles do not.
-        others: a Ray Tune searcher for all other hyperparameters; None: they are sampled.
+        other_searcher: a Ray Tune searcher for all other hyperparameters; None: they are sampled.
         baseline: first run the default batch size at the limit found on the board, for comparison.
         metric, mode: as in Ray Tune; with a target, its own.
         batch_size_key: the entry of the config that is the batch size.
@@ -98,7 +98,7 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         default_batch_size: int,
         batch_sizes: Sequence[int] | Literal["auto"] | None = None,
         accumulate: bool = False,
-        objective: Literal["energy", "carbon", "price"] | Mix = "energy",
+        objective: Literal["energy", "carbon", "price"] | Prices = "energy",
         signal: Signal | str | None = None,
         eta: float | None = None,
         power_limits_w: Sequence[float] | None = None,
@@ -107,10 +107,10 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         beta: float = 2.0,
         max_epochs: float = 100,
         policy: Literal["zeus-ray", "nsdi23"] = "zeus-ray",
-        future_runs: int = 50,
+        horizon_runs: int = 50,
         points_to_evaluate: Sequence[int | Mapping[str, int]] = (),
-        earlier: Iterable[str | os.PathLike[str]] = (),
-        others: Searcher | None = None,
+        warm_start: Iterable[str | os.PathLike[str]] = (),
+        other_searcher: Searcher | None = None,
         baseline: bool = False,
         metric: str | None = None,
         mode: str | None = None,
@@ -133,7 +133,7 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
             "beta": beta,
             "max_epochs": max_epochs,
             "policy": policy,
-            "future_runs": future_runs,
+            "horizon_runs": horizon_runs,
             "accumulate": accumulate,
             "seed": seed,
             "points_to_evaluate": [],
@@ -141,8 +141,8 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         # A search of the default alone: whatever is wrong with the options, it says so now.
         Search(batch_sizes=batch_sizes or [default_batch_size], **self._options)
         self._options["points_to_evaluate"] = [size_of(point, batch_size_key) for point in points_to_evaluate]
-        self._earlier = earlier_runs(earlier, target)
-        self._others = others
+        self._warm_start = warm_start_runs(warm_start, target)
+        self._other_searcher = other_searcher
         self._batch_sizes = batch_sizes
         self._batch_size_key = batch_size_key
         self._baseline = baseline
@@ -151,7 +151,9 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         self._trials: dict[str, Trial] = {}
         self._held: Knobs | None = None
         self._measured_by = ""
-        self._teller = Teller(History(Path(history_file or default_folder() / f"{uuid.uuid4().hex}.jsonl")))
+        self._teller = EventRecorder(
+            History(Path(history_file or default_folder() / f"{uuid.uuid4().hex}.jsonl"))
+        )
         if batch_sizes is not None or space is not None:
             self._begin(space or {})
 
@@ -194,8 +196,8 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Learn the profile and the progress of a running trial."""
         self.observe(trial_id, result)
-        if self._others is not None:
-            self._others.on_trial_result(trial_id, result)
+        if self._other_searcher is not None:
+            self._other_searcher.on_trial_result(trial_id, result)
 
     def observe(self, trial_id: str, result: Mapping[str, Any]) -> StopReason | None:
         """Take a result in, and say whether its trial should end now. The same result twice counts once."""
@@ -213,8 +215,8 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
         """Tell the search how a trial ended. Twice, or for an unknown trial, changes nothing."""
-        if self._others is not None:
-            self._others.on_trial_complete(trial_id, result=result, error=error)
+        if self._other_searcher is not None:
+            self._other_searcher.on_trial_complete(trial_id, result=result, error=error)
         trial = self._trials.get(trial_id)
         if trial is None or trial.knobs.run_id == BASELINE:
             return
@@ -246,7 +248,7 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         self._trials = {name: Trial.from_dict(raw) for name, raw in state["trials"].items()}
         for name in SAVED:
             setattr(self, name, state[name])
-        self._teller = Teller.restored(state["teller"], self._search)
+        self._teller = EventRecorder.restored(state["teller"], self._search)
 
     # --- translation ---------------------------------------------------------------------------
 
@@ -263,10 +265,10 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         self._search = Search(
             batch_sizes=self._space.batch_sizes, target=self._target, recurring=False, **self._options
         )
-        if any(self._earlier):
-            self._search.remember(*self._earlier)
-        if self._others is not None:
-            self._others.set_search_properties(self._metric, self._mode, self._space.others)
+        if any(self._warm_start):
+            self._search.warm_start(*self._warm_start)
+        if self._other_searcher is not None:
+            self._other_searcher.set_search_properties(self._metric, self._mode, self._space.others)
 
     def _next_knobs(self) -> Knobs | None:
         if self._baseline:
@@ -277,8 +279,8 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
     def _other_parameters(self, trial_id: str) -> dict[str, Any] | str | None:
         """Delegated to the other searcher, which may ask to wait; or sampled."""
         assert self._space is not None  # noqa: S101 — for the type checker: there is a search
-        if self._others is not None and self._space.has_others:
-            answer: dict[str, Any] | str | None = self._others.suggest(trial_id)
+        if self._other_searcher is not None and self._space.has_others:
+            answer: dict[str, Any] | str | None = self._other_searcher.suggest(trial_id)
             return {**self._space.others, **answer} if isinstance(answer, dict) else answer
         return self._space.sample((self._options["seed"], len(self._trials)))
 

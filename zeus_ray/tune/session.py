@@ -9,16 +9,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-from zeus_ray.cluster.chaser import Chaser
-from zeus_ray.devices import discover
-from zeus_ray.devices.lease import Holder
 from zeus_ray.errors import NoDevice
-from zeus_ray.records import NAN, Plan, StopReason, Target
-from zeus_ray.run.boards import Board, Boards
-from zeus_ray.run.ledger import Ledger
-from zeus_ray.run.run import Run
-from zeus_ray.tune.context import TrialContext
-from zeus_ray.tune.plans import planned
+from zeus_ray.gpus import discovery as discover
+from zeus_ray.leases.carbon_aware_limit import CarbonAwareLeaseManager
+from zeus_ray.leases.process import HolderProcess
+from zeus_ray.records import NAN, Plan, StopReason, Target, to_json
+from zeus_ray.training.attempts import AttemptLog
+from zeus_ray.training.gpu_group import GpuGroup, LeasedGpu
+from zeus_ray.training.plan_builder import planned
+from zeus_ray.training.run import Run
+from zeus_ray.tune.trial_context import TrialContext
 
 log = logging.getLogger("zeus_ray")
 
@@ -138,26 +138,26 @@ def is_out_of_memory(error: BaseException) -> bool:
     return False
 
 
-def books(context: TrialContext | None, boards: Boards) -> Ledger:
+def books(context: TrialContext | None, boards: GpuGroup) -> AttemptLog:
     """The trial's ledger; without a trial, or a folder of its, one of this attempt only."""
     if context is None or context.folder is None:
-        return Ledger.open(None)
-    from zeus_ray.cluster.placement import last_reading  # noqa: PLC0415 — needs Ray
+        return AttemptLog.open(None)
+    from zeus_ray.actors.placement import last_reading  # noqa: PLC0415 — needs Ray
 
-    ledger = Ledger.open(context.folder, ask=last_reading)
+    ledger = AttemptLog.open(context.folder, ask=last_reading)
     ledger.held = boards.held
     return ledger
 
 
-def leased(plan: Plan, context: TrialContext | None, gpus: int = 1) -> Boards:
+def leased(plan: Plan, context: TrialContext | None, gpus: int = 1) -> GpuGroup:
     """This run's boards: through actors under Ray, in this process elsewhere."""
     source = os.environ.get(discover.GPU_VARIABLE) or plan.gpu_source or "nvml"
     control = discover.strictest(discover.power_control(os.environ), plan.power_control)
-    footprint = plan.footprint.to_json() if plan.footprint else ""
+    footprint = to_json(plan.footprint) if plan.footprint else ""
     if context is not None:
-        from zeus_ray.cluster.placement import lease_boards  # noqa: PLC0415 — needs Ray
+        from zeus_ray.actors.placement import lease_boards  # noqa: PLC0415 — needs Ray
 
-        holder = Holder.current(context.trial_id)
+        holder = HolderProcess.current(context.trial_id)
         return lease_boards(
             holder,
             source=source,
@@ -169,7 +169,9 @@ def leased(plan: Plan, context: TrialContext | None, gpus: int = 1) -> Boards:
     try:
         opened = discover.open_boards(source)
     except NoDevice as error:
-        return Boards((), why_none=str(error))
+        return GpuGroup((), why_none=str(error))
     chosen = discover.visible(os.environ, opened)[:gpus]
-    holder = Holder.current(f"pid-{os.getpid()}")
-    return Boards([Board.local(Chaser(board), holder, control, footprint) for board in chosen])
+    holder = HolderProcess.current(f"pid-{os.getpid()}")
+    return GpuGroup(
+        [LeasedGpu.local(CarbonAwareLeaseManager(board), holder, control, footprint) for board in chosen]
+    )

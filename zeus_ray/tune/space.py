@@ -56,7 +56,7 @@ def size_of(point: int | Mapping[str, int], name: str) -> int:
         return point[name]
     raise BadInput(
         f"point to evaluate {point!r}; allowed: a batch size, or {{{name!r}: …}} alone "
-        "(points of other hyperparameters go to others=)"
+        "(points of other hyperparameters go to other_searcher=)"
     )
 
 

@@ -12,9 +12,9 @@ from ray import tune
 from zeus_ray.errors import BadInput
 from zeus_ray.records import RESERVED, Best, Knobs, Plan, Target
 from zeus_ray.reporting.savings import savings
-from zeus_ray.reporting.summary import summaries
-from zeus_ray.reporting.units import power
-from zeus_ray.reporting.verified import LEAST, Verification, compared
+from zeus_ray.reporting.trial_summary import summaries
+from zeus_ray.reporting.verification import LEAST, Verification, compared
+from zeus_ray.units import power
 
 CHOSEN, DEFAULT = "chosen", "default"
 

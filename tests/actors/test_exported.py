@@ -1,0 +1,79 @@
+"""The metrics really leave Ray: scraped as Prometheus would."""
+
+import json
+import socket
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.ray
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def scraped(port, wanted, seconds=60):
+    """The lines of our metrics, once all ``wanted`` are there."""
+    deadline_s = time.monotonic() + seconds
+    lines = []
+    while time.monotonic() < deadline_s:
+        try:
+            text = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5).read().decode()
+        except OSError:
+            text = ""
+        lines = [line for line in text.splitlines() if line.startswith("ray_zeus_")]
+        if all(any(line.startswith(name) for line in lines) for name in wanted):
+            return lines
+        time.sleep(0.5)
+    raise AssertionError(lines)
+
+
+def test_limit_and_energy_are_exported():
+    import ray
+
+    port = free_port()
+    ray.init(
+        "local",
+        num_cpus=1,
+        include_dashboard=False,
+        log_to_driver=False,
+        _metrics_export_port=port,
+        _system_config={"metrics_report_interval_ms": 1000},  # not each ten seconds
+    )
+    try:
+
+        @ray.remote(num_cpus=0)
+        class Exporter:
+            def export(self):
+                from zeus_ray.actors.gpu_metrics import GpuMetrics
+                from zeus_ray.leases.lease import Status
+
+                self.metrics = GpuMetrics()
+                for energy_j in (100.0, 250.0):
+                    status = Status(uuid="GPU-1", power_limit_w=150.0, energy_j=(("trial", energy_j),))
+                    self.metrics.update(status)
+
+        exporter = Exporter.remote()
+        ray.get(exporter.export.remote())
+        lines = scraped(port, ["ray_zeus_gpu_power_limit_watts", "ray_zeus_trial_energy_joules_total"])
+    finally:
+        ray.shutdown()
+    values = {line.split("{")[0]: float(line.rsplit(" ", 1)[1]) for line in lines}
+    assert values == {"ray_zeus_gpu_power_limit_watts": 150.0, "ray_zeus_trial_energy_joules_total": 250.0}
+    assert all('GpuUuid="GPU-1"' in line for line in lines)
+
+
+def test_the_dashboard_asks_for_metrics_that_exist():
+    import zeus_ray.actors
+
+    panel = json.loads((Path(zeus_ray.actors.__file__).parent / "grafana.json").read_text())
+    asked = " ".join(target["expr"] for one in panel["panels"] for target in one["targets"])
+    source = (Path(zeus_ray.actors.__file__).parent / "gpu_metrics.py").read_text()
+    for name in ("zeus_gpu_power_limit_watts", "zeus_trial_energy_joules_total"):
+        assert f"ray_{name}" in asked
+        assert f'"{name}"' in source

@@ -1,0 +1,152 @@
+"""Ray Train on two nodes: two workers, two boards, one limit, one bill.
+
+Without Ray's dashboard a stopped job may keep its placement group, so there is room here for two jobs. An
+early stop from outside is among the faults (``train_job_stopped_early``), with a dashboard.
+"""
+
+import math
+import sys
+from pathlib import Path
+
+import pytest
+
+# "frameworks" too: run in a process of its own.
+pytestmark = [pytest.mark.ray, pytest.mark.frameworks, pytest.mark.usefixtures("cluster")]
+tune = pytest.importorskip("ray.tune")
+
+import ray  # noqa: E402 — after the marker: importing it takes seconds
+
+import zeus_ray as zeus  # noqa: E402
+from zeus_ray.records import EmissionsConfig, PowerProfile, StopReason, Target, TrialReport, from_json  # noqa: E402
+
+ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import the tests
+LIMITS_W = [250.0, 150.0, 100.0]
+
+
+class Truth:
+    """What this worker's board really does, asked of the pretended hardware itself."""
+
+    def __init__(self):
+        import ctypes
+        import os
+
+        import pynvml
+
+        pynvml.nvmlInit()
+        self.index = int(ray.get_runtime_context().get_accelerator_ids()["GPU"][0])
+        self.board = pynvml.nvmlDeviceGetHandleByIndex(self.index)
+        self.limit_w = lambda: pynvml.nvmlDeviceGetEnforcedPowerLimit(self.board) / 1000
+        self.c = ctypes.CDLL("libnvidia-ml.so.1")
+        self.c.fake_attach.restype, self.c.fake_attach.argtypes = ctypes.c_void_p, [ctypes.c_char_p] * 3
+        self.c.fake_true_energy.restype = ctypes.c_double
+        self.c.fake_true_energy.argtypes = [ctypes.c_void_p, ctypes.c_uint32]
+        name, cards = (os.environ[f"FAKE_NVML_{what}"].encode() for what in ("NODE", "CARDS"))
+        path = os.environ["FAKE_NVML_STATE"].encode() + b"/" + name + b".boards"
+        self.node = self.c.fake_attach(path, cards, name)
+
+    def energy_j(self):
+        return self.c.fake_true_energy(self.node, self.index)
+
+
+def worker(config):
+    import torch
+    from torch.nn.parallel import DistributedDataParallel
+
+    from zeus_ray.train import torch_trainer
+
+    with pytest.raises(zeus.BadInput, match=r"torch_trainer\.session"):
+        zeus.session(config)
+    with torch_trainer.session(config, window_s=0.3, settle_s=0.1) as run:
+        model = DistributedDataParallel(torch.nn.Linear(8, 8))
+        truth, limits = Truth(), []
+        first, first_j = run.measure({}), truth.energy_j()
+        for epoch in range(1, 41):
+            for _batch in run.steps([None] * 100):
+                limits.append(truth.limit_w())
+                if config["does"] == "outgrows the memory" and run.rank == 1:
+                    raise torch.OutOfMemoryError("tried to allocate 80 GiB")
+                model(torch.rand(run.micro_batch_size, 8)).sum().backward()
+            now, now_j = run.measure({}), truth.energy_j()
+            everyones = torch_trainer.everyones(
+                (limits, now_j - first_j, ray.get_runtime_context().get_node_id())
+            )
+            run.report(
+                {
+                    "accuracy": epoch / 10,
+                    "same_limits": all(theirs == limits for theirs, _j, _node in everyones),
+                    "limits_w": sorted(set(limits), reverse=True),
+                    "true_j": sum(j for _limits, j, _node in everyones),
+                    "measured_j": now["zeus/energy_j"] - first["zeus/energy_j"],
+                    "nodes": len({node for _limits, _j, node in everyones}),
+                }
+            )
+
+
+def job(config):
+    from ray.train import RunConfig, ScalingConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    from zeus_ray.train.torch_trainer import ZeusCallback
+
+    TorchTrainer(
+        worker,
+        train_loop_config=config,
+        torch_config=TorchConfig(backend="gloo"),
+        scaling_config=ScalingConfig(
+            num_workers=2,
+            use_gpu=True,
+            resources_per_worker={"CPU": 1, "GPU": 1, "may_set": 1},
+            placement_strategy="STRICT_SPREAD",
+        ),
+        run_config=RunConfig(callbacks=[ZeusCallback()], storage_path=config["storage"]),
+    ).fit()
+
+
+def search(boards, tmp_path, does):
+    """One trial of the job; afterwards every limit is back within what we promise."""
+    from test_cluster import until
+
+    searcher = zeus.ZeusSearcher(
+        target=Target("accuracy", 1.0),
+        default_batch_size=32,
+        power_limits_w=LIMITS_W,
+        gpus=2,
+        batch_sizes=[32],
+    )
+    result = tune.run(
+        job,
+        config={"does": does, "storage": str(tmp_path / "train")},
+        metric="accuracy",
+        mode="max",
+        search_alg=searcher,
+        scheduler=zeus.EnergyScheduler(searcher, carbon=EmissionsConfig(signal="constant:400")),
+        num_samples=1,
+        resources_per_trial=zeus.resources(gpus=0),
+        storage_path=str(tmp_path / "tune"),
+        verbose=0,
+    )
+    assert until(lambda: set(boards["a"].limits_w + boards["b"].limits_w) == {300.0})
+    (trial,) = result.trials
+    assert trial.status == "TERMINATED"
+    assert does == "outgrows the memory" or [p.name for p in Path(trial.path).glob("zeus-attempt-*")] == [
+        "zeus-attempt-1.json"
+    ]
+    return trial.last_result, TrialReport.from_result(trial.last_result)
+
+
+def test_two_workers_on_two_nodes_are_one_run(boards, tmp_path):
+    last, report = search(boards, tmp_path, "learns")
+    assert last["nodes"] == 2
+    assert last["measured_j"] == pytest.approx(last["true_j"], rel=0.01)
+    assert last["same_limits"]
+    assert set(LIMITS_W) <= set(last["limits_w"])
+    assert [point[0] for point in from_json(PowerProfile, report.profile).points] == LIMITS_W
+    assert report.stop_reason == StopReason.TARGET_REACHED
+    assert report.carbon_g == pytest.approx(report.energy_j / 3.6e6 * 400, rel=1e-3)
+
+
+def test_a_worker_that_runs_out_of_memory_is_an_answer(boards, tmp_path):
+    last, report = search(boards, tmp_path, "outgrows the memory")
+    assert report.stop_reason == StopReason.OUT_OF_MEMORY
+    assert report.measured_by == "counter"
+    assert math.isnan(last["accuracy"])

@@ -1,0 +1,153 @@
+"""``zeus-ray recur`` around a real process that knows nothing of it."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from zeus_ray.cli.main import main
+
+pytestmark = pytest.mark.processes
+TRAINER = Path(__file__).parent / "trainer.py"
+
+
+def arguments(history, *how, options=(), sizes="32,64,128", target="accuracy=0.9"):
+    return [
+        "recur",
+        *("--history", str(history), "--job", "nightly", "--batch-sizes", sizes),
+        *("--default-batch-size", "64", "--target", target, "--grace", "1", *options),
+        *("--", sys.executable, str(TRAINER), "{batch_size}", *how),
+    ]
+
+
+def test_the_target_ends_the_command_and_all_is_told(history, capfd):
+    assert main(arguments(history)) == 0
+    out, err = capfd.readouterr()
+    assert "epoch 1 loss" in out  # the command's own output goes on
+    assert "saved" not in out
+    assert "run 1 of nightly: batch size 64" in err
+    assert "the first run is the default's" in err
+    assert re.search(r"zeus-ray: \d+: accuracy 0\.9\d* of 0\.9, .* J in .* s, limit \d+ W", err)
+    assert "nightly: 1 run, 1 of them to the target" in err
+    assert "SIMULATED" in err
+    assert main(["report", "--history", str(history)]) == 0
+    assert "target" in capfd.readouterr().out
+
+
+def test_it_goes_on_to_its_own_end_where_it_should(history, capfd):
+    assert main(arguments(history, options=["--run-on"])) == 0
+    assert "saved" in capfd.readouterr().out
+
+
+def test_who_does_not_hear_sigterm_is_killed_and_braces_of_others_stay(history, capfd):
+    began = time.monotonic()
+    assert main(arguments(history, "deaf", "{lr}{x}", options=["--lr", "0.2", "--lr-rule", "sqrt"])) == 0
+    assert time.monotonic() - began < 30
+    assert "lr 0.2{x}" in capfd.readouterr().out
+
+
+def test_the_commands_own_failure_is_its_exit_code(history, capfd):
+    assert main(arguments(history, "fails")) == 7
+    assert "exit code 7" in capfd.readouterr().err
+
+
+def test_a_batch_size_that_does_not_fit_is_not_the_nights_failure(history, capfd):
+    assert main(arguments(history, "memory", options=["--first", "128"])) == 0
+    err = capfd.readouterr().err
+    assert "ended: out of memory" in err
+    assert "run 2 of nightly: batch size 64" in err
+
+
+def test_a_command_that_writes_no_metric_is_said_so(history, capfd):
+    assert main(arguments(history, "silent")) == 3
+    assert "wrote no 'accuracy'" in capfd.readouterr().err
+
+
+def test_a_json_file_will_do(history, tmp_path, capfd):
+    path = tmp_path / "metrics.json"
+    path.write_text('{"accuracy": 0.99}')  # of the night before
+    options = ["--metrics-file", str(path)]
+    assert main(arguments(history, f"file:{path}", options=options, target="accuracy=0.5")) == 0
+    assert "accuracy 0.5" in capfd.readouterr().err
+
+
+def test_a_target_out_of_reach_is_exit_code_3(history):
+    assert main(arguments(history, target="accuracy=1.5", sizes="64")) == 3
+
+
+def test_a_real_board_gets_its_limit_and_is_given_back_what_was_found(history, make_node, monkeypatch, capfd):
+    monkeypatch.delenv("ZEUS_RAY_GPU")
+    node = make_node("V100")
+    node.load(1.0)
+    (found_w,) = node.limits_w
+    for _ in range(2):
+        assert main(arguments(history, "slow", sizes="64", options=["--power-limits", "200,150"])) == 0
+    err = capfd.readouterr().err
+    assert "by their own counters" in err
+    assert re.search(r"accuracy 0\.9\d* of 0\.9, .* limit (150|200) W", err)
+    assert node.attempts > 2
+    assert node.limits_w == [found_w]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_whoever_ends_it_ends_the_command_and_blames_nothing(history, number, code):
+    process, child = start(history)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == code, err
+    child.wait(10)
+    assert list((history / "nightly").glob("*-lost-*"))
+    assert not list((history / "nightly").glob("*-end-*"))
+
+
+def test_killed_with_9_the_command_goes_too_and_the_next_night_knows(history, capfd):
+    process, child = start(history)
+    process.kill()
+    process.communicate()
+    child.wait(10)
+    assert main(arguments(history)) == 0
+    assert "1 of them to the target" in capfd.readouterr().err
+
+
+def start(history):
+    """A run whose command is under way, and its process."""
+    code = "import sys; from zeus_ray.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *arguments(history, "sleeps", target="accuracy=2")],
+        env={**os.environ},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    for line in process.stdout:
+        if "epoch 2" in line:
+            break
+    (child,) = [c for c in psutil.Process(process.pid).children() if "trainer.py" in " ".join(c.cmdline())]
+    return process, child
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda a: a[: a.index("--")], "no command"),
+        (lambda a: [x for x in a if x != "{batch_size}"], "{batch_size}"),
+        (lambda a: [*a, "{lr}"], "--lr"),
+        (lambda a: [*a[: a.index("--")], "--", "no-such-program", "{batch_size}"], "no such program"),
+        (lambda a: ["accuracy=high" if x == "accuracy=0.9" else x for x in a], "number"),
+        (lambda a: ["a/b" if x == "nightly" else x for x in a], "job"),
+    ],
+)
+def test_bad_input_is_said_in_one_line(history, capfd, change, words):
+    assert main(change(arguments(history))) == 2
+    assert words in capfd.readouterr().err
+
+
+def test_a_report_of_nothing(tmp_path, capsys):
+    assert main(["report", "--history", str(tmp_path)]) == 1
+    assert "no run" in capsys.readouterr().out

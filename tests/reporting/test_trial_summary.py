@@ -1,0 +1,127 @@
+"""From Ray Tune's results to records; without Ray, and with its real objects."""
+
+import math
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from zeus_ray.errors import BadInput
+from zeus_ray.records import Knobs, Plan, Target, TrialReport
+from zeus_ray.reporting.trial_summary import summaries
+
+
+def config(run_id="1", batch_size=64, **others):
+    plan = Plan(
+        knobs=Knobs(run_id=run_id, batch_size=batch_size, power_limit_w=150.0), target=Target("acc", 0.9)
+    )
+    return {"batch_size": batch_size, "zeus": plan.to_config(), **others}
+
+
+def result(cost=10.0, *, reached=True, batch_size=64, **fields):
+    report = TrialReport(
+        batch_size=batch_size,
+        energy_j=100.0,
+        time_s=10.0,
+        cost=cost,
+        cost_to_target=cost if reached else math.nan,
+        target_reached=reached,
+        power_limit_w=149.0,
+        measured_by="simulated",
+        **fields,
+    )
+    return {"acc": 0.91, "loss": 0.2, "trial_id": f"t-{cost:g}", **report.to_result()}
+
+
+def test_tuples_are_ranked_by_cost_to_target_and_failures_come_last():
+    found = summaries(
+        [
+            ("stopped", config(), result(1.0, reached=False, stop_reason="cost cap")),
+            ("dear", config(), result(30.0)),
+            ("failed", config(batch_size=512), None),
+            ("cheap", config("baseline", lr=0.1), result(20.0, gpu="simulated V100", attempt=2)),
+        ]
+    )
+    assert [t.trial_id for t in found] == ["cheap", "dear", "stopped", "failed"]
+    first, last = found[0], found[-1]
+    assert (first.batch_size, first.power_limit_w, first.metric, first.metric_name) == (
+        64,
+        149.0,
+        0.91,
+        "acc",
+    )
+    assert (first.is_baseline, first.others, first.gpu, first.attempt) == (
+        True,
+        {"lr": 0.1},
+        "simulated V100",
+        2,
+    )
+    assert (last.batch_size, last.power_limit_w, last.stop_reason) == (512, 150.0, "error")
+    assert math.isnan(last.energy_j)
+    assert not last.target_reached
+
+
+def test_another_metric_and_a_metric_that_is_none():
+    assert summaries([("a", config(), result())], metric="loss")[0].metric == 0.2
+    assert math.isnan(summaries([("a", config(), {"acc": "high"})])[0].metric)
+
+
+def test_a_trial_that_was_not_metered_has_only_what_is_known():
+    trial = summaries([("a", {"batch_size": 8}, {"acc": 0.5})])[0]
+    assert (trial.batch_size, trial.measured_by, trial.is_baseline) == (8, "none", False)
+    assert math.isnan(trial.time_s)
+
+
+def test_objects_like_those_of_tune():
+    trials = [SimpleNamespace(trial_id="a", config=config(), last_result=result(), status="ERROR")]
+    analysis = SimpleNamespace(trials=trials, default_metric="loss")
+    assert (summaries(analysis)[0].stop_reason, summaries(analysis)[0].metric) == ("error", 0.2)
+    grid = [
+        SimpleNamespace(metrics=result(2.0), config=config(), error=None, path="/x/a"),
+        SimpleNamespace(metrics=None, config=None, error=ValueError(), path="/x/b"),
+    ]
+    assert [(t.trial_id, t.stop_reason) for t in summaries(grid)] == [("t-2", ""), ("b", "error")]
+
+
+@pytest.mark.parametrize("wrong", [7, None, ["text"], [("a", {})], "text"])
+def test_what_is_no_result_is_refused(wrong):
+    with pytest.raises(BadInput, match="cannot show"):
+        summaries(wrong)
+
+
+def test_needs_neither_ray_nor_pictures_to_be_imported():
+    code = (
+        "import sys, zeus_ray.reporting.html; "
+        "print([name for name in ('ray', 'torch', 'pynvml', 'matplotlib', 'rich') if name in sys.modules])"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"
+
+
+@pytest.mark.ray
+def test_what_tune_run_and_tuner_fit_really_return(tmp_path):
+    import ray
+    from ray import tune
+
+    row = result(batch_size=8)
+
+    def train(config):  # within the test: Ray's workers cannot import this file
+        if config["batch_size"] == 16:
+            raise ValueError("does not train")
+        tune.report(row)
+
+    ray.init("local", num_cpus=1, include_dashboard=False, logging_level="ERROR")
+    try:
+        space = {"batch_size": tune.grid_search([8, 16])}
+        analysis = tune.run(
+            train, config=space, storage_path=str(tmp_path), raise_on_failed_trial=False, verbose=0
+        )
+        settings = tune.RunConfig(storage_path=str(tmp_path), verbose=0)
+        grid = tune.Tuner(train, param_space=space, run_config=settings).fit()
+    finally:
+        ray.shutdown()
+    for found in (summaries(analysis, "acc"), summaries(grid, "acc")):
+        assert (found[0].batch_size, found[0].target_reached) == (8, True)
+        assert [t.stop_reason for t in found] == ["", "error"]
+        assert found[0].metric == 0.91

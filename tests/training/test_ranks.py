@@ -1,0 +1,166 @@
+"""GpuGroup of several processes as one: here each process is a thread, and meets the others at a barrier."""
+
+import math
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from zeus_ray.errors import DeviceLost
+from zeus_ray.gpus.energy.readings import Reading
+from zeus_ray.gpus.protocol import LimitRange
+from zeus_ray.gpus.simulated import SimulatedGpu
+from zeus_ray.leases.lease import Lease
+from zeus_ray.leases.manager import LeaseManager
+from zeus_ray.leases.process import HolderProcess
+from zeus_ray.records import Knobs, MeasuredBy, Plan, PowerProfile, TrialReport, from_json
+from zeus_ray.training.gpu_group import GpuGroup, LeasedGpu
+from zeus_ray.training.ranks import DistributedGpuGroup
+from zeus_ray.training.run import Run
+
+LIMITS_W = (250.0, 150.0, 100.0)
+WINDOW_S, SETTLE_S = 1.0, 0.2
+
+
+class Meeting:
+    """``gather`` of threads."""
+
+    def __init__(self, size):
+        self.values, self.barrier = [None] * size, threading.Barrier(size, timeout=10)
+
+    def of(self, rank):
+        def gather(value):
+            self.values[rank] = value
+            self.barrier.wait()
+            everyones = list(self.values)
+            self.barrier.wait()
+            return everyones
+
+        return gather
+
+
+class Wall:
+    """A real board as a process sees it, whose clock goes its own way: ``step_s`` passes a step."""
+
+    def __init__(self, rank, fails_at=None):
+        self.now_s, self.limit_w, self.rank, self.fails_at = 100.0 * rank, 300.0, rank, fails_at
+        self.sets = []
+        self.lease = Lease(
+            lease_id=str(rank),
+            uuid=f"GPU-{rank}",
+            gpu="V100",
+            measured_by=MeasuredBy.COUNTER,
+            range=LimitRange(min_w=100, max_w=300, default_w=300),
+            found_limit_w=300.0,
+            may_set=True,
+            why_not="",
+            virtual=False,
+            reading=self.read(),
+        )
+
+    def read(self):
+        return Reading(
+            energy_j=0.9 * self.limit_w * self.now_s,
+            time_s=self.now_s,
+            power_limit_w=self.limit_w,
+            shared=False,
+        )
+
+    def work(self, step):
+        """The first steps are slow, as they are; a lower limit is slower; no two boards are equal."""
+        warm = 20.0 if step < 2 else 1.0
+        took_s = 0.01 * warm * (1 + 0.1 * self.rank) * (300 / self.limit_w) ** 0.5
+        self.now_s += took_s
+        return took_s
+
+    def call(self, method, _lease_id, *arguments):
+        if method == "set_limit":
+            self.sets.append(arguments[0])
+            if len(self.sets) == self.fails_at:
+                raise DeviceLost("fell off the bus")
+            self.limit_w = arguments[0]
+        return self.read()
+
+
+def together(size, work):
+    meeting = Meeting(size)
+    with ThreadPoolExecutor(size) as pool:
+        return [f.result() for f in [pool.submit(work, rank, meeting.of(rank)) for rank in range(size)]]
+
+
+def profiled(rank, gather, steps=4_000, **wall):
+    """A run of this rank: the limit in every step, its last report, and its time at each limit."""
+    board = Wall(rank, **wall)
+    boards = DistributedGpuGroup(GpuGroup([LeasedGpu(board.call, board.lease)]), gather)
+    plan = Plan(knobs=Knobs(run_id="1", batch_size=32, probe_limits_w=LIMITS_W))
+    run = Run(plan, boards, window_s=WINDOW_S, settle_s=SETTLE_S)
+    limits, spent_s = [], dict.fromkeys(LIMITS_W, 0.0)
+    for _epoch in range(4):
+        for step in run.steps(range(steps // 4)):
+            limits.append(board.limit_w)
+            spent_s[board.limit_w] += board.work(step)
+    return limits, run.report({}), spent_s
+
+
+def test_every_process_is_at_the_same_limit_in_the_same_steps():
+    (limits, report, _spent_s), *others = together(3, profiled)
+    for theirs, same, _spent_s in others:
+        assert theirs == limits
+        assert same == report
+    assert list(dict.fromkeys(limits))[: len(LIMITS_W)] == list(LIMITS_W)
+
+
+def test_windows_last_as_long_as_asked_though_the_first_steps_are_slow():
+    _limits, report, spent_s = together(2, profiled)[1]
+    profile = from_json(PowerProfile, report["zeus/profile"])
+    assert [point[0] for point in profile.points] == list(LIMITS_W)
+    assert WINDOW_S * 0.95 <= spent_s[250.0] - SETTLE_S <= WINDOW_S * 1.5
+    assert WINDOW_S * 0.95 <= spent_s[100.0] - SETTLE_S <= WINDOW_S * 1.5
+
+
+def test_energy_is_summed_and_time_is_the_longest():
+    def read(rank, gather):
+        board = Wall(rank)
+        return DistributedGpuGroup(GpuGroup([LeasedGpu(board.call, board.lease)]), gather).read()
+
+    first, second = together(2, read)
+    assert first == second
+    assert first.energy_j == math.fsum(Wall(rank).read().energy_j for rank in range(2))
+    assert first.time_s == Wall(1).read().time_s
+
+
+def test_the_books_know_the_leases_of_all():
+    def held(rank, gather):
+        board = Wall(rank)
+        return DistributedGpuGroup(
+            GpuGroup([LeasedGpu(board.call, board.lease, f"actor-{rank}")]), gather
+        ).held
+
+    assert together(2, held) == [[("actor-0", "0"), ("actor-1", "1")]] * 2
+
+
+def test_what_fails_in_one_process_is_raised_in_all():
+    def lose(rank, gather):
+        with pytest.raises(DeviceLost, match="bus"):
+            profiled(rank, gather, fails_at=2 if rank == 1 else None)
+
+    together(2, lose)
+
+
+def test_simulated_boards_share_the_work(tmp_path):
+    def train(rank, gather):
+        keeper = LeaseManager(SimulatedGpu.open("V100", rank), state_dir=tmp_path / str(rank), guarded=False)
+        mine = GpuGroup([LeasedGpu.local(keeper, HolderProcess.current("trial"), "auto")])
+        run = Run(Plan(knobs=Knobs(run_id="1", batch_size=64)), DistributedGpuGroup(mine, gather))
+        for _batch in run.steps([None] * 100):
+            pass
+        report = TrialReport.from_result(run.report({}))
+        mine.release()
+        keeper.close()
+        return report
+
+    first, second = together(2, train)
+    alone = together(1, train)[0]
+    assert first == second
+    assert first.time_s < alone.time_s
+    assert first.energy_j > alone.energy_j / 2

@@ -1,0 +1,1 @@
+"""Forecasts of carbon intensity or price from its history."""

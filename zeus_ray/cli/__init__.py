@@ -1,0 +1,1 @@
+"""The ``zeus-ray`` command line: one file per command."""

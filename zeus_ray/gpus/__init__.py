@@ -1,0 +1,1 @@
+"""GPUs behind one protocol: NVML, zeusd, simulated and replayed."""

@@ -1,0 +1,41 @@
+"""Readings of one GPU: energy, time and power limit since a lease began."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from zeus_ray.records import NAN
+
+
+@dataclass(frozen=True, kw_only=True)
+class Edge:
+    """Where a board's meter stands at one moment: energy since an arbitrary origin, within ``err_j``.
+
+    ``count_j`` is what its counter shows, ``offset_j`` what the meter adds for the counter's past; both
+    let another process go on from here.
+    """
+
+    at_s: float
+    energy_j: float
+    err_j: float
+    count_j: float = 0.0
+    offset_j: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """Energy and time since the lease began, on the board's clock, and the limit in force.
+
+    The true energy is within ``energy_j_err`` (J) of ``energy_j``. On a shared board ``energy_j`` is
+    this lease's equal share. ``carbon_g`` is what that energy emitted (or cost, in money) when it was used.
+    """
+
+    energy_j: float
+    time_s: float
+    power_limit_w: float
+    shared: bool
+    energy_j_err: float = 0.0
+    carbon_g: float = NAN
+
+
+NO_READING = Reading(energy_j=NAN, time_s=NAN, power_limit_w=NAN, shared=False, energy_j_err=NAN)

@@ -1,0 +1,1 @@
+"""Leases on GPUs: which process may set which power limit, and restoring the limit that was found."""

@@ -1,0 +1,63 @@
+"""Records to JSON and back: the only serialiser for what crosses a process border or is stored.
+
+Records are plain frozen dataclasses; pydantic reads their annotations. Unknown fields are ignored, so
+that an older version reads what a newer one wrote. NaN and infinity are kept (as Python's ``json``
+writes them), because an unknown measurement is NaN and not null.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from zeus_ray.errors import BadInput
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+R = TypeVar("R")
+_ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {}
+
+
+def to_plain(record: object) -> Any:  # noqa: ANN401 — JSON
+    """The record as dicts, lists, numbers, strings and None."""
+    return _adapter(type(record)).dump_python(record, mode="json")
+
+
+def from_plain(kind: type[R], raw: object) -> R:
+    """Inverse of :func:`to_plain`.
+
+    Raises:
+        BadInput: ``raw`` is not a ``kind``: a field is missing or has another type.
+    """
+    try:
+        record: R = _adapter(kind).validate_python(raw)
+    except ValueError as error:  # pydantic's ValidationError is one
+        raise BadInput(f"not a {kind.__name__}: {error}") from error
+    return record
+
+
+def to_json(record: object) -> str:
+    """The record as one line of JSON."""
+    return json.dumps(to_plain(record))
+
+
+def from_json(kind: type[R], text: str | bytes) -> R:
+    """Inverse of :func:`to_json`.
+
+    Raises:
+        BadInput: ``text`` is not JSON, or not a ``kind``.
+    """
+    try:
+        record: R = _adapter(kind).validate_json(text)
+    except ValueError as error:
+        raise BadInput(f"not a {kind.__name__} in JSON: {error}") from error
+    return record
+
+
+def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
+    if kind not in _ADAPTERS:
+        from pydantic import TypeAdapter  # noqa: PLC0415 — a tenth of a second that `import zeus_ray` need not take
+
+        _ADAPTERS[kind] = TypeAdapter(kind)
+    return _ADAPTERS[kind]

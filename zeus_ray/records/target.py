@@ -1,0 +1,39 @@
+"""The metric value that counts as trained."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from zeus_ray.errors import BadInput
+
+
+@dataclass(frozen=True)
+class Target:
+    """The metric value that counts as trained.
+
+    ``value=None`` means: what the default batch size reaches becomes the target.
+    """
+
+    metric: str
+    value: float | None = None
+    mode: str = "max"
+
+    def __post_init__(self) -> None:
+        """Refuse what can never be reached."""
+        if self.mode not in ("max", "min"):
+            raise BadInput(f"target mode is {self.mode!r}; allowed: 'max' (higher is better) or 'min'")
+        if self.value is not None and not math.isfinite(self.value):
+            raise BadInput(f"target value is {self.value!r}; a finite number is needed, or None")
+
+    def reached(self, metric: float) -> bool:
+        """Whether ``metric`` is at the target or better. NaN never is, and no target never is."""
+        if self.value is None or math.isnan(metric):
+            return False
+        return metric >= self.value if self.mode == "max" else metric <= self.value
+
+    def better(self, a: float, b: float) -> float:
+        """The better of two metric values; NaN loses."""
+        if math.isnan(a) or math.isnan(b):
+            return b if math.isnan(a) else a
+        return max(a, b) if self.mode == "max" else min(a, b)

@@ -191,15 +191,15 @@ def measure_lease() -> None:
 def measure_step(steps: int) -> None:
     from zeus_ray.gpus.simulated import SimulatedGpu
     from zeus_ray.leases.manager import LeaseManager
-from zeus_ray.leases.process import HolderProcess
+    from zeus_ray.leases.process import HolderProcess
     from zeus_ray.records import Knobs, Plan
-    from zeus_ray.training.gpu_group import Board, GpuGroup
+    from zeus_ray.training.gpu_group import GpuGroup, LeasedGpu
     from zeus_ray.training.ranks import DistributedGpuGroup
     from zeus_ray.training.run import Run
 
     keeper = LeaseManager(SimulatedGpu.open("V100", 0))
     for name, boards in (
-        ("a simulated board", GpuGroup([Board.local(keeper, HolderProcess.current("bench"), "auto")])),
+        ("a simulated board", GpuGroup([LeasedGpu.local(keeper, HolderProcess.current("bench"), "auto")])),
         ("no board", GpuGroup([])),
         (
             "boards shared by the workers of Ray Train",

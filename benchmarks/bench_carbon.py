@@ -22,9 +22,9 @@ import sweeps
 from hindsight import Hindsight
 from sweeps import HOUR_S, Grid, Provider, Sight
 
-from zeus_ray.carbon.forecasts.baseline_forecasts import Blend
-from zeus_ray.carbon.forecasts.gp_forecast import Usual
-from zeus_ray.carbon.planning.width_planner import Rules
+from zeus_ray.carbon.forecasts.baseline_forecasts import BlendedForecast
+from zeus_ray.carbon.forecasts.gp_forecast import GpForecast
+from zeus_ray.carbon.planning.width_planner import WidthRules
 from zeus_ray.gpus import card_models as cards
 
 WORK_H = (12, 24, 72)
@@ -41,14 +41,14 @@ def case(grid: Grid, every_s: float, work_h: float, times: float, width: int) ->
     """Sums over all starts of one case, in g per kW; None where the file is too short for it."""
     sums = dict.fromkeys(("starts", "missed", "at once", "one at a time", *COLUMNS), 0.0)
     noise = sweeps.correlated_noise(len(grid.truth), grid.truth.step_s, seed=0)
-    sight = Sight(grid.truth, Usual())
+    sight = Sight(grid.truth, GpForecast())
     policies = {
         "at once": sweeps.at_once,
         "median": sweeps.threshold(grid.truth, 0.5),
         "lowest quarter": sweeps.threshold(grid.truth, 0.25),
-        "blend": sweeps.elastic(Sight(grid.truth, Blend())),
+        "blend": sweeps.elastic(Sight(grid.truth, BlendedForecast())),
         "certain": sweeps.elastic(sight),
-        "history": sweeps.elastic(Sight(grid.truth, Usual(), doubts=True)),
+        "history": sweeps.elastic(Sight(grid.truth, GpForecast(), doubts=True)),
         "provider": sweeps.elastic(Provider(grid.truth, noise, sight)),
     }
     if grid.short:  # fewer answers than coefficients
@@ -56,7 +56,7 @@ def case(grid: Grid, every_s: float, work_h: float, times: float, width: int) ->
     else:
         policies["hindsight"] = sweeps.elastic(Hindsight(grid.truth, grid.first_s, grid.last_s))
     for start_s in grid.starts(times * work_h * HOUR_S, every_s):
-        rules = Rules(
+        rules = WidthRules(
             deadline_s=start_s + times * work_h * HOUR_S, max_trials=width, look_every_s=grid.truth.step_s
         )
         sums["starts"] += 1
@@ -65,7 +65,7 @@ def case(grid: Grid, every_s: float, work_h: float, times: float, width: int) ->
             sums[name] += grams
             sums["missed"] += name in AIMS and end_s > rules.deadline_s + 1
         sums["oracle"] += sweeps.oracle(grid.truth, start_s, work_h, rules)
-        single = Rules(deadline_s=rules.deadline_s, max_trials=1, look_every_s=grid.truth.step_s)
+        single = WidthRules(deadline_s=rules.deadline_s, max_trials=1, look_every_s=grid.truth.step_s)
         sums["one at a time"] += sweeps.run_fluid(grid.truth, start_s, work_h, single, sweeps.at_once)[0]
     return sums if sums["starts"] else None
 
@@ -183,10 +183,10 @@ def late(grid: Grid, task: tuple[int, str]) -> bool:
     if not starts:
         return False
     start_s = float(rng.choice(starts)) + rng.uniform(0, grid.truth.step_s)
-    rules = Rules(deadline_s=start_s + horizon_s, max_trials=width, look_every_s=HOUR_S)
+    rules = WidthRules(deadline_s=start_s + horizon_s, max_trials=width, look_every_s=HOUR_S)
     lost_s = start_s + rng.uniform(-6 * HOUR_S, horizon_s)
     lost = (lost_s, lost_s + 6 * HOUR_S) if "lost" in trouble or trouble == "both" else (np.inf, np.inf)
-    sight = Sight(grid.truth, Usual(), doubts=True, lost=lost)
+    sight = Sight(grid.truth, GpForecast(), doubts=True, lost=lost)
     mape = 0.3 if "off" in trouble or trouble == "both" else 0.08
     noise = sweeps.correlated_noise(len(grid.truth), grid.truth.step_s, seed % 16)
     policy = sweeps.elastic(Provider(grid.truth, noise, sight, mape))

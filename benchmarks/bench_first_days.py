@@ -20,8 +20,8 @@ import sweeps
 from sweeps import HOUR_S, Grid, Sight
 
 from zeus_ray.carbon.forecasts.baseline_forecasts import DAY_S
-from zeus_ray.carbon.forecasts.gp_forecast import Usual
-from zeus_ray.carbon.planning.width_planner import Doubt, Rules
+from zeus_ray.carbon.forecasts.gp_forecast import GpForecast
+from zeus_ray.carbon.planning.width_planner import ForecastUncertainty, WidthRules
 from zeus_ray.carbon.series import Series
 
 WINDOW_S = 83 * HOUR_S
@@ -44,9 +44,9 @@ class MeanDay:
         error = (history.values[-1] - usual[-1]) * np.exp(-lead * history.step_s / (20 * HOUR_S))
         return Series(history.end_s, history.step_s, usual[(lead - 1) % per_day] + error)
 
-    def doubt(self, history: Series, horizon_s: float) -> Doubt:
+    def doubt(self, history: Series, horizon_s: float) -> ForecastUncertainty:
         """How far days differ, as ours."""
-        return Usual().doubt(history, horizon_s)
+        return GpForecast().doubt(history, horizon_s)
 
 
 def window(truth: Series) -> np.ndarray:
@@ -54,7 +54,7 @@ def window(truth: Series) -> np.ndarray:
     grid = Grid("window", truth, truth.start_s + DAY_S, truth.end_s)
     policies = [
         sweeps.at_once,
-        *(sweeps.elastic(Sight(truth, way, doubts=True)) for way in (MeanDay(), Usual())),
+        *(sweeps.elastic(Sight(truth, way, doubts=True)) for way in (MeanDay(), GpForecast())),
     ]
     rows = []
     for work_h, times in CASES:
@@ -63,7 +63,9 @@ def window(truth: Series) -> np.ndarray:
         for width in WIDTHS:
             grams = np.zeros(len(COLUMNS))
             for start_s in starts:
-                rules = Rules(deadline_s=start_s + horizon_s, max_trials=width, look_every_s=truth.step_s)
+                rules = WidthRules(
+                    deadline_s=start_s + horizon_s, max_trials=width, look_every_s=truth.step_s
+                )
                 spent = [sweeps.run_fluid(truth, start_s, work_h, rules, p)[0] for p in policies]
                 grams += [*spent, sweeps.oracle(truth, start_s, work_h, rules)]
             rows.append(grams)

@@ -20,23 +20,23 @@ from zeus_ray.carbon.forecasts.baseline_forecasts import (
     HOUR_S,
     LOOK_BACK_S,
     WEEK_S,
-    Blend,
+    BlendedForecast,
     Forecaster,
-    Persistence,
-    Published,
-    SameHour,
+    PersistenceForecast,
+    SameHourForecast,
+    SvrForecast,
 )
-from zeus_ray.carbon.forecasts.gp_forecast import Usual
+from zeus_ray.carbon.forecasts.gp_forecast import GpForecast
 from zeus_ray.carbon.series import Series
 
 LEADS_H = (1, 6, 24, 48)
 WAYS: dict[str, Forecaster] = {
-    "persistence": Persistence(),
-    "same hour yesterday": SameHour(),
-    "same hour last week": SameHour(WEEK_S),
-    "blend (the sketch)": Blend(),
-    "published (SVR)": Published(),
-    "usual (ours)": Usual(),
+    "persistence": PersistenceForecast(),
+    "same hour yesterday": SameHourForecast(),
+    "same hour last week": SameHourForecast(WEEK_S),
+    "blend (the sketch)": BlendedForecast(),
+    "published (SVR)": SvrForecast(),
+    "usual (ours)": GpForecast(),
 }
 
 

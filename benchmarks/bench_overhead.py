@@ -195,7 +195,7 @@ def measure_step(steps: int) -> None:
     from zeus_ray.records import Knobs, Plan
     from zeus_ray.training.gpu_group import GpuGroup, LeasedGpu
     from zeus_ray.training.ranks import DistributedGpuGroup
-    from zeus_ray.training.run import Run
+    from zeus_ray.training.run import TrainingRun
 
     keeper = LeaseManager(SimulatedGpu.open("V100", 0))
     for name, boards in (
@@ -206,14 +206,14 @@ def measure_step(steps: int) -> None:
             DistributedGpuGroup(GpuGroup([]), lambda value: [value]),
         ),
     ):
-        run = Run(Plan(knobs=Knobs(run_id="", batch_size=8)), boards)
+        run = TrainingRun(Plan(knobs=Knobs(run_id="", batch_size=8)), boards)
         loader = [None] * steps
 
         def bare(loader: list[None] = loader) -> None:
             for _ in loader:
                 pass
 
-        def metered(run: Run = run, loader: list[None] = loader) -> None:
+        def metered(run: TrainingRun = run, loader: list[None] = loader) -> None:
             for _ in run.steps(loader):
                 pass
 
@@ -241,9 +241,9 @@ def measure_frameworks(steps: int, times: int) -> None:
 def settled_run() -> Any:
     from zeus_ray.records import Knobs, Plan
     from zeus_ray.training.gpu_group import GpuGroup
-    from zeus_ray.training.run import Run
+    from zeus_ray.training.run import TrainingRun
 
-    return Run(Plan(knobs=Knobs(run_id="", batch_size=8)), GpuGroup([]))
+    return TrainingRun(Plan(knobs=Knobs(run_id="", batch_size=8)), GpuGroup([]))
 
 
 def fit_lightning(steps: int, run: Any) -> float:

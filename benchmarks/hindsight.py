@@ -14,8 +14,8 @@ from functools import cached_property
 import numpy as np
 
 from zeus_ray.carbon.forecasts.baseline_forecasts import DAY_S, HOUR_S, LOOK_BACK_S
-from zeus_ray.carbon.forecasts.gp_forecast import Usual
-from zeus_ray.carbon.planning.width_planner import Doubt
+from zeus_ray.carbon.forecasts.gp_forecast import GpForecast
+from zeus_ray.carbon.planning.width_planner import ForecastUncertainty
 from zeus_ray.carbon.series import Array, Series
 
 LAGS_H = (0, 1, 2, 3, 6, 12, 23, 24, 47, 71, 143, 167)
@@ -32,13 +32,13 @@ class Hindsight:
     first_s: float
     last_s: float
 
-    def outlook(self, now_s: float, until_s: float) -> tuple[Series, Doubt | None]:
+    def outlook(self, now_s: float, until_s: float) -> tuple[Series, ForecastUncertainty | None]:
         """Four weeks of history, and what the regression says comes after it."""
         past = self.truth.between(now_s + self.truth.step_s - LOOK_BACK_S, now_s + self.truth.step_s)
         count = int(np.ceil((until_s - past.end_s) / self.truth.step_s + 1))
         ahead = self._forecasts[round((now_s - self.first_s) / self.truth.step_s)][: max(0, count)]
         whole = Series(past.start_s, past.step_s, np.concatenate([past.values, ahead]))
-        return whole, Usual().doubt(past, count * past.step_s)
+        return whole, GpForecast().doubt(past, count * past.step_s)
 
     @cached_property
     def _forecasts(self) -> Array:

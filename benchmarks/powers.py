@@ -16,9 +16,9 @@ import sweeps
 from sweeps import HOUR_S, Grid, Sight
 
 from zeus_ray.carbon.csv_reader import read_csv
-from zeus_ray.carbon.forecasts.gp_forecast import Usual
+from zeus_ray.carbon.forecasts.gp_forecast import GpForecast
 from zeus_ray.carbon.planning.chase import Chase, curve
-from zeus_ray.carbon.planning.width_planner import Rules
+from zeus_ray.carbon.planning.width_planner import WidthRules
 from zeus_ray.carbon.series import J_PER_KWH, Array, Series
 from zeus_ray.carbon.signal import hold
 from zeus_ray.errors import BadInput
@@ -215,10 +215,10 @@ def together(grids: Sequence[Grid], machine: Machine) -> list[str]:
 
 def compared(grid: Grid, machine: Machine, start_s: float, times: float) -> list[float]:
     """Grams of: today's practice, the limit alone, the hours alone, both."""
-    rules = Rules(
+    rules = WidthRules(
         deadline_s=start_s + times * WORK_H * HOUR_S, max_trials=WIDTH, look_every_s=grid.truth.step_s
     )
-    ours = sweeps.elastic(Sight(grid.truth, Usual(), doubts=True))
+    ours = sweeps.elastic(Sight(grid.truth, GpForecast(), doubts=True))
     last, best = len(machine.speed) - 1, machine.cheapest
     found = []
     for index, policy in ((last, sweeps.at_once), (best, sweeps.at_once), (last, ours), (best, ours)):

@@ -16,11 +16,18 @@ import numpy as np
 
 from zeus_ray.carbon.csv_reader import read_csv
 from zeus_ray.carbon.forecasts.baseline_forecasts import DAY_S, LOOK_BACK_S, Forecaster
-from zeus_ray.carbon.planning.width_planner import HOUR_S, Doubt, Left, Room, Rules, plan
+from zeus_ray.carbon.planning.width_planner import (
+    HOUR_S,
+    ForecastUncertainty,
+    FreeCapacity,
+    RemainingWork,
+    WidthRules,
+    plan_width,
+)
 from zeus_ray.carbon.series import Series
 from zeus_ray.carbon.signal import hold
 
-Policy = Callable[[Rules, Left, float], int]
+Policy = Callable[[WidthRules, RemainingWork, float], int]
 """How many trials run now (the third argument, s)."""
 
 
@@ -76,7 +83,7 @@ class Sight:
     doubts: bool = False
     lost: tuple[float, float] = (math.inf, math.inf)
 
-    def outlook(self, now_s: float, until_s: float) -> tuple[Series, Doubt | None]:
+    def outlook(self, now_s: float, until_s: float) -> tuple[Series, ForecastUncertainty | None]:
         """Four weeks of history and what is expected after it, and how far that may be off."""
         known_s = self.lost[0] if self.lost[0] <= now_s < self.lost[1] else now_s + self.truth.step_s
         past = self.truth.between(known_s - LOOK_BACK_S, known_s)
@@ -101,7 +108,7 @@ class Provider:
     mape: float = 0.08
     reach_s: float = 2 * DAY_S
 
-    def outlook(self, now_s: float, until_s: float) -> tuple[Series, Doubt | None]:
+    def outlook(self, now_s: float, until_s: float) -> tuple[Series, ForecastUncertainty | None]:
         """The value now, the provider's, then history's."""
         whole, doubt = self.rest.outlook(now_s, until_s)
         if self.rest.lost[0] <= now_s < self.rest.lost[1]:
@@ -135,16 +142,16 @@ def correlated_noise(count: int, step_s: float, seed: int, *, over_s: float = 10
 class View(Protocol):
     """What a policy sees: the past, what is expected after it, and how far that may be off."""
 
-    def outlook(self, now_s: float, until_s: float) -> tuple[Series, Doubt | None]:
+    def outlook(self, now_s: float, until_s: float) -> tuple[Series, ForecastUncertainty | None]:
         """From four weeks before ``now_s`` to ``until_s`` or later (s)."""
 
 
 def elastic(sight: View) -> Policy:
     """Ours."""
 
-    def width(rules: Rules, left: Left, now_s: float) -> int:
+    def width(rules: WidthRules, left: RemainingWork, now_s: float) -> int:
         outlook, doubt = sight.outlook(now_s, rules.deadline_s)
-        return plan(rules, left, outlook, now_s, doubt).now
+        return plan_width(rules, left, outlook, now_s, doubt).now
 
     return width
 
@@ -152,16 +159,16 @@ def elastic(sight: View) -> Policy:
 def threshold(truth: Series, quantile: float) -> Policy:
     """Run flat out while intensity is below a quantile of the last week; kept in time by our own rule."""
 
-    def width(rules: Rules, left: Left, now_s: float) -> int:
+    def width(rules: WidthRules, left: RemainingWork, now_s: float) -> int:
         week = truth.between(now_s - 7 * DAY_S, now_s + truth.step_s).values
         nothing = Series(now_s, rules.look_every_s, np.where(np.arange(2) < 1, 1.0, 0.0))
-        must = plan(rules, left, nothing, now_s).now
+        must = plan_width(rules, left, nothing, now_s).now
         return rules.max_trials if truth.at(now_s) <= np.quantile(week, quantile) else must
 
     return width
 
 
-def at_once(rules: Rules, _left: Left, _now_s: float) -> int:
+def at_once(rules: WidthRules, _left: RemainingWork, _now_s: float) -> int:
     """Today's practice."""
     return rules.max_trials
 
@@ -170,12 +177,12 @@ def at_once(rules: Rules, _left: Left, _now_s: float) -> int:
 
 
 def run_fluid(
-    truth: Series, start_s: float, work_h: float, rules: Rules, policy: Policy
+    truth: Series, start_s: float, work_h: float, rules: WidthRules, policy: Policy
 ) -> tuple[float, float]:
     """Grams per kW, and when the sweep ended (s)."""
     now_s, left_h, grams, step_h = start_s, work_h, 0.0, truth.step_s / HOUR_S
     while left_h > 1e-9:
-        width = policy(rules, Left(work_h=left_h), now_s)
+        width = policy(rules, RemainingWork(work_h=left_h), now_s)
         done_h = min(width * step_h, left_h)
         grams += done_h * truth.at(now_s)
         left_h -= done_h
@@ -183,22 +190,22 @@ def run_fluid(
     return grams, now_s
 
 
-def oracle(truth: Series, start_s: float, work_h: float, rules: Rules) -> float:
+def oracle(truth: Series, start_s: float, work_h: float, rules: WidthRules) -> float:
     """Grams per kW of the cheapest hours, all known beforehand: nothing can be better."""
     known = truth.between(start_s, rules.deadline_s)
     edges_s = start_s + truth.step_s * np.arange(len(known) + 1)
     edges_s[-1] = min(edges_s[-1], rules.deadline_s)
-    room = Room(edges_s, known.values, 0, rules.max_trials)
+    room = FreeCapacity(edges_s, known.values, 0, rules.max_trials)
     return float(room.fill(work_h) * room.hours @ known.values)
 
 
 def run_trials(
-    start_s: float, trials_h: Sequence[float], may_pause: Sequence[bool], rules: Rules, policy: Policy
+    start_s: float, trials_h: Sequence[float], may_pause: Sequence[bool], rules: WidthRules, policy: Policy
 ) -> float:
     """When the last of trials that cannot be split ended (s); those that may not pause run on once begun."""
     now_s, left_h, begun = start_s, dict(enumerate(trials_h)), set()
     while left_h:
-        left = Left(work_h=sum(left_h.values()), trials=len(left_h), longest_h=max(left_h.values()))
+        left = RemainingWork(work_h=sum(left_h.values()), trials=len(left_h), longest_h=max(left_h.values()))
         width = policy(rules, left, now_s)
         pinned = [i for i in left_h if i in begun and not may_pause[i]]
         waiting = sorted((i for i in left_h if i not in pinned), key=lambda i: -left_h[i])

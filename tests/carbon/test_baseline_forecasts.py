@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 from zeus_ray.carbon.forecasts.baseline_forecasts import (
     DAY_S,
     WEEK_S,
-    Blend,
-    Persistence,
-    Published,
-    SameHour,
+    BlendedForecast,
+    PersistenceForecast,
+    SameHourForecast,
+    SvrForecast,
 )
 from zeus_ray.carbon.series import Series
 
 HOUR_S = 3600.0
-WAYS = [Persistence(), SameHour(), SameHour(WEEK_S), Blend()]
+WAYS = [PersistenceForecast(), SameHourForecast(), SameHourForecast(WEEK_S), BlendedForecast()]
 
 
 def days(count, step_s=HOUR_S):
@@ -46,19 +46,21 @@ def test_a_day_that_repeats_is_foreseen(way):
 
 def test_persistence_passes_over_a_gap():
     history = Series(0.0, 1.0, np.array([1.0, 2.0, math.nan]))
-    assert list(Persistence().forecast(history, 2.0).values) == [2.0, 2.0]
+    assert list(PersistenceForecast().forecast(history, 2.0).values) == [2.0, 2.0]
 
 
 def test_the_same_hour_where_that_is_a_gap_is_the_day_before():
     values = days(3).values.copy()
     values[50] = math.nan
-    assert SameHour().forecast(Series(0.0, HOUR_S, values), 3 * HOUR_S).values[2] == pytest.approx(values[26])
+    assert SameHourForecast().forecast(Series(0.0, HOUR_S, values), 3 * HOUR_S).values[2] == pytest.approx(
+        values[26]
+    )
 
 
 def test_the_blend_corrects_last_week_by_the_latest_error():
     raised = days(15).values.copy()
     raised[-1] += 50.0
-    error = Blend().forecast(Series(0.0, HOUR_S, raised), 24 * HOUR_S).values - days(15).values[:24]
+    error = BlendedForecast().forecast(Series(0.0, HOUR_S, raised), 24 * HOUR_S).values - days(15).values[:24]
     assert 30.0 < error[0] < 50.0
     assert np.all(np.diff(error) < 0)
     assert error[-1] < 10.0
@@ -79,7 +81,7 @@ def test_something_is_said_whenever_something_is_known(way, values, horizon_s):
 def test_the_blend_looks_for_its_error_where_there_was_a_value():
     late = np.append(days(15).values, [math.nan] * 3)
     late[-4] += 50.0
-    error = Blend().forecast(Series(0.0, HOUR_S, late), HOUR_S).values[0] - days(1).values[3]
+    error = BlendedForecast().forecast(Series(0.0, HOUR_S, late), HOUR_S).values[0] - days(1).values[3]
     assert error == pytest.approx(50.0 * math.exp(-4 / 12), rel=0.01)
 
 
@@ -87,8 +89,8 @@ def test_the_blend_looks_for_its_error_where_there_was_a_value():
 def test_the_published_forecast_follows_a_smooth_day():
     pytest.importorskip("sklearn")
     history = days(3, 1800.0)
-    ahead = Published().forecast(history, 12 * HOUR_S)
+    ahead = SvrForecast().forecast(history, 12 * HOUR_S)
     assert (ahead.start_s, len(ahead)) == (history.end_s, 24)
     assert abs(ahead.values[0] - 300.0) < 30.0
-    short = Published().forecast(Series(0.0, 1800.0, np.array([5.0, math.nan])), HOUR_S)
+    short = SvrForecast().forecast(Series(0.0, 1800.0, np.array([5.0, math.nan])), HOUR_S)
     assert list(short.values) == [5.0, 5.0]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from test_baseline_forecasts import DAY_S, days
 
-from zeus_ray.carbon.forecasts.baseline_forecasts import Persistence, SameHour
+from zeus_ray.carbon.forecasts.baseline_forecasts import PersistenceForecast, SameHourForecast
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "bench_forecast.py"
 
@@ -21,8 +21,8 @@ def bench():
 def test_a_day_that_repeats_has_no_error_and_persistence_has_a_known_one(bench):
     series = days(6)
     when_s = np.array([3 * DAY_S])
-    assert np.allclose(bench["errors"](SameHour(), series, when_s)[0], 0.0)
-    percent, _each_s = bench["errors"](Persistence(), series, when_s)
+    assert np.allclose(bench["errors"](SameHourForecast(), series, when_s)[0], 0.0)
+    percent, _each_s = bench["errors"](PersistenceForecast(), series, when_s)
     last = series.at(3 * DAY_S - 1)
     truth = [series.at(3 * DAY_S + lead * 3600 - 1800) for lead in bench["LEADS_H"]]
     np.testing.assert_allclose(percent[0], [100 * abs(last - t) / t for t in truth])

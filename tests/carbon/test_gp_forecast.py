@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zeus_ray.carbon.forecasts.gp_forecast import Usual, alike
+from zeus_ray.carbon.forecasts.gp_forecast import GpForecast, alike
 from zeus_ray.carbon.series import Series
 
 DAY_S = 86_400.0
@@ -19,14 +19,14 @@ def days(*factors, step_s=3600.0):
 
 
 def test_equal_days_go_on_for_ever():
-    ahead = Usual().forecast(days(*[1] * 14), 60 * DAY_S)
+    ahead = GpForecast().forecast(days(*[1] * 14), 60 * DAY_S)
     assert ahead.start_s == 14 * DAY_S
     assert ahead.values == pytest.approx(np.tile(DAY, 60), abs=10)  # of 50 up and down
 
 
 def test_more_days_are_believed_more():
     off = [
-        np.abs(Usual().forecast(days(*[1] * n), 48 * 3600.0).values - np.tile(DAY, 2)).max()
+        np.abs(GpForecast().forecast(days(*[1] * n), 48 * 3600.0).values - np.tile(DAY, 2)).max()
         for n in (1, 2, 4, 8)
     ]
     assert off == sorted(off, reverse=True)
@@ -35,9 +35,9 @@ def test_more_days_are_believed_more():
 
 def test_an_error_fades():
     history = days(*[1] * 28)
-    before = Usual().forecast(history, 72 * 3600.0).values
+    before = GpForecast().forecast(history, 72 * 3600.0).values
     history.values[-1] += 10
-    error = Usual().forecast(history, 72 * 3600.0).values - before
+    error = GpForecast().forecast(history, 72 * 3600.0).values - before
     assert error[0] > 9  # and it may go on as it began
     assert abs(error[20]) < 5
     assert abs(error[60]) < 1
@@ -46,8 +46,8 @@ def test_an_error_fades():
 def test_the_same_in_other_units_above_another_level():
     history = Series(0.0, 3600.0, np.random.default_rng(1).normal(size=100))
     other = Series(0.0, 3600.0, 500 + 20 * history.values)
-    ahead = Usual().forecast(history, 48 * 3600.0).values
-    assert Usual().forecast(other, 48 * 3600.0).values == pytest.approx(500 + 20 * ahead)
+    ahead = GpForecast().forecast(history, 48 * 3600.0).values
+    assert GpForecast().forecast(other, 48 * 3600.0).values == pytest.approx(500 + 20 * ahead)
 
 
 def test_it_is_the_best_linear_forecast_of_what_it_assumes():
@@ -61,7 +61,7 @@ def test_it_is_the_best_linear_forecast_of_what_it_assumes():
         past, truth = grid[:n], grid[n:]
         mean_day = past.reshape(-1, 24).mean(axis=0)
         said = {
-            "ours": Usual().forecast(Series(0.0, 3600.0, past), DAY_S).values,
+            "ours": GpForecast().forecast(Series(0.0, 3600.0, past), DAY_S).values,
             "persistence": np.full(24, past[-1]),
             "yesterday": past[-24:],
             "mean day": mean_day,
@@ -73,22 +73,22 @@ def test_it_is_the_best_linear_forecast_of_what_it_assumes():
 
 def test_a_long_past_of_short_steps_and_one_with_gaps_say_the_same():
     fine = days(*[1.0, 0.8] * 14)
-    coarse = Usual().forecast(fine, 48 * 3600.0).values
+    coarse = GpForecast().forecast(fine, 48 * 3600.0).values
     quarters = Series(0.0, 900.0, np.repeat(fine.values, 4))
-    assert Usual().forecast(quarters, 48 * 3600.0).values[2::4] == pytest.approx(coarse, abs=5)
+    assert GpForecast().forecast(quarters, 48 * 3600.0).values[2::4] == pytest.approx(coarse, abs=5)
     fine.values[100:140] = math.nan
-    assert Usual().forecast(fine, 48 * 3600.0).values == pytest.approx(coarse, abs=5)
+    assert GpForecast().forecast(fine, 48 * 3600.0).values == pytest.approx(coarse, abs=5)
 
 
 def test_its_doubt_is_how_far_days_differ():
-    doubt = Usual().doubt(days(0.9, 1.1), 30 * 3600.0)
+    doubt = GpForecast().doubt(days(0.9, 1.1), 30 * 3600.0)
     assert doubt.spread.start_s == 2 * 86400
     assert doubt.spread.values == pytest.approx(0.1 * np.tile(DAY, 2)[:30])
-    assert not Usual().doubt(Series(0.0, 3600.0, np.ones(5)), 7200.0).spread.values.any()
+    assert not GpForecast().doubt(Series(0.0, 3600.0, np.ones(5)), 7200.0).spread.values.any()
 
 
 def test_one_value_is_persistence():
-    assert Usual().forecast(Series(0.0, 3600.0, np.array([3.0])), 7200.0).values == pytest.approx([3, 3])
+    assert GpForecast().forecast(Series(0.0, 3600.0, np.array([3.0])), 7200.0).values == pytest.approx([3, 3])
 
 
 @settings(deadline=None)
@@ -98,7 +98,7 @@ def test_one_value_is_persistence():
 )
 def test_any_history_gives_numbers_if_anything_is_known(values, step_s):
     history = Series(5.0, step_s, np.array(values, dtype=float))
-    ahead = Usual().forecast(history, 36 * 3600.0)
+    ahead = GpForecast().forecast(history, 36 * 3600.0)
     assert ahead.start_s == history.end_s
     assert len(ahead) >= 36 * 3600.0 / step_s
     assert np.isfinite(ahead.values).all() == (not all(math.isnan(v) for v in values))

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from zeus_ray.carbon.energy_price import Objective, Prices, chosen
+from zeus_ray.carbon.energy_price import PricedObjective, Prices, resolve_objective
 from zeus_ray.carbon.series import Series
-from zeus_ray.carbon.signal import Constant, Recorded
+from zeus_ray.carbon.signal import ConstantSignal, RecordedSignal
 from zeus_ray.errors import BadInput
 from zeus_ray.objective import cost
 
@@ -18,14 +18,14 @@ GIVEN = {"eta": None, "max_power_w": None, "gpus": 1}
 def at(value, history=100.0):
     """Four weeks of ``history``, then an hour of ``value``, which is now."""
     values = np.append(np.full(HOURS, history), value)
-    return Objective(Recorded(Series(0.0, 3600.0, values)), clock=lambda: HOURS * 3600.0)
+    return PricedObjective(RecordedSignal(Series(0.0, 3600.0, values)), clock=lambda: HOURS * 3600.0)
 
 
 @pytest.mark.parametrize(
     ("objective", "price"),
     [
-        (Objective(), 1.0),
-        (Objective(Constant(400.0)), 1.0),
+        (PricedObjective(), 1.0),
+        (PricedObjective(ConstantSignal(400.0)), 1.0),
         (at(50.0), 0.5),
         (at(300.0), 3.0),
         (at(-10.0), -0.1),
@@ -61,7 +61,7 @@ def test_a_mix_costs_what_it_says():
 )
 def test_what_cannot_be(objective, signal, more, said):
     with pytest.raises(BadInput, match=said):
-        chosen(objective, signal, **{**GIVEN, **more})
+        resolve_objective(objective, signal, **{**GIVEN, **more})
 
 
 @pytest.mark.parametrize("prices", [(-1, 1), (0, 0), (math.nan, 1), (1, math.inf)])
@@ -71,19 +71,21 @@ def test_a_mix_of_nothing(prices):
 
 
 def test_what_can_be():
-    objective, eta = chosen("carbon", "constant:400", **{**GIVEN, "eta": 0.7})
-    assert (objective.signal, eta) == (Constant(400.0), 0.7)
-    assert chosen("energy", None, **GIVEN) == (Objective(), 0.5)
-    assert chosen(Prices(0.36, 0.09), None, **{**GIVEN, "max_power_w": 250.0})[1] == pytest.approx(0.5)
+    objective, eta = resolve_objective("carbon", "constant:400", **{**GIVEN, "eta": 0.7})
+    assert (objective.signal, eta) == (ConstantSignal(400.0), 0.7)
+    assert resolve_objective("energy", None, **GIVEN) == (PricedObjective(), 0.5)
+    assert resolve_objective(Prices(0.36, 0.09), None, **{**GIVEN, "max_power_w": 250.0})[1] == pytest.approx(
+        0.5
+    )
 
 
 def test_a_provider_that_is_lost_changes_nothing(tmp_path):
     """Nobody listens on the discard port; the search goes on at the long-run price, and does not wait."""
     from zeus_ray.carbon.providers import Uk
-    from zeus_ray.carbon.remote_signal import Remote
+    from zeus_ray.carbon.remote_signal import RemoteSignal
 
-    signal = Remote(Uk(base_url="http://127.0.0.1:9"), cache=tmp_path / "x.json")
-    objective, _eta = chosen("carbon", signal, **GIVEN)
+    signal = RemoteSignal(Uk(base_url="http://127.0.0.1:9"), cache=tmp_path / "x.json")
+    objective, _eta = resolve_objective("carbon", signal, **GIVEN)
     assert objective.energy_price() == 1.0
     signal._thread.join()
     assert "no answer" in signal.note

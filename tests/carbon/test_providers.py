@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from zeus_ray.carbon import http_client as web
 from zeus_ray.carbon.forecasts.lookahead import look_ahead
 from zeus_ray.carbon.providers import ElectricityMaps, Uk, WattTime
-from zeus_ray.carbon.remote_signal import Remote
+from zeus_ray.carbon.remote_signal import RemoteSignal
 from zeus_ray.carbon.series import Series
 from zeus_ray.carbon.signal import open_signal
 from zeus_ray.errors import BadInput, SignalLost
@@ -34,7 +34,7 @@ def tokens(monkeypatch):
 
 
 def remote(source, grid, **options):
-    return Remote(type(source)(source.zone, grid.url), clock=lambda: T0, background=False, **options)
+    return RemoteSignal(type(source)(source.zone, grid.url), clock=lambda: T0, background=False, **options)
 
 
 ALL = [Uk(), ElectricityMaps("DE"), WattTime("CAISO_NORTH")]
@@ -239,7 +239,7 @@ def test_no_secret_in_log_note_cache_error_or_pickle(source, works, grid, tmp_pa
     if not works:  # a server that sends back what it got
         grid.answer_all((401, {}, " ".join(secrets).encode()))
     file, error = tmp_path / "cache.json", ""
-    signal = Remote(type(source)(source.zone, grid.url), cache=file, background=False)
+    signal = RemoteSignal(type(source)(source.zone, grid.url), cache=file, background=False)
     assert signal.refresh() is works
     try:
         signal.source.fetch(T0 - 60, T0)

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeus_ray.carbon.cache import KEEP_S, WORLD_MEAN_G, Known, cache_file
-from zeus_ray.carbon.remote_signal import EVERY_S, Remote
+from zeus_ray.carbon.cache import KEEP_S, WORLD_MEAN_G, CachedSignal, cache_file
+from zeus_ray.carbon.remote_signal import EVERY_S, RemoteSignal
 from zeus_ray.carbon.series import Series
 from zeus_ray.errors import SignalLost
 
@@ -53,7 +53,7 @@ class Clock:
 
 
 def made(source=None, clock=None, **options):
-    return Remote(source or Source(), clock=clock or Clock(), background=False, **options)
+    return RemoteSignal(source or Source(), clock=clock or Clock(), background=False, **options)
 
 
 def test_it_asks_again_only_when_it_is_time_and_only_for_what_is_new():
@@ -108,28 +108,28 @@ def test_a_fault_of_our_own_is_logged_and_survived(caplog):
 def test_the_stated_fallback_in_its_order():
     past = Series(T0, HOUR_S, np.array([100.0, 300.0, math.nan]))
     ahead = Series(T0 + 3 * HOUR_S, HOUR_S, np.array([250.0]))
-    known = Known(past, ahead, T0, 7.0)
+    known = CachedSignal(past, ahead, T0, 7.0)
     assert known.at(T0 + HOUR_S) == 300  # measured
     assert known.at(T0 + 3 * HOUR_S) == 250  # forecast
     assert known.at(T0 + 2.5 * HOUR_S) == 300  # the last value
     assert known.at(T0 + 8 * HOUR_S) == 300
     assert known.at(T0 + 8 * HOUR_S + 1) == 200  # after six hours the mean
     assert known.at(T0 - 1) == 200
-    assert Known(fallback=7.0).at(T0) == 7
-    assert Known().at(math.nan) == WORLD_MEAN_G
+    assert CachedSignal(fallback=7.0).at(T0) == 7
+    assert CachedSignal().at(math.nan) == WORLD_MEAN_G
 
 
 @given(st.lists(st.one_of(st.just(math.nan), st.floats(0, 1e3)), max_size=20), st.floats(-1e5, 1e5))
 def test_there_is_always_a_value(values, time_s):
-    known = Known(Series(0.0, HOUR_S, np.array(values, dtype=float)))
+    known = CachedSignal(Series(0.0, HOUR_S, np.array(values, dtype=float)))
     assert math.isfinite(known.at(time_s))
 
 
 def test_news_correct_what_was_known():
-    known = Known().with_news(Series(T0, HOUR_S, np.array([1.0, 2.0])), None, T0)
+    known = CachedSignal().with_news(Series(T0, HOUR_S, np.array([1.0, 2.0])), None, T0)
     known = known.with_news(Series(T0 + HOUR_S, HOUR_S, np.array([9.0, 3.0])), None, T0)
     assert list(known.past.values) == [1, 9, 3]
-    nothing = Known().with_news(Series(T0, HOUR_S, np.array([math.nan])), None, T0)
+    nothing = CachedSignal().with_news(Series(T0, HOUR_S, np.array([math.nan])), None, T0)
     assert len(nothing.past) == 0
 
 
@@ -193,7 +193,7 @@ def test_a_zone_is_no_path(cache_home):
 def test_nobody_waits_for_an_answer():
     source = Source()
     source.gate.clear()
-    signal = Remote(source, clock=Clock(), fallback=5.0)
+    signal = RemoteSignal(source, clock=Clock(), fallback=5.0)
     assert [signal.at(T0) for _ in range(3)] == [5.0] * 3  # while the source keeps silent
     source.gate.set()
     signal._thread.join()
@@ -206,10 +206,10 @@ def test_without_a_thread_there_is_still_a_value(monkeypatch):
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    assert Remote(Source(), clock=Clock(), fallback=5.0).at(T0) == 5.0
+    assert RemoteSignal(Source(), clock=Clock(), fallback=5.0).at(T0) == 5.0
 
 
 def test_pickled_it_begins_anew(tmp_path):
-    signal = Remote(Source(), cache=tmp_path / "x.json", background=False, fallback=3.0)
+    signal = RemoteSignal(Source(), cache=tmp_path / "x.json", background=False, fallback=3.0)
     again = pickle.loads(pickle.dumps(signal))  # noqa: S301 — our own, made just now
     assert (again.at(T0), again._cache, again._background) == (3.0, tmp_path / "x.json", False)

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zeus_ray.carbon.series import Series
-from zeus_ray.carbon.signal import GRAMS, Constant, Recorded, open_signal
+from zeus_ray.carbon.signal import GRAMS, ConstantSignal, RecordedSignal, open_signal
 from zeus_ray.errors import BadInput
 
-TEN = Recorded(Series(0.0, 10.0, np.array([1.0, math.nan, 3.0])))
+TEN = RecordedSignal(Series(0.0, 10.0, np.array([1.0, math.nan, 3.0])))
 
 
 @pytest.mark.parametrize(
@@ -33,12 +33,12 @@ def test_rows_after_now_are_a_forecast():
 
 
 def test_a_replay_does_not_look_ahead():
-    assert Recorded(TEN.series, knows_future=False).forecast(0.0, 20.0) is None
+    assert RecordedSignal(TEN.series, knows_future=False).forecast(0.0, 20.0) is None
 
 
 def test_nothing_known_is_an_error():
     with pytest.raises(BadInput, match="none of 2"):
-        Recorded(Series(0.0, 1.0, np.array([math.nan, math.nan])))
+        RecordedSignal(Series(0.0, 1.0, np.array([math.nan, math.nan])))
 
 
 def test_a_constant():
@@ -52,7 +52,7 @@ def test_a_constant():
 def test_a_price_may_be_negative_and_intensity_may_not():
     assert open_signal("constant:-0.02?unit=EUR/kWh").at(0) == -0.02
     with pytest.raises(BadInput, match="not below 0"):
-        Constant(-1.0)
+        ConstantSignal(-1.0)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_a_file_with_options(tmp_path):
         "local,night,day\n2026-01-01 00:00,0.1,-0.3\n2026-01-01 01:00,0.2,0.4\n".replace("local", "time")
     )
     signal = open_signal(f"csv:{file}?column=day&timezone=Europe/Berlin&unit=EUR/kWh")
-    assert isinstance(signal, Recorded)
+    assert isinstance(signal, RecordedSignal)
     assert signal.unit == "EUR/kWh"
     assert signal.series.start_s == 1767222000.0  # midnight in Berlin is 23:00 UTC
     assert list(signal.series.values) == [-0.3, 0.4]

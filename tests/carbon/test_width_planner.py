@@ -8,7 +8,14 @@ from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zeus_ray.carbon.planning.width_planner import HOUR_S, Doubt, Left, Room, Rules, plan
+from zeus_ray.carbon.planning.width_planner import (
+    HOUR_S,
+    ForecastUncertainty,
+    FreeCapacity,
+    RemainingWork,
+    WidthRules,
+    plan_width,
+)
 from zeus_ray.carbon.series import Series
 from zeus_ray.errors import BadInput
 
@@ -21,14 +28,15 @@ def hourly(*values, start_s=0.0):
 
 
 DOUBTS = st.one_of(
-    st.none(), st.builds(lambda *v: Doubt(hourly(*v[:3]), v[3]), *[PRICES] * 3, st.floats(60, 1e6))
+    st.none(),
+    st.builds(lambda *v: ForecastUncertainty(hourly(*v[:3]), v[3]), *[PRICES] * 3, st.floats(60, 1e6)),
 )
 
 
 def room(prices, least=0, most=8, first_s=0.0):
     edges_s = HOUR_S * np.arange(len(prices) + 1, dtype=float)
     edges_s[0] = first_s
-    return Room(edges_s, np.array(prices, dtype=float), least, most)
+    return FreeCapacity(edges_s, np.array(prices, dtype=float), least, most)
 
 
 @pytest.mark.parametrize(
@@ -97,64 +105,74 @@ def test_no_other_way_in_which_some_always_run_is_cheaper(prices, bounds, share,
 
 
 def test_it_waits_for_the_cheap_hours_and_then_runs_wide():
-    rules = Rules(deadline_s=5 * HOUR_S, max_trials=4)
+    rules = WidthRules(deadline_s=5 * HOUR_S, max_trials=4)
     outlook = hourly(50, 40, 10, 60, 60)
-    assert plan(rules, Left(work_h=4), outlook, 0.0).now == 0
-    assert plan(rules, Left(work_h=4), outlook, 2 * HOUR_S).now == 4
-    assert plan(rules, Left(work_h=4, trials=3), outlook, 2 * HOUR_S).now == 3
+    assert plan_width(rules, RemainingWork(work_h=4), outlook, 0.0).now == 0
+    assert plan_width(rules, RemainingWork(work_h=4), outlook, 2 * HOUR_S).now == 4
+    assert plan_width(rules, RemainingWork(work_h=4, trials=3), outlook, 2 * HOUR_S).now == 3
 
 
 def test_doubt_waits_for_better_hours_than_expected():
-    rules = Rules(deadline_s=24 * HOUR_S, max_trials=1)
+    rules = WidthRules(deadline_s=24 * HOUR_S, max_trials=1)
     outlook = hourly(*[99.0], *[100.0] * 23)
-    doubt = Doubt(hourly(*[20.0] * 24), 3 * HOUR_S)
-    assert plan(rules, Left(work_h=1), outlook, 0.0).now == 1
-    assert plan(rules, Left(work_h=1), outlook, 0.0, doubt).now == 0
-    assert plan(rules, Left(work_h=1), hourly(70.0, *[100.0] * 23), 0.0, doubt).now == 1
+    doubt = ForecastUncertainty(hourly(*[20.0] * 24), 3 * HOUR_S)
+    assert plan_width(rules, RemainingWork(work_h=1), outlook, 0.0).now == 1
+    assert plan_width(rules, RemainingWork(work_h=1), outlook, 0.0, doubt).now == 0
+    assert plan_width(rules, RemainingWork(work_h=1), hourly(70.0, *[100.0] * 23), 0.0, doubt).now == 1
 
 
 @pytest.mark.parametrize("nothing", [hourly(), hourly(math.nan, math.nan), hourly(5, start_s=-9 * HOUR_S)])
 def test_who_knows_nothing_does_not_wait(nothing):
-    assert plan(Rules(deadline_s=9 * HOUR_S, max_trials=3), Left(work_h=4), nothing, 0.0).now == 3
+    assert (
+        plan_width(WidthRules(deadline_s=9 * HOUR_S, max_trials=3), RemainingWork(work_h=4), nothing, 0.0).now
+        == 3
+    )
 
 
 def test_a_gap_counts_as_the_mean():
-    rules = Rules(deadline_s=3 * HOUR_S, max_trials=1)
-    assert plan(rules, Left(work_h=1), hourly(math.nan, 10, 90), 0.0).now == 0
-    assert plan(rules, Left(work_h=2), hourly(90, 10, math.nan), 0.0).now == 0
+    rules = WidthRules(deadline_s=3 * HOUR_S, max_trials=1)
+    assert plan_width(rules, RemainingWork(work_h=1), hourly(math.nan, 10, 90), 0.0).now == 0
+    assert plan_width(rules, RemainingWork(work_h=2), hourly(90, 10, math.nan), 0.0).now == 0
 
 
 def test_after_the_deadline_everything_runs():
-    assert plan(Rules(deadline_s=0.0, max_trials=5), Left(work_h=9), hourly(1, 2), HOUR_S).now == 5
+    assert (
+        plan_width(
+            WidthRules(deadline_s=0.0, max_trials=5), RemainingWork(work_h=9), hourly(1, 2), HOUR_S
+        ).now
+        == 5
+    )
 
 
 def test_the_end_is_kept_free_of_plans():
-    rules = Rules(deadline_s=4 * HOUR_S, max_trials=1, margin_s=HOUR_S)
-    assert plan(rules, Left(work_h=1), hourly(9, 8, 7, 1), 2 * HOUR_S).why == "flat out"
+    rules = WidthRules(deadline_s=4 * HOUR_S, max_trials=1, margin_s=HOUR_S)
+    assert plan_width(rules, RemainingWork(work_h=1), hourly(9, 8, 7, 1), 2 * HOUR_S).why == "flat out"
 
 
 def test_a_trial_that_cannot_be_split_is_begun_in_time():
-    rules = Rules(deadline_s=6 * HOUR_S, max_trials=8)
+    rules = WidthRules(deadline_s=6 * HOUR_S, max_trials=8)
     outlook = hourly(90, 80, 70, 60, 50, 40)
-    assert plan(rules, Left(work_h=6, trials=2), outlook, 0.0).now == 0  # as if it could be split
-    assert plan(rules, Left(work_h=6, trials=2, longest_h=5), outlook, 0.0).now == 1
+    assert (
+        plan_width(rules, RemainingWork(work_h=6, trials=2), outlook, 0.0).now == 0
+    )  # as if it could be split
+    assert plan_width(rules, RemainingWork(work_h=6, trials=2, longest_h=5), outlook, 0.0).now == 1
 
 
 def test_a_budget_buys_the_cheapest_hours_and_then_ends_the_sweep():
-    rules = Rules(deadline_s=3 * HOUR_S, max_trials=2)
+    rules = WidthRules(deadline_s=3 * HOUR_S, max_trials=2)
     outlook = hourly(30, 10, 20)
-    schedule = plan(rules, Left(work_h=6, affordable=40), outlook, 0.0)
+    schedule = plan_width(rules, RemainingWork(work_h=6, affordable=40), outlook, 0.0)
     assert schedule.widths == pytest.approx([0, 2, 1])
     assert schedule.now == 0
-    assert plan(rules, Left(work_h=6, affordable=0), outlook, 0.0).why == "budget spent"
+    assert plan_width(rules, RemainingWork(work_h=6, affordable=0), outlook, 0.0).why == "budget spent"
 
 
 def test_a_pause_that_costs_more_than_it_saves_is_not_made():
-    rules = Rules(deadline_s=4 * HOUR_S, max_trials=1, switch_h=0.1)
+    rules = WidthRules(deadline_s=4 * HOUR_S, max_trials=1, switch_h=0.1)
     outlook = hourly(10, 9.9, 9.8, 30)
-    assert plan(rules, Left(work_h=2, running=0), outlook, 0.0).now == 0
-    assert plan(rules, Left(work_h=2, running=1), outlook, 0.0).now == 1
-    assert plan(rules, Left(work_h=2, running=1), hourly(50, 9, 9, 30), 0.0).now == 0
+    assert plan_width(rules, RemainingWork(work_h=2, running=0), outlook, 0.0).now == 0
+    assert plan_width(rules, RemainingWork(work_h=2, running=1), outlook, 0.0).now == 1
+    assert plan_width(rules, RemainingWork(work_h=2, running=1), hourly(50, 9, 9, 30), 0.0).now == 0
 
 
 @pytest.mark.parametrize(
@@ -171,7 +189,7 @@ def test_a_pause_that_costs_more_than_it_saves_is_not_made():
 )
 def test_rules_that_cannot_be_kept_are_refused(wrong):
     with pytest.raises(BadInput):
-        Rules(**{"deadline_s": 1.0, **wrong})
+        WidthRules(**{"deadline_s": 1.0, **wrong})
 
 
 def simulate(rules, trials, truths, forecasts, doubt):
@@ -180,11 +198,11 @@ def simulate(rules, trials, truths, forecasts, doubt):
     begun = set()
     while any(h > 0 for h in left_h):
         open_ = [i for i, h in enumerate(left_h) if h > 0]
-        look = Left(
+        look = RemainingWork(
             work_h=sum(left_h[i] for i in open_), trials=len(open_), longest_h=max(left_h[i] for i in open_)
         )
         values = [truths[int(now_s // HOUR_S) % len(truths)], *forecasts[len(widths) % len(forecasts)]]
-        now = plan(rules, look, hourly(*values, start_s=now_s // HOUR_S * HOUR_S), now_s, doubt).now
+        now = plan_width(rules, look, hourly(*values, start_s=now_s // HOUR_S * HOUR_S), now_s, doubt).now
         pinned = [i for i in open_ if i in begun and not trials[i][1]]
         free = sorted((i for i in open_ if i not in pinned), key=lambda i: -left_h[i])
         chosen = [*pinned, *free[: max(0, now - len(pinned))]]
@@ -207,7 +225,7 @@ def test_no_forecast_however_wrong_makes_it_miss_the_deadline(quarters, bounds, 
     trials_h = [q / 4 for q in quarters]
     least, most = bounds
     graham_h = sum(trials_h) / most + max(trials_h) * (1 - 1 / most)
-    rules = Rules(
+    rules = WidthRules(
         deadline_s=(graham_h + slack_h) * HOUR_S, min_trials=least, max_trials=most, look_every_s=LOOK_S
     )
     splittable = data.draw(st.lists(st.booleans(), min_size=len(trials_h), max_size=len(trials_h)))

@@ -96,7 +96,7 @@ def test_a_provider_that_does_not_answer_is_an_error_only_while_nothing_is_known
     assert main(["carbon", "--zone", "uk"]) == 2
     assert capsys.readouterr().err == "zeus-ray: uk:GB: no answer (ConnectError)\n"
     hours = Series(NOON, 3600.0, np.arange(30.0))
-    known.save(known.cache_file(nowhere.name, nowhere.zone), known.Known(hours, asked_s=hours.end_s))
+    known.save(known.cache_file(nowhere.name, nowhere.zone), known.CachedSignal(hours, asked_s=hours.end_s))
     assert main(["carbon", "--zone", "uk"]) == 0
     assert "shown from memory" in capsys.readouterr().out
 

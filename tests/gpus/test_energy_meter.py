@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from zeus_ray.gpus.energy.energy_meter import Meter
+from zeus_ray.gpus.energy.energy_meter import EnergyMeter
 from zeus_ray.gpus.nvml import NvmlGpu
 from zeus_ray.leases.manager import LeaseManager
 from zeus_ray.leases.process import HolderProcess
@@ -19,7 +19,7 @@ def metered(make_node):
         node = make_node(card, **knobs)
         node.stop_clock()
         node.advance(Draw(card).random())  # some phase of the counter
-        meter = Meter(NvmlGpu(node.uuids[0], clock=node.now_s), pause=node.advance)
+        meter = EnergyMeter(NvmlGpu(node.uuids[0], clock=node.now_s), pause=node.advance)
         meter.learn(meter.watch())
         return node, meter
 
@@ -203,7 +203,7 @@ def test_a_meter_goes_on_where_another_stood(metered):
         if reload_driver:
             node.reload_driver()
             node.advance(1)
-        meter = Meter(meter._gpu, pause=node.advance)  # the next tick has not come yet
+        meter = EnergyMeter(meter._gpu, pause=node.advance)  # the next tick has not come yet
         meter.learn(meter.watch())
         meter.resume(mark)
         spend(node, meter, 5)

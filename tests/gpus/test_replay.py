@@ -8,7 +8,7 @@ import pytest
 from zeus_ray.errors import BadInput
 from zeus_ray.gpus import discovery as discover
 from zeus_ray.gpus.protocol import VirtualGpu
-from zeus_ray.gpus.replay import Job, ReplayGpu, interpolate, parse_replay
+from zeus_ray.gpus.replay import ReplayedJob, ReplayGpu, interpolate, parse_replay
 from zeus_ray.records import MeasuredBy
 
 HEADER = "dataset,network,batch_size,optimizer,power_limit,time_per_epoch,average_power"
@@ -54,10 +54,10 @@ def test_options_choose_the_job_and_the_length_of_an_epoch(folder):
 
 def test_spec_to_job():
     spec = "/data?gpu=a40&dataset=d&network=n&optimizer=o&samples=7"
-    assert parse_replay(spec) == Job(
+    assert parse_replay(spec) == ReplayedJob(
         folder="/data", gpu="a40", dataset="d", network="n", optimizer="o", samples=7
     )
-    assert parse_replay("/data") == Job(folder="/data")
+    assert parse_replay("/data") == ReplayedJob(folder="/data")
 
 
 EPOCHS = [(100.0, 50.0, 90.0), (150.0, 40.0, 130.0), (200.0, 38.0, 160.0)]

@@ -7,7 +7,7 @@ import pytest
 from zeus_ray.errors import BadInput, DeviceError
 from zeus_ray.gpus.nvml import NvmlGpu
 from zeus_ray.leases import journal as journals
-from zeus_ray.leases.journal import Journal, Record
+from zeus_ray.leases.journal import Journal, JournalRecord
 from zeus_ray.leases.limit_owner import TRIES
 from zeus_ray.leases.manager import LeaseManager
 from zeus_ray.leases.process import HolderProcess
@@ -102,12 +102,12 @@ def test_what_a_living_keeper_gave_up_on_is_the_guards(make_node, state_dir):
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"version": 99}', "null", '{"version": 1, "entries": 5}'])
 def test_a_file_that_is_no_journal_is_said_to_be_none(text):
     with pytest.raises(BadInput):
-        Record.from_json(text)
+        JournalRecord.from_json(text)
 
 
 def test_a_journal_comes_back_as_it_was(left, state_dir):
     record = Journal(state_dir, left.uuids[0]).read()
-    assert Record.from_json(record.to_json()) == record
+    assert JournalRecord.from_json(record.to_json()) == record
 
 
 def test_a_folder_of_others_is_refused(make_node, state_dir):

@@ -14,7 +14,7 @@ from zeus_ray.gpus.nvml import NvmlGpu
 from zeus_ray.leases import doctor
 from zeus_ray.leases import watchdog as guard
 from zeus_ray.leases.doctor import Health
-from zeus_ray.leases.journal import VERSION, Journal, OtherVersion, Record
+from zeus_ray.leases.journal import VERSION, Journal, JournalRecord, OtherVersion
 from zeus_ray.leases.manager import LeaseManager
 from zeus_ray.leases.process import HolderProcess
 from zeus_ray.leases.recovery import restore_all
@@ -143,11 +143,11 @@ def test_a_damaged_journal_is_one_or_is_bad_input(data):
     entry |= {"spent_j": 0.0, "err_j": 0.0, "mark": mark, "shared": False}
     record = {"uuid": "GPU-0", "found_limit_w": 270.0, "found_enforced_w": 270.0, "persistent": True}
     record |= {"ours": [150.0], "keeper": holder, "entries": [entry], "boot_id": "b", "version": VERSION}
-    assert Record.from_json(json.dumps(record)).ours == (150.0,)
+    assert JournalRecord.from_json(json.dumps(record)).ours == (150.0,)
     damaged = data.draw(st.sampled_from([record, entry, holder, mark]))
     damaged[data.draw(st.sampled_from(sorted(damaged)))] = data.draw(JUNK)
     try:
-        read = Record.from_json(json.dumps(record))
+        read = JournalRecord.from_json(json.dumps(record))
     except BadInput:
         return
     assert read.live() == ()
@@ -179,5 +179,5 @@ def test_a_guard_that_cannot_say_so_guards(make_node, state_dir):
 
 def test_versions_have_their_own_guards():
     with pytest.raises(OtherVersion):
-        Record.from_json(json.dumps({"version": VERSION + 1}))
+        JournalRecord.from_json(json.dumps({"version": VERSION + 1}))
     assert str(VERSION) in guard.NAME

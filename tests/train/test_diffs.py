@@ -27,15 +27,15 @@ def side(diff, sign):
 def trained(diff, sign, names):
     """Run one side's training function, outside Ray; returns what the run reported."""
     import zeus_ray as zeus
-    from zeus_ray.training.run import Run
+    from zeus_ray.training.run import TrainingRun
 
     rows = []
-    send, Run.send = Run.send, lambda _run, result, **_options: rows.append(result)
+    send, TrainingRun.send = TrainingRun.send, lambda _run, result, **_options: rows.append(result)
     try:
         exec(compile("\n".join(side(diff, sign)), f"README.md {sign}", "exec"), names)  # noqa: S102 — our own text
         names["train"]({"batch_size": 32})
     finally:
-        Run.send = send
+        TrainingRun.send = send
     assert (names.get("zeus") is zeus) == (sign == "+")
     return rows
 

@@ -16,7 +16,7 @@ from zeus_ray.leases.process import HolderProcess
 from zeus_ray.records import Knobs, MeasuredBy, Plan, PowerProfile, TrialReport, from_json
 from zeus_ray.training.gpu_group import GpuGroup, LeasedGpu
 from zeus_ray.training.ranks import DistributedGpuGroup
-from zeus_ray.training.run import Run
+from zeus_ray.training.run import TrainingRun
 
 LIMITS_W = (250.0, 150.0, 100.0)
 WINDOW_S, SETTLE_S = 1.0, 0.2
@@ -93,7 +93,7 @@ def profiled(rank, gather, steps=4_000, **wall):
     board = Wall(rank, **wall)
     boards = DistributedGpuGroup(GpuGroup([LeasedGpu(board.call, board.lease)]), gather)
     plan = Plan(knobs=Knobs(run_id="1", batch_size=32, probe_limits_w=LIMITS_W))
-    run = Run(plan, boards, window_s=WINDOW_S, settle_s=SETTLE_S)
+    run = TrainingRun(plan, boards, window_s=WINDOW_S, settle_s=SETTLE_S)
     limits, spent_s = [], dict.fromkeys(LIMITS_W, 0.0)
     for _epoch in range(4):
         for step in run.steps(range(steps // 4)):
@@ -151,7 +151,7 @@ def test_simulated_boards_share_the_work(tmp_path):
     def train(rank, gather):
         keeper = LeaseManager(SimulatedGpu.open("V100", rank), state_dir=tmp_path / str(rank), guarded=False)
         mine = GpuGroup([LeasedGpu.local(keeper, HolderProcess.current("trial"), "auto")])
-        run = Run(Plan(knobs=Knobs(run_id="1", batch_size=64)), DistributedGpuGroup(mine, gather))
+        run = TrainingRun(Plan(knobs=Knobs(run_id="1", batch_size=64)), DistributedGpuGroup(mine, gather))
         for _batch in run.steps([None] * 100):
             pass
         report = TrialReport.from_result(run.report({}))

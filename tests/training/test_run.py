@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from zeus_ray.decide import power
 from zeus_ray.decide.advice import advise
 from zeus_ray.errors import BadInput
-from zeus_ray.gpus.energy.power_trace import Timeline
+from zeus_ray.gpus.energy.power_trace import PowerTrace
 from zeus_ray.gpus.simulated import SimulatedGpu
 from zeus_ray.leases.manager import LeaseManager
 from zeus_ray.leases.process import HolderProcess
@@ -32,7 +32,7 @@ from zeus_ray.store.storage import LocalFolder
 from zeus_ray.training import lr_scaling as rates
 from zeus_ray.training.attempts import AttemptLog
 from zeus_ray.training.gpu_group import GpuGroup, LeasedGpu
-from zeus_ray.training.run import Run
+from zeus_ray.training.run import TrainingRun
 
 LIMITS_W = (250.0, 200.0, 150.0, 100.0)
 
@@ -78,7 +78,7 @@ class Loader:
 
 def test_a_given_limit_is_set_and_what_was_found_is_given_back(gpu, boards):
     found_w = gpu.power_limit_w()
-    Run(plan(power_limit_w=150.0), boards)
+    TrainingRun(plan(power_limit_w=150.0), boards)
     assert gpu.power_limit_w() == 150.0
     boards.release()
     assert gpu.power_limit_w() == found_w
@@ -90,14 +90,14 @@ def test_the_limit_is_lower_while_energy_is_dear(gpu, boards):
     known = PowerProfile(batch_size=100, gpu=boards.gpu, max_power_w=300.0, points=points)
     for price, eta in ((1.0, 0.1), (9.0, 0.5)):
         priced = dataclasses.replace(plan(), eta=0.1, profiles=(known,), energy_price=price)
-        Run(priced, boards)
+        TrainingRun(priced, boards)
         assert gpu.power_limit_w() == power.optimal_limit_w(known, eta=eta, max_power_w=300.0)
     assert gpu.power_limit_w() < power.optimal_limit_w(known, eta=0.1, max_power_w=300.0)
 
 
 def test_no_limit_and_nothing_to_probe_leaves_the_board_as_it_is(gpu, boards):
     found_w = gpu.power_limit_w()
-    run = Run(plan(), boards)
+    run = TrainingRun(plan(), boards)
     epochs(run, 2)
     assert gpu.power_limit_w() == found_w
     assert TrialReport.from_result(run.report({})).profile == ""
@@ -105,14 +105,14 @@ def test_no_limit_and_nothing_to_probe_leaves_the_board_as_it_is(gpu, boards):
 
 def test_limits_are_profiled_in_the_order_given_and_the_best_is_kept(gpu, boards):
     order, seen = (150.0, 250.0, 100.0, 200.0), []
-    run = Run(plan(probe_limits_w=order), boards, window_s=2.0, settle_s=0.5)
+    run = TrainingRun(plan(probe_limits_w=order), boards, window_s=2.0, settle_s=0.5)
     for _ in range(200):
         if run.report({})["zeus/profile"]:
             break
         seen += [gpu.power_limit_w()] * (gpu.power_limit_w() not in seen)
         epochs(run, 1, samples=300)
     assert tuple(seen) == order
-    run = Run(plan(probe_limits_w=LIMITS_W), boards, window_s=2.0, settle_s=0.5)
+    run = TrainingRun(plan(probe_limits_w=LIMITS_W), boards, window_s=2.0, settle_s=0.5)
     epochs(run, 20)
     profile = from_json(PowerProfile, run.report({})["zeus/profile"])
     assert [p[0] for p in profile.points] == list(LIMITS_W)
@@ -121,7 +121,7 @@ def test_limits_are_profiled_in_the_order_given_and_the_best_is_kept(gpu, boards
 
 
 def test_a_profile_agrees_with_the_board(gpu, boards):
-    run = Run(plan(probe_limits_w=LIMITS_W), boards, window_s=5.0, settle_s=1.0)
+    run = TrainingRun(plan(probe_limits_w=LIMITS_W), boards, window_s=5.0, settle_s=1.0)
     epochs(run, 30, samples=10_000)
     profile = from_json(PowerProfile, run.report({})["zeus/profile"])
     for limit_w, _power_w, epoch_s in profile.points:
@@ -130,7 +130,7 @@ def test_a_profile_agrees_with_the_board(gpu, boards):
 
 
 def test_a_window_goes_on_across_the_end_of_a_short_epoch(boards):
-    run = Run(plan(probe_limits_w=LIMITS_W), boards, window_s=3.0, settle_s=0.0)
+    run = TrainingRun(plan(probe_limits_w=LIMITS_W), boards, window_s=3.0, settle_s=0.0)
     epochs(run, 1, samples=300)
     assert run.report({})["zeus/profile"] == ""  # far less than a window so far
     epochs(run, 300, samples=300)
@@ -142,14 +142,14 @@ def test_a_known_profile_of_this_kind_of_gpu_is_not_measured_again(gpu, boards):
     points = ((250.0, 240.0, 10.0), (100.0, 95.0, 10.5))
     known = PowerProfile(batch_size=100, gpu=gpu.name, max_power_w=250.0, points=points)
     other = PowerProfile(batch_size=100, gpu="another card", max_power_w=250.0, points=points[:1])
-    Run(Plan(knobs=Knobs(run_id="1", batch_size=100), profiles=(other, known)), boards)
+    TrainingRun(Plan(knobs=Knobs(run_id="1", batch_size=100), profiles=(other, known)), boards)
     assert gpu.power_limit_w() == 100.0
 
 
 def test_a_profile_that_an_earlier_run_did_not_finish_is_gone_on_with(gpu, boards):
     points = ((150.0, 140.0, 10.0),)
     part = PowerProfile(batch_size=100, gpu=boards.gpu, max_power_w=250.0, points=points)
-    run = Run(dataclasses.replace(plan(probe_limits_w=(250.0, 100.0)), profiles=(part,)), boards)
+    run = TrainingRun(dataclasses.replace(plan(probe_limits_w=(250.0, 100.0)), profiles=(part,)), boards)
     reports, limits = [], []
     for _ in range(3):  # no steps: one limit a report, the first report only begins
         limits.append(gpu.power_limit_w())
@@ -165,14 +165,14 @@ def test_a_profile_that_an_earlier_run_did_not_finish_is_gone_on_with(gpu, board
 
 def test_a_limit_the_board_does_not_accept_names_the_range(boards):
     with pytest.raises(BadInput, match=r"100 to 250|100 to 300|range"):
-        Run(plan(probe_limits_w=(1.0,)), boards)
+        TrainingRun(plan(probe_limits_w=(1.0,)), boards)
 
 
 def test_the_cost_cap_ends_the_steps_between_two_epochs_and_within_one(boards):
-    free = Run(plan(), boards)
+    free = TrainingRun(plan(), boards)
     epochs(free, 1, samples=100_000)
     cap = TrialReport.from_result(free.report({})).cost * 3.4
-    run = Run(plan(cost_cap=cap), boards)
+    run = TrainingRun(plan(cost_cap=cap), boards)
     epochs(run, 10, samples=100_000)
     report = TrialReport.from_result(run.report({}))
     assert run.stop == StopReason.COST_CAP
@@ -181,7 +181,7 @@ def test_the_cost_cap_ends_the_steps_between_two_epochs_and_within_one(boards):
 
 
 def test_a_run_that_is_only_a_profile_stops_after_it(boards):
-    run = Run(plan(probe_limits_w=LIMITS_W, cost_cap=0.0), boards, window_s=1.0, settle_s=0.0)
+    run = TrainingRun(plan(probe_limits_w=LIMITS_W, cost_cap=0.0), boards, window_s=1.0, settle_s=0.0)
     epochs(run, 100)
     report = TrialReport.from_result(run.report({}))
     assert run.stop == StopReason.PROFILED
@@ -199,7 +199,7 @@ def test_a_run_that_is_only_a_profile_stops_after_it(boards):
     ],
 )
 def test_reaching_the_target_stops(boards, mode, values, stop):
-    run = Run(plan(target=Target("metric", 0.9, mode)), boards)
+    run = TrainingRun(plan(target=Target("metric", 0.9, mode)), boards)
     for value in values:
         epochs(run, 1)
         result = run.report({"metric": value})
@@ -208,7 +208,7 @@ def test_reaching_the_target_stops(boards, mode, values, stop):
 
 
 def test_every_key_is_there_from_the_first_report_on_and_the_metrics_stay(boards):
-    result = Run(plan(), boards).report({"metric": 1.0, "zeus": "mine"})
+    result = TrainingRun(plan(), boards).report({"metric": 1.0, "zeus": "mine"})
     assert set(TrialReport().to_result()) < set(result)
     assert result["metric"] == 1.0
     assert result["zeus"] == "mine"
@@ -216,7 +216,7 @@ def test_every_key_is_there_from_the_first_report_on_and_the_metrics_stay(boards
 
 
 def test_without_a_board_time_passes_and_the_rest_is_nan():
-    run = Run(plan(probe_limits_w=None), GpuGroup([], why_none="no NVIDIA driver"))
+    run = TrainingRun(plan(probe_limits_w=None), GpuGroup([], why_none="no NVIDIA driver"))
     epochs(run, 2)
     report = TrialReport.from_result(run.report({}))
     assert run.note == "no NVIDIA driver"
@@ -228,7 +228,7 @@ def test_without_a_board_time_passes_and_the_rest_is_nan():
 
 
 def test_a_function_that_never_says_when_it_steps_is_probed_one_limit_per_report(gpu, boards):
-    run = Run(plan(probe_limits_w=LIMITS_W), boards, settle_s=0.0)
+    run = TrainingRun(plan(probe_limits_w=LIMITS_W), boards, settle_s=0.0)
     limits = [run.report({}) and gpu.power_limit_w() for _ in range(len(LIMITS_W))]
     assert limits == list(LIMITS_W)
     last = run.report({})
@@ -238,10 +238,10 @@ def test_a_function_that_never_says_when_it_steps_is_probed_one_limit_per_report
 
 def test_a_second_attempt_goes_on_counting(boards, tmp_path):
     folder = LocalFolder(tmp_path / "trial")
-    first = Run(plan(), boards, ledger=AttemptLog.open(folder))
+    first = TrainingRun(plan(), boards, ledger=AttemptLog.open(folder))
     epochs(first, 3)
     before = TrialReport.from_result(first.report({}))
-    second = Run(plan(), boards, ledger=AttemptLog.open(folder))
+    second = TrainingRun(plan(), boards, ledger=AttemptLog.open(folder))
     after = TrialReport.from_result(second.report({}))
     assert after.attempt == 2
     # The lease went on, so the second attempt reads the first one's joules again on top of the ledger's.
@@ -274,14 +274,14 @@ def test_the_power_timeline_of_every_board_as_parquet(tmp_path):
 
     keepers = [LeaseManager(SimulatedGpu.open(card, 0)) for card in ("V100", "A100")]
     holder = HolderProcess.current("trial")
-    run = Run(plan(), GpuGroup([LeasedGpu.local(keeper, holder, "auto") for keeper in keepers]))
+    run = TrainingRun(plan(), GpuGroup([LeasedGpu.local(keeper, holder, "auto") for keeper in keepers]))
     epochs(run, 3)
     run.write_power_timeline(tmp_path / "power.parquet")
     read = parquet.read_table(tmp_path / "power.parquet").to_pylist()
     assert {row["gpu"] for row in read} == {"SIM-V100-0", "SIM-A100-0"}
     first = [tuple(row.values())[1:] for row in read if row["gpu"] == "SIM-V100-0"]
     assert first == run.power_timeline() != []
-    Run(plan(), GpuGroup([])).write_power_timeline(tmp_path / "empty.parquet")
+    TrainingRun(plan(), GpuGroup([])).write_power_timeline(tmp_path / "empty.parquet")
     assert parquet.read_table(tmp_path / "empty.parquet").column_names == list(read[0])
     with pytest.raises(OSError, match="nowhere"):
         run.write_power_timeline(tmp_path / "nowhere" / "power.parquet")
@@ -290,7 +290,7 @@ def test_the_power_timeline_of_every_board_as_parquet(tmp_path):
 @examples(25)
 @given(count=st.integers(0, 20_000), size=st.integers(2, 64))
 def test_a_timeline_is_bounded_and_keeps_its_ends(count, size):
-    timeline = Timeline(size)
+    timeline = PowerTrace(size)
     for i in range(count):
         timeline.add((float(i), 100.0, 250.0))
     kept = [at_s for at_s, _, _ in timeline.since(0.0)]
@@ -305,7 +305,9 @@ def attempt(folder, tmp_path, *, card="V100", resumed=False, count=20, probes=LI
     """One attempt of a trial in a process of its own, as far as boards and books can tell."""
     keeper = LeaseManager(SimulatedGpu.open(card, 0), state_dir=tmp_path / "state", guarded=False)
     boards = GpuGroup([LeasedGpu.local(keeper, HolderProcess.current("trial"), "auto")])
-    run = Run(plan(probe_limits_w=probes), boards, ledger=AttemptLog.open(folder), window_s=1.0, settle_s=0.0)
+    run = TrainingRun(
+        plan(probe_limits_w=probes), boards, ledger=AttemptLog.open(folder), window_s=1.0, settle_s=0.0
+    )
     if resumed:
         run.go_on()
     epochs(run, count)
@@ -331,11 +333,11 @@ def test_an_attempt_that_goes_on_counts_on_and_does_not_profile_again(tmp_path):
 
 def test_an_attempt_that_goes_on_probes_only_what_is_left(gpu, boards, tmp_path):
     folder = LocalFolder(tmp_path / "trial")
-    first = Run(plan(probe_limits_w=LIMITS_W), boards, ledger=AttemptLog.open(folder))
+    first = TrainingRun(plan(probe_limits_w=LIMITS_W), boards, ledger=AttemptLog.open(folder))
     for _ in range(3):  # no steps: one limit a report, the first report only begins
         first.report({})
     limits = []
-    second = Run(plan(probe_limits_w=LIMITS_W), boards, ledger=AttemptLog.open(folder))
+    second = TrainingRun(plan(probe_limits_w=LIMITS_W), boards, ledger=AttemptLog.open(folder))
     while not second.report({})["zeus/profile"]:
         limits.append(gpu.power_limit_w())
     assert limits == list(LIMITS_W[2:])
@@ -364,19 +366,19 @@ def test_the_pid_of_the_holder_is_this_process():
     count=st.integers(1, 4),
 )
 def test_epochs_are_passes_over_the_loader_whatever_the_batches(samples, batch_size, count):
-    run = Run(plan(batch_size), GpuGroup([]))
+    run = TrainingRun(plan(batch_size), GpuGroup([]))
     epochs(run, count, samples=samples, batch_size=batch_size)
     assert TrialReport.from_result(run.report({})).epochs == pytest.approx(count)
 
 
 @pytest.mark.parametrize(("rule", "lr"), [("linear", 0.4), ("sqrt", 0.2), ("none", 0.1)])
 def test_learning_rates_scale_by_rule(rule, lr):
-    run = Run(Plan(knobs=Knobs(run_id="", batch_size=256), default_batch_size=64), GpuGroup([]))
+    run = TrainingRun(Plan(knobs=Knobs(run_id="", batch_size=256), default_batch_size=64), GpuGroup([]))
     assert run.scale_lr(0.1, rule) == pytest.approx(lr)
 
 
 def test_accumulated_batches_are_one_step_of_the_whole_batch_size(boards):
-    run = Run(plan(100, accumulate=4), boards)
+    run = TrainingRun(plan(100, accumulate=4), boards)
     assert run.micro_batch_size == 25
     ends = [run.step_ends for _batch in run.steps(Loader(1_010, 25))]
     assert ends == [False, False, False, True] * 10 + [True]  # the last, of ten samples, is a step too
@@ -387,7 +389,7 @@ def test_accumulated_batches_are_one_step_of_the_whole_batch_size(boards):
 def test_accumulated_or_at_once_the_same_samples_cost_the_same(boards):
     costs = []
     for parts in (1, 4):
-        run = Run(plan(100, accumulate=parts), boards)
+        run = TrainingRun(plan(100, accumulate=parts), boards)
         before = TrialReport.from_result(run.report({}))
         epochs(run, 2, samples=5_000, batch_size=100 // parts)
         costs.append(TrialReport.from_result(run.report({})).energy_j - before.energy_j)
@@ -395,13 +397,13 @@ def test_accumulated_or_at_once_the_same_samples_cost_the_same(boards):
 
 
 def test_a_loader_of_batches_that_do_not_fit_is_refused(boards):
-    run = Run(plan(100, accumulate=4), boards)
+    run = TrainingRun(plan(100, accumulate=4), boards)
     with pytest.raises(BadInput, match="100 samples at once, but only 25 fit"):
         next(run.steps(Loader(1_000, 100)))
 
 
 def test_an_unknown_rule_names_the_rules():
-    run = Run(plan(), GpuGroup([]))
+    run = TrainingRun(plan(), GpuGroup([]))
     with pytest.raises(BadInput, match="linear"):
         run.scale_lr(0.1, "cubic")
 
@@ -410,7 +412,7 @@ def test_a_rule_may_be_a_function_of_the_ratio_and_the_report_tells_it():
     def cautious(ratio):
         return ratio**0.25
 
-    run = Run(Plan(knobs=Knobs(run_id="", batch_size=1024), default_batch_size=64), GpuGroup([]))
+    run = TrainingRun(Plan(knobs=Knobs(run_id="", batch_size=1024), default_batch_size=64), GpuGroup([]))
     assert TrialReport.from_result(run.report({})).lr_rule == ""
     assert run.scale_lr(0.1, cautious) == pytest.approx(0.2)
     report = TrialReport.from_result(run.report({}))
@@ -423,7 +425,7 @@ def test_a_rule_may_be_a_function_of_the_ratio_and_the_report_tells_it():
 )
 def test_a_rate_that_cannot_be_is_refused(lr, rule, words):
     with pytest.raises(BadInput, match=words):
-        Run(plan(), GpuGroup([])).scale_lr(lr, rule)
+        TrainingRun(plan(), GpuGroup([])).scale_lr(lr, rule)
 
 
 @given(
@@ -441,7 +443,7 @@ def test_a_warm_up_rises_from_the_base_rate_to_the_scaled_one(ratio, steps, rule
 
 def test_a_warm_up_takes_a_step_at_least():
     with pytest.raises(BadInput, match="0 steps"):
-        Run(plan(), GpuGroup([])).warm_up(0)
+        TrainingRun(plan(), GpuGroup([])).warm_up(0)
 
 
 @pytest.fixture
@@ -461,7 +463,7 @@ def recorded(size=100, gpu="simulated V100"):
 
 def test_an_observed_run_says_what_a_limit_would_have_saved(observed):
     known = dataclasses.replace(plan(power_limit_w=150.0), profiles=(recorded(),))
-    run = Run(known, observed)
+    run = TrainingRun(known, observed)
     epochs(run, 2)
     report = TrialReport.from_result(run.report({}))
     saving = 1 - 140.0 * 11 / (200.0 * 10)
@@ -472,13 +474,13 @@ def test_an_observed_run_says_what_a_limit_would_have_saved(observed):
 
 @pytest.mark.parametrize("profiles", [(), (recorded(size=64),), (recorded(gpu="A100"),)])
 def test_an_observed_run_without_a_profile_of_its_own_says_what_is_missing(observed, profiles):
-    run = Run(dataclasses.replace(plan(), profiles=profiles), observed)
+    run = TrainingRun(dataclasses.replace(plan(), profiles=profiles), observed)
     assert "no power profile of batch size 100 on simulated V100" in run.report({})["zeus/advice"]
 
 
 def test_a_run_that_sets_its_limit_needs_no_advice(boards):
-    assert Run(plan(), boards).report({})["zeus/advice"] == ""
-    assert Run(plan(), GpuGroup([])).report({})["zeus/advice"] == ""
+    assert TrainingRun(plan(), boards).report({})["zeus/advice"] == ""
+    assert TrainingRun(plan(), GpuGroup([])).report({})["zeus/advice"] == ""
 
 
 @given(

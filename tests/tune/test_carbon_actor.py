@@ -33,27 +33,27 @@ def test_one_asks_for_all_and_comes_back_when_it_dies(grid):
 
     from zeus_ray.actors.signal_actor import shared
     from zeus_ray.carbon.providers import Uk
-    from zeus_ray.carbon.remote_signal import Remote
+    from zeus_ray.carbon.remote_signal import RemoteSignal
 
     before_s = time.time() // 1800 * 1800 - 7200
     grid.replies["/intensity/"] = {"data": [half_hour(before_s + 1800 * i, 100 + i) for i in range(4)]}
     grid.replies["fw48h"] = {"data": []}
-    signal = shared(Remote(Uk(base_url=grid.url), background=False))
+    signal = shared(RemoteSignal(Uk(base_url=grid.url), background=False))
     assert ask(signal, before_s) == (100.0, "")
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import the tests
     elsewhere = ray.remote(num_cpus=0)(ask)
     assert ray.get([elsewhere.remote(signal, before_s + 1800) for _ in range(3)]) == [(101.0, "")] * 3
     assert len([path for path, _query, _headers in grid.asked if path.endswith("fw48h")]) == 1
     ray.kill(signal.source._actor(), no_restart=True)
-    assert ask(shared(Remote(signal.source.source)), before_s) == (100.0, "")
+    assert ask(shared(RemoteSignal(signal.source.source)), before_s) == (100.0, "")
 
 
 def test_a_token_that_the_head_node_lacks_is_said_and_survived(grid):
     from zeus_ray.actors.signal_actor import shared
     from zeus_ray.carbon.providers import ElectricityMaps
-    from zeus_ray.carbon.remote_signal import Remote
+    from zeus_ray.carbon.remote_signal import RemoteSignal
 
-    signal = shared(Remote(ElectricityMaps("DE", grid.url), fallback=400.0, background=False))
+    signal = shared(RemoteSignal(ElectricityMaps("DE", grid.url), fallback=400.0, background=False))
     assert not signal.refresh()
     assert "electricitymaps needs ELECTRICITYMAPS_TOKEN" in signal.note
     assert "head node" in signal.note
@@ -73,7 +73,7 @@ def test_a_text_is_opened_without_a_token():
 
 def test_what_has_no_provider_stays_as_it_is():
     from zeus_ray.actors.signal_actor import shared
-    from zeus_ray.carbon.signal import Constant
+    from zeus_ray.carbon.signal import ConstantSignal
 
-    signal = Constant(400.0)
+    signal = ConstantSignal(400.0)
     assert shared(signal) is signal

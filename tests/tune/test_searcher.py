@@ -295,12 +295,12 @@ def test_an_unknown_mode_names_the_modes():
 def test_a_trial_is_told_what_energy_costs_now_and_nothing_else_changes():
     """Four weeks of 100 g/kWh up to now, and then this."""
     from zeus_ray.carbon.series import Series
-    from zeus_ray.carbon.signal import Recorded
+    from zeus_ray.carbon.signal import RecordedSignal
 
     def asked(grams):
         now_s = time.time()
         values = np.append(np.full(24 * 28, 100.0), np.full(24, grams))
-        signal = Recorded(Series(now_s - 24 * 28 * 3600.0 - 60.0, 3600.0, values))
+        signal = RecordedSignal(Series(now_s - 24 * 28 * 3600.0 - 60.0, 3600.0, values))
         searcher, plans = make(objective="carbon", signal=signal), []
         while (config := searcher.suggest(f"t{len(plans)}")) != Searcher.FINISHED:
             plan, number = Plan.from_config(config["zeus"]), len(plans)

@@ -15,7 +15,7 @@ from zeus_ray.actors.gpu_actor import GpuActor
 from zeus_ray.errors import BadInput, DeviceError, LeaseRefused, NoDevice
 from zeus_ray.gpus import discovery as discover
 from zeus_ray.leases.process import HolderProcess
-from zeus_ray.training.attempts import Ended, Held
+from zeus_ray.training.attempts import AttemptUsage, Held
 from zeus_ray.training.gpu_group import GpuGroup, LeasedGpu
 
 NAMESPACE = "zeus-ray"
@@ -90,7 +90,7 @@ def actor_name(uuid: str, node_id: str) -> str:
     return f"gpu-{__version__}-{uuid}@{node_id[:12]}"
 
 
-def last_reading(held: Held) -> Ended | None:
+def last_reading(held: Held) -> AttemptUsage | None:
     """What an attempt's leases used to their end, as their boards' actors remember; None if one does not."""
     try:
         readings = [
@@ -100,7 +100,7 @@ def last_reading(held: Held) -> Ended | None:
     except (ValueError, DeviceError, ray.exceptions.RayError) as error:
         log.info("zeus-ray: what an earlier attempt used after its last report is not known: %s", error)
         return None
-    return Ended(
+    return AttemptUsage(
         energy_j=math.fsum(reading.energy_j for reading in readings),
         time_s=max(reading.time_s for reading in readings),
         carbon_g=math.fsum(reading.carbon_g for reading in readings),

@@ -15,9 +15,9 @@ from typing import Any
 import ray
 
 from zeus_ray import __version__
-from zeus_ray.carbon.cache import Known, cache_file
+from zeus_ray.carbon.cache import CachedSignal, cache_file
 from zeus_ray.carbon.providers import PROVIDERS, provider
-from zeus_ray.carbon.remote_signal import Remote, Source
+from zeus_ray.carbon.remote_signal import RemoteSignal, SignalSource
 from zeus_ray.carbon.series import Series, Signal
 from zeus_ray.carbon.signal import open_signal
 from zeus_ray.errors import SignalLost
@@ -32,15 +32,15 @@ LEAVE_AFTER_IDLE_S = 3600.0
 
 
 class SignalActor:
-    """A provider's :class:`Remote` behind Ray, with its cache on the head node's disk."""
+    """A provider's :class:`RemoteSignal` behind Ray, with its cache on the head node's disk."""
 
-    def __init__(self, source: Source) -> None:
-        self._signal = Remote(source, cache=cache_file(source.name, source.zone), background=False)
+    def __init__(self, source: SignalSource) -> None:
+        self._signal = RemoteSignal(source, cache=cache_file(source.name, source.zone), background=False)
         self._myself = ray.get_runtime_context().current_actor
         self._asked_at_s = time.monotonic()
         threading.Thread(target=self._watch, name="zeus-ray-watch", daemon=True).start()
 
-    def known(self) -> tuple[Known, str]:
+    def known(self) -> tuple[CachedSignal, str]:
         """Everything that is known, asked for anew if it is time; and why it is not fresh, if it is not."""
         self._asked_at_s = time.monotonic()
         self._signal.refresh()
@@ -61,9 +61,9 @@ class SignalActor:
 
 @dataclass(frozen=True)
 class ActorSource:
-    """The :class:`Source` that asks the cluster's actor, which asks ``source``."""
+    """The :class:`SignalSource` that asks the cluster's actor, which asks ``source``."""
 
-    source: Source
+    source: SignalSource
 
     @property
     def name(self) -> str:
@@ -86,7 +86,7 @@ class ActorSource:
         return self.source.kind
 
     def fetch(self, since_s: float, now_s: float) -> tuple[Series | None, Series | None]:
-        """See :class:`Source`. In a thread of its own, as :class:`Remote` does: nobody waits."""
+        """See :class:`SignalSource`. In a thread of its own, as :class:`RemoteSignal` does: nobody waits."""
         try:
             known, note = self._ask()
         except (ray.exceptions.RayError, ValueError) as error:
@@ -97,9 +97,9 @@ class ActorSource:
             )
         return known.past.between(since_s, now_s), known.ahead if len(known.ahead) else None
 
-    def _ask(self) -> tuple[Known, str]:
-        def ask() -> tuple[Known, str]:
-            answer: tuple[Known, str] = ray.get(self._actor().known.remote(), timeout=ANSWER_WITHIN_S)
+    def _ask(self) -> tuple[CachedSignal, str]:
+        def ask() -> tuple[CachedSignal, str]:
+            answer: tuple[CachedSignal, str] = ray.get(self._actor().known.remote(), timeout=ANSWER_WITHIN_S)
             return answer
 
         try:
@@ -127,7 +127,7 @@ def open_shared(text: str) -> Signal:
         BadInput: as there, but for a token that is missing.
     """
     name, _, zone = text.strip().partition(":")
-    return shared(Remote(provider(name, zone))) if name in PROVIDERS else open_signal(text)
+    return shared(RemoteSignal(provider(name, zone))) if name in PROVIDERS else open_signal(text)
 
 
 def shared(signal: Signal) -> Signal:
@@ -135,6 +135,6 @@ def shared(signal: Signal) -> Signal:
 
     What no provider is behind (a constant, a file) comes back as it is.
     """
-    if not isinstance(signal, Remote) or isinstance(signal.source, ActorSource):
+    if not isinstance(signal, RemoteSignal) or isinstance(signal.source, ActorSource):
         return signal
-    return Remote(ActorSource(signal.source), fallback=signal.fallback, every_s=CLIENT_EVERY_S)
+    return RemoteSignal(ActorSource(signal.source), fallback=signal.fallback, every_s=CLIENT_EVERY_S)

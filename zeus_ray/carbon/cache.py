@@ -32,7 +32,7 @@ UNSAFE = re.compile(r"[^\w.-]")
 
 
 @dataclass(frozen=True)
-class Known:
+class CachedSignal:
     """What is known of a signal: the past, its provider's forecast, and when both were asked for (s)."""
 
     past: Series = NOTHING
@@ -53,7 +53,7 @@ class Known:
             return float(self.past.values[recent][-1])
         return float(self.past.values[known].mean()) if known.any() else self.fallback
 
-    def with_news(self, past: Series | None, ahead: Series | None, now_s: float) -> Known:
+    def with_news(self, past: Series | None, ahead: Series | None, now_s: float) -> CachedSignal:
         """New rows correct old ones; what is older than five weeks, or not yet past, is forgotten."""
         rows = {t: v for series in (self.past, past) if series is not None for t, v in _rows(series)}
         recent = {t: v for t, v in rows.items() if now_s - KEEP_S <= t <= now_s + DAY_S}
@@ -62,7 +62,7 @@ class Known:
             if any(map(math.isfinite, recent.values()))
             else NOTHING
         )
-        return Known(merged, self.ahead if ahead is None else ahead, now_s, self.fallback)
+        return CachedSignal(merged, self.ahead if ahead is None else ahead, now_s, self.fallback)
 
 
 def _rows(series: Series) -> list[tuple[float, float]]:
@@ -78,7 +78,7 @@ def cache_file(name: str, zone: str) -> Path:
     return Path(base) / "zeus-ray" / "carbon" / f"{name}-{UNSAFE.sub('_', zone)}.json"
 
 
-def save(path: Path, known: Known) -> None:
+def save(path: Path, known: CachedSignal) -> None:
     """All or nothing. A disk that is full or read-only is no reason to stop."""
     raw = {"asked_s": known.asked_s, "past": _plain(known.past), "ahead": _plain(known.ahead)}
     try:
@@ -91,16 +91,16 @@ def save(path: Path, known: Known) -> None:
         log.warning("zeus-ray: %s is not written: %s", path, error)
 
 
-def load(path: Path, fallback: float) -> Known:
+def load(path: Path, fallback: float) -> CachedSignal:
     """What was saved; a file that is missing or damaged says nothing."""
     try:
         raw = json.loads(path.read_text())
         past, ahead, asked_s = _series(raw["past"]), _series(raw["ahead"]), float(raw["asked_s"])
         if not past.end_s <= asked_s + DAY_S:
             raise BadInput(f"what was measured ends at {past.end_s!r}, after it was asked for")
-        return Known(past, ahead, asked_s, fallback)
+        return CachedSignal(past, ahead, asked_s, fallback)
     except (OSError, ValueError, KeyError, TypeError, OverflowError):
-        return Known(fallback=fallback)
+        return CachedSignal(fallback=fallback)
 
 
 def _plain(series: Series) -> dict[str, Any]:

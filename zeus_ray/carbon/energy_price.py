@@ -49,7 +49,7 @@ class Prices:
 
 
 @dataclass(frozen=True)
-class Objective:
+class PricedObjective:
     """Says what a joule costs now. ``signal=None``: always the same.
 
     Learning stays in joules and seconds, so that nothing is learned wrongly from a clean night.
@@ -71,14 +71,14 @@ class Objective:
         return value / mean if mean > 0 and math.isfinite(value) else 1.0
 
 
-def chosen(
+def resolve_objective(
     objective: str | Prices,
     signal: Signal | str | None,
     *,
     eta: float | None,
     max_power_w: float | None,
     gpus: int,
-) -> tuple[Objective, float]:
+) -> tuple[PricedObjective, float]:
     """The objective and its eta, from a user's arguments.
 
     Raises:
@@ -96,7 +96,7 @@ def chosen(
             raise BadInput(
                 "a Prices needs max_power_w, the boards' maximum power limit (W per GPU), to compare by"
             )
-        return Objective(), objective.eta(max_power_w, gpus)
+        return PricedObjective(), objective.eta(max_power_w, gpus)
     if objective not in OBJECTIVES:
         allowed = ", ".join(map(repr, OBJECTIVES))
         raise BadInput(f"objective is {objective!r}; allowed: {allowed}, or Prices(energy=…, time=…)")
@@ -104,7 +104,7 @@ def chosen(
         raise BadInput("signal is given, but objective is 'energy'; say objective='carbon' or 'price'")
     if objective != "energy":
         _check_signal(objective, signal)
-    return Objective(signal, footprint), DEFAULT_ETA if eta is None else eta
+    return PricedObjective(signal, footprint), DEFAULT_ETA if eta is None else eta
 
 
 def _check_signal(objective: str, signal: Signal | None) -> None:

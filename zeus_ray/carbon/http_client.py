@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 
 from zeus_ray.carbon.csv_reader import on_grid
-from zeus_ray.carbon.remote_signal import Source
+from zeus_ray.carbon.remote_signal import SignalSource
 from zeus_ray.carbon.series import Series
 from zeus_ray.errors import BadInput, SignalLost
 
@@ -44,7 +44,7 @@ def _trusted() -> ssl.SSLContext:
 
 
 def get_json(
-    source: Source,
+    source: SignalSource,
     client: Client,
     path: str,
     query: Mapping[str, str] | None = None,
@@ -114,7 +114,7 @@ def iso(time_s: float) -> str:
 # --- replies -------------------------------------------------------------------------------------
 
 
-def rows_of(source: Source, reply: Any, key: str) -> list[Any]:  # noqa: ANN401 — JSON
+def rows_of(source: SignalSource, reply: Any, key: str) -> list[Any]:  # noqa: ANN401 — JSON
     """The list under ``key``. Raises SignalLost where there is none."""
     rows = reply.get(key) if isinstance(reply, dict) else None
     if not isinstance(rows, list):
@@ -127,7 +127,9 @@ def field(name: str, factor: float = 1.0) -> Callable[[Any], Any]:
     return lambda row: None if row[name] is None else row[name] * factor
 
 
-def series_of(source: Source, rows: list[Any], time_key: str, value: Callable[[Any], Any]) -> Series | None:
+def series_of(
+    source: SignalSource, rows: list[Any], time_key: str, value: Callable[[Any], Any]
+) -> Series | None:
     """Rows of JSON on a regular grid; null is a gap, anything else that is no intensity is an error."""
     times, values = [], []
     for row in rows:

@@ -28,7 +28,7 @@ from zeus_ray.carbon.http_client import (
     series_of,
     unless_refused,
 )
-from zeus_ray.carbon.remote_signal import Remote, Source
+from zeus_ray.carbon.remote_signal import RemoteSignal, SignalSource
 from zeus_ray.carbon.series import Series
 from zeus_ray.carbon.signal import GRAMS
 from zeus_ray.errors import BadInput, SignalLost
@@ -65,7 +65,7 @@ class Uk:
         return ""
 
     def fetch(self, since_s: float, now_s: float) -> Fetched:
-        """See :class:`Source`. One request takes at most 14 days."""
+        """See :class:`SignalSource`. One request takes at most 14 days."""
         with connect(self.base_url) as client:
 
             def get(path: str) -> list[Any]:
@@ -108,7 +108,7 @@ class ElectricityMaps:
         return _needs(self, ELECTRICITYMAPS_TOKEN, "https://www.electricitymaps.com")
 
     def fetch(self, since_s: float, now_s: float) -> Fetched:
-        """See :class:`Source`. One request takes at most ten days."""
+        """See :class:`SignalSource`. One request takes at most ten days."""
         if self.missing():
             raise Refused(self.missing(), PATIENT_S)
         with connect(self.base_url, headers={"auth-token": _token(ELECTRICITYMAPS_TOKEN)}) as client:
@@ -161,7 +161,7 @@ class WattTime:
         return _needs(self, names, "https://docs.watttime.org")
 
     def fetch(self, since_s: float, now_s: float) -> Fetched:
-        """See :class:`Source`. One request takes at most 32 days; lbs/MWh end here."""
+        """See :class:`SignalSource`. One request takes at most 32 days; lbs/MWh end here."""
         if self.missing():
             raise Refused(self.missing(), PATIENT_S)
         with connect(self.base_url) as client:
@@ -207,7 +207,7 @@ PROVIDERS: dict[str, Callable[..., Uk | ElectricityMaps | WattTime]] = {
 }
 
 
-def open_provider(name: str, zone: str = "") -> Remote:
+def open_provider(name: str, zone: str = "") -> RemoteSignal:
     """The signal of a provider and zone, remembered on disk.
 
     Raises:
@@ -216,7 +216,7 @@ def open_provider(name: str, zone: str = "") -> Remote:
     source = provider(name, zone)
     if source.missing():
         raise BadInput(source.missing())
-    return Remote(source, cache=cache_file(source.name, source.zone))
+    return RemoteSignal(source, cache=cache_file(source.name, source.zone))
 
 
 def provider(name: str, zone: str = "") -> Uk | ElectricityMaps | WattTime:
@@ -230,12 +230,12 @@ def provider(name: str, zone: str = "") -> Uk | ElectricityMaps | WattTime:
     return source
 
 
-def _check_zone(source: Source, pattern: str, examples: str) -> None:
+def _check_zone(source: SignalSource, pattern: str, examples: str) -> None:
     if not re.fullmatch(pattern, source.zone):
         raise BadInput(f"zone of {source.name} is {source.zone!r}; write one such as {examples}")
 
 
-def _needs(source: Source, names: str, where: str) -> str:
+def _needs(source: SignalSource, names: str, where: str) -> str:
     return f"{source.name} needs {names} in the environment, and it is not there; get one at {where}"
 
 

@@ -1,9 +1,8 @@
-"""A signal from far away that never fails and never keeps anybody waiting.
+"""A signal fetched from the network, which answers at once from what was fetched before.
 
-A :class:`Source` asks (a web API, or the cluster's actor); :class:`Remote` decides when, remembers on
-disk, and answers from memory at once. Where the source is silent the answer is, in this order: what
-was measured for that time, what was forecast for it, the last value for six hours, the mean of what
-is known, and ``fallback``. ``note`` says why, in one line.
+A :class:`SignalSource` fetches (a web API, or the cluster's actor); :class:`RemoteSignal` decides when to
+fetch and caches on disk. The value at a time is, in this order: what was measured for it, what was forecast
+for it, the last value for six hours, the mean of what is known, ``fallback``. ``note`` gives the reason.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from zeus_ray.carbon.cache import DAY_S, KEEP_S, WORLD_MEAN_G, Known, load, save
+from zeus_ray.carbon.cache import DAY_S, KEEP_S, WORLD_MEAN_G, CachedSignal, load, save
 from zeus_ray.carbon.series import Series
 from zeus_ray.errors import SignalLost
 
@@ -32,7 +31,7 @@ MOST_BACK_OFF_S = 3600.0
 MOST_RETRY_AFTER_S = DAY_S
 
 
-class Source(Protocol):
+class SignalSource(Protocol):
     """Who is asked. Names the signal, and fetches."""
 
     @property
@@ -59,7 +58,7 @@ class Source(Protocol):
         """
 
 
-class Remote:
+class RemoteSignal:
     """A :class:`Signal` behind a source.
 
     Args:
@@ -73,7 +72,7 @@ class Remote:
 
     def __init__(
         self,
-        source: Source,
+        source: SignalSource,
         *,
         cache: Path | None = None,
         fallback: float = WORLD_MEAN_G,
@@ -92,7 +91,7 @@ class Remote:
             "background": background,
         }
         self._cache, self._every_s, self._clock, self._background = cache, every_s, clock, background
-        self._known = load(cache, fallback) if cache else Known(fallback=fallback)
+        self._known = load(cache, fallback) if cache else CachedSignal(fallback=fallback)
         self._due_s = -math.inf
         if 0 <= clock() - self._known.asked_s < every_s:
             self._due_s, self.note = self._known.asked_s + every_s, ""
@@ -110,7 +109,7 @@ class Remote:
         return self.source.unit
 
     @property
-    def known(self) -> Known:
+    def known(self) -> CachedSignal:
         """All that is known now."""
         self._wake()
         return self._known
@@ -174,5 +173,5 @@ class Remote:
                 self._thread.start()
 
 
-def _made(source: Source, options: dict[str, Any]) -> Remote:
-    return Remote(source, **options)
+def _made(source: SignalSource, options: dict[str, Any]) -> RemoteSignal:
+    return RemoteSignal(source, **options)

@@ -23,7 +23,7 @@ HOUR_S = 3600.0
 
 
 @dataclass(frozen=True)
-class Constant:
+class ConstantSignal:
     """The same ``value`` (per kWh) at all times: a contract, or a grid of which only the mean is known.
 
     Raises:
@@ -56,7 +56,7 @@ class Constant:
 
 
 @dataclass(frozen=True)
-class Recorded:
+class RecordedSignal:
     """What a series says, such as a file of past intensity or of day-ahead prices.
 
     In a gap and after the end the last known value holds, before the start the first.
@@ -142,7 +142,7 @@ def _constant(value: str, options: Options) -> Signal:
         number = float(value)
     except ValueError as error:
         raise BadInput(f"constant is {value!r}; give a number per kWh, such as constant:400") from error
-    return Constant(number, **options)
+    return ConstantSignal(number, **options)
 
 
 def _csv(path: str, options: Options) -> Signal:
@@ -154,7 +154,7 @@ def _csv(path: str, options: Options) -> Signal:
         timezone=options.get("timezone"),
         lowest=0.0 if unit == GRAMS else -math.inf,
     )
-    return Recorded(series, unit)
+    return RecordedSignal(series, unit)
 
 
 def _only(kind: str, options: Options, *allowed: str) -> None:

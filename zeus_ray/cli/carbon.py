@@ -15,10 +15,10 @@ import numpy as np
 from rich.console import Console
 
 from zeus_ray.carbon.forecasts.lookahead import look_ahead
-from zeus_ray.carbon.planning.start_time import Window, best_window, mean_with_pauses, window
-from zeus_ray.carbon.remote_signal import Remote
+from zeus_ray.carbon.planning.start_time import StartWindow, best_window, mean_with_pauses, window
+from zeus_ray.carbon.remote_signal import RemoteSignal
 from zeus_ray.carbon.series import Series, Signal
-from zeus_ray.carbon.signal import Recorded, open_signal
+from zeus_ray.carbon.signal import RecordedSignal, open_signal
 from zeus_ray.errors import BadInput, SignalLost
 from zeus_ray.reporting.bars import bars
 
@@ -39,8 +39,8 @@ class Advice:
     now_s: float
     value: float
     ahead: Series
-    job: Window
-    if_now: Window
+    job: StartWindow
+    if_now: StartWindow
     paused_mean: float
     notes: tuple[str, ...]
 
@@ -87,11 +87,11 @@ def advise(options: argparse.Namespace, now_s: float) -> Advice:
     text = _named(options)
     signal = open_signal(text)
     notes = []
-    if isinstance(signal, Remote) and not signal.refresh():
+    if isinstance(signal, RemoteSignal) and not signal.refresh():
         if not len(signal.known.past):
             raise SignalLost(signal.note)
         notes.append(f"{signal.note}; shown from memory")
-    if isinstance(signal, Recorded) and not signal.series.start_s <= now_s < signal.series.end_s:
+    if isinstance(signal, RecordedSignal) and not signal.series.start_s <= now_s < signal.series.end_s:
         now_s = signal.series.end_s
         notes.append(f"the file does not reach to this day: shown as if now were its end, {_clock(now_s)}")
     length_s, until_s = _job(options, now_s)
@@ -193,7 +193,7 @@ def _saving(value: float, than: float) -> str:
 
 
 def _described(text: str, signal: Signal) -> str:
-    kind = f" ({signal.source.kind})" if isinstance(signal, Remote) else ""
+    kind = f" ({signal.source.kind})" if isinstance(signal, RemoteSignal) else ""
     return text + kind
 
 

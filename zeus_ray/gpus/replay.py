@@ -36,7 +36,7 @@ Trace = dict[int, list[Epoch]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class ReplayedJob:
     """Which recording to replay. What is "" is that of the first row that fits the rest.
 
     ``samples``: samples per epoch, which the traces do not record (default: CIFAR-100's).
@@ -60,7 +60,7 @@ class Job:
         return Path(self.folder) / f"summary_power_{self.gpu}.csv"
 
 
-def parse_replay(spec: str) -> Job:
+def parse_replay(spec: str) -> ReplayedJob:
     """Read ``DIR`` or ``DIR?gpu=v100&dataset=cifar100&optimizer=adadelta&samples=50000``.
 
     Raises:
@@ -68,14 +68,14 @@ def parse_replay(spec: str) -> Job:
     """
     folder, _, query = spec.partition("?")
     options: dict[str, str] = dict(parse_qsl(query, keep_blank_values=True))
-    allowed = [field.name for field in fields(Job) if field.name != "folder"]
+    allowed = [field.name for field in fields(ReplayedJob) if field.name != "folder"]
     for name in options:
         if name not in allowed:
             raise BadInput(f"replay has no option {name!r}; allowed: {', '.join(allowed)}")
     samples = options.pop("samples", "50000")
     if not samples.isdecimal():
         raise BadInput(f"replay: samples is {samples!r}; a whole number of samples per epoch is needed")
-    return Job(folder=folder, samples=int(samples), **options)
+    return ReplayedJob(folder=folder, samples=int(samples), **options)
 
 
 class ReplayGpu(VirtualBoard):
@@ -91,7 +91,7 @@ class ReplayGpu(VirtualBoard):
         BadInput: a file that is missing or says nonsense (with its line), or a job not recorded.
     """
 
-    def __init__(self, job: Job, *, index: int = 0) -> None:
+    def __init__(self, job: ReplayedJob, *, index: int = 0) -> None:
         self._trace = read_trace(job)
         self._samples = job.samples
         limits_w = [limit_w for epochs in self._trace.values() for limit_w, _, _ in epochs]
@@ -134,7 +134,7 @@ def interpolate(epochs: list[Epoch], limit_w: float) -> tuple[float, float]:
     return low[1] + share * (high[1] - low[1]), low[2] + share * (high[2] - low[2])
 
 
-def read_trace(job: Job) -> Trace:
+def read_trace(job: ReplayedJob) -> Trace:
     """The rows of one job. Raises BadInput."""
     chosen: tuple[str, str, str] | None = None
     found: dict[int, dict[float, Epoch]] = {}
@@ -153,7 +153,7 @@ def read_trace(job: Job) -> Trace:
     return {batch_size: sorted(epochs.values()) for batch_size, epochs in found.items()}
 
 
-def _rows(job: Job) -> Iterator[tuple[int, Mapping[str, str]]]:
+def _rows(job: ReplayedJob) -> Iterator[tuple[int, Mapping[str, str]]]:
     try:
         text = job.file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -169,7 +169,7 @@ def _rows(job: Job) -> Iterator[tuple[int, Mapping[str, str]]]:
         yield reader.line_num, row
 
 
-def _fits(job: Job, row: Mapping[str, str]) -> bool:
+def _fits(job: ReplayedJob, row: Mapping[str, str]) -> bool:
     return all(getattr(job, name) in ("", row[name]) for name in ("dataset", "network", "optimizer"))
 
 

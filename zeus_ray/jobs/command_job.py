@@ -18,7 +18,7 @@ from zeus_ray.jobs.job_log import AGAIN
 from zeus_ray.jobs.metric_parser import MetricReader
 from zeus_ray.jobs.recurring_job import TRIES, RecurringJob
 from zeus_ray.records import NAN, StopReason, Target, result_key
-from zeus_ray.training.run import Run
+from zeus_ray.training.run import TrainingRun
 from zeus_ray.units import energy, power, seconds
 
 DONE, NOT_REACHED, TERMINATED = 0, 3, 128 + signal.SIGTERM
@@ -53,7 +53,7 @@ class Tonight:
                 f"--tries is {self.tries}, --grace {self.grace_s:g}; allowed: 1 or more, 0 or more"
             )
 
-    def arguments(self, run: Run) -> list[str]:
+    def arguments(self, run: TrainingRun) -> list[str]:
         """The command with this run's knobs in it. Other braces stay as they are."""
         knobs = {BATCH_SIZE: str(run.batch_size)}
         if self.lr is not None:
@@ -160,7 +160,7 @@ def _once(job: RecurringJob, tonight: Tonight, *, to_the_end: bool) -> tuple[int
     return DONE if done else NOT_REACHED, False
 
 
-def _follow(run: Run, tonight: Tonight) -> None:
+def _follow(run: TrainingRun, tonight: Tonight) -> None:
     """Start the command, report what it writes, and stop it when the run should end."""
     reader = MetricReader(tonight.target.metric)
     command = Command(tonight.arguments(run), reader, tonight.metrics_file)

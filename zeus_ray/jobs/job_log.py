@@ -11,19 +11,19 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from zeus_ray.carbon.energy_price import Objective
+from zeus_ray.carbon.energy_price import PricedObjective
 from zeus_ray.decide import Search
 from zeus_ray.errors import HistoryError
 from zeus_ray.jobs.explanations import expectation, why
 from zeus_ray.jobs.job_summary import Past, past
 from zeus_ray.jobs.lost_runs import check_one_kind_of_measurement, lost_runs, next_knobs
-from zeus_ray.jobs.process_info import Place
+from zeus_ray.jobs.process_info import ProcessInfo
 from zeus_ray.records import Best, Plan, StopReason, to_json
 from zeus_ray.store.event_log import ASK, END, LOST, PROFILE, Event, Events
 from zeus_ray.store.event_replay import Point, replay
 from zeus_ray.store.warm_start import Learned
-from zeus_ray.training.plan_builder import asked_plan
-from zeus_ray.tune.trial_record import Trial
+from zeus_ray.training.plan_builder import plan_for_knobs
+from zeus_ray.tune.trial_record import TrialRecord
 
 AGAIN = (StopReason.COST_CAP, StopReason.NOT_WORTH_IT, StopReason.PROFILED, StopReason.OUT_OF_MEMORY)
 """A run that ended so has not done the job."""
@@ -50,7 +50,7 @@ class JobLog:
         new_search: Callable[[], Search],
         *,
         gpus: int,
-        objective: Objective,
+        objective: PricedObjective,
         warm_start: Learned,
     ) -> None:
         self.job = job
@@ -60,7 +60,7 @@ class JobLog:
         self._events = events
         self._warm_start = warm_start
         self._search = self._rebuilt(())
-        self._trials: dict[str, Trial] = {}
+        self._trials: dict[str, TrialRecord] = {}
         self._curves: dict[str, list[Point]] = {}
         self._to_the_end: set[str] = set()
 
@@ -124,14 +124,14 @@ class JobLog:
             "knobs": dataclasses.asdict(knobs),
             "gpu": gpu,
             "energy_price": energy_price,
-            "place": dataclasses.asdict(Place.here()),
+            "place": dataclasses.asdict(ProcessInfo.here()),
             "default_batch_size": search.default_batch_size,
             "gpus": self._gpus,
         }
         self._events.append(ASK, run_id, body)
-        self._trials[run_id], self._curves[run_id] = Trial(knobs), []
+        self._trials[run_id], self._curves[run_id] = TrialRecord(knobs), []
         footprint = self._objective.footprint
-        return asked_plan(search, knobs, gpus=self._gpus, energy_price=energy_price, footprint=footprint)
+        return plan_for_knobs(search, knobs, gpus=self._gpus, energy_price=energy_price, footprint=footprint)
 
     def observe(self, run_id: str, result: dict[str, Any]) -> StopReason | None:
         """Take in a result of ``run.report``: why the run should end now, or None."""
@@ -171,7 +171,7 @@ class JobLog:
         self._keep(LOST, run_id, {"why": why, "crashed": False})
         self._search.drop_pending(run_id)
 
-    def _learn_profile(self, run_id: str, trial: Trial, *, ended: bool = False) -> None:
+    def _learn_profile(self, run_id: str, trial: TrialRecord, *, ended: bool = False) -> None:
         profile = trial.new_profile(ended=ended)
         if profile is not None:
             self._keep(PROFILE, run_id, {"profile": to_json(profile)})

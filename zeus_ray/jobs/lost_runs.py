@@ -10,7 +10,7 @@ from collections.abc import Container, Iterable, Iterator
 from zeus_ray.decide import Search
 from zeus_ray.errors import BadInput, NoDevice, TargetNotReached
 from zeus_ray.gpus import discovery as discover
-from zeus_ray.jobs.process_info import Place
+from zeus_ray.jobs.process_info import ProcessInfo
 from zeus_ray.records import Knobs, MeasuredBy
 from zeus_ray.store.event_log import ASK, END, LOST, Event
 
@@ -69,7 +69,7 @@ def check_one_kind_of_measurement(events: Iterable[Event]) -> None:
 
 def _why_lost(ask: Event, patience_s: float) -> str:
     """Why a run that has not ended will not end any more; "" while it may."""
-    alive = Place.from_dict(ask.body["place"]).alive()
+    alive = ProcessInfo.from_dict(ask.body["place"]).alive()
     if alive is False:
         return "its process is gone"
     silent_s = time.time() - ask.at_s

@@ -13,7 +13,7 @@ from zeus_ray.leases.process import HolderProcess, boot_id
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class ProcessInfo:
     """A process. ``machine`` names the host, its start, and the container: pids mean nothing elsewhere."""
 
     machine: str

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from zeus_ray.carbon.energy_price import Prices, chosen
+from zeus_ray.carbon.energy_price import Prices, resolve_objective
 from zeus_ray.decide import Search
 from zeus_ray.errors import BadInput, TargetNotReached
 from zeus_ray.jobs.job_log import AGAIN, JobLog
@@ -16,7 +16,7 @@ from zeus_ray.jobs.lost_runs import gpu_here
 from zeus_ray.records import Target, result_key
 from zeus_ray.store.event_log import Events, folder_at
 from zeus_ray.store.warm_start import warm_start_runs
-from zeus_ray.training.run import Run
+from zeus_ray.training.run import TrainingRun
 from zeus_ray.tune.session import is_out_of_memory, open_session
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class RecurringJob(JobLog):
     ) -> None:
         if not isinstance(target, Target):
             raise BadInput(f"target is {target!r}; needed: Target(metric, value), or Target(metric)")
-        saves, eta = chosen(objective, signal, eta=eta, max_power_w=max_power_w, gpus=gpus)
+        saves, eta = resolve_objective(objective, signal, eta=eta, max_power_w=max_power_w, gpus=gpus)
         given = locals()
         options = {name: given[name] for name in OPTIONS}
         super().__init__(
@@ -109,7 +109,9 @@ class RecurringJob(JobLog):
     # --- a run -------------------------------------------------------------------------------------
 
     @contextmanager
-    def run(self, *, to_the_end: bool = False, window_s: float = 5.0, settle_s: float = 1.0) -> Iterator[Run]:
+    def run(
+        self, *, to_the_end: bool = False, window_s: float = 5.0, settle_s: float = 1.0
+    ) -> Iterator[TrainingRun]:
         """Ask, open a session (see :func:`zeus_ray.session`), and tell at the end, however it ends.
 
         ``run.batch_size``, ``run.scale_lr``, ``run.steps`` and ``run.report`` are the training loop's;
@@ -144,7 +146,7 @@ class RecurringJob(JobLog):
 
     def train(
         self,
-        function: Callable[[Run], Answer],
+        function: Callable[[TrainingRun], Answer],
         *,
         tries: int = TRIES,
         window_s: float = 5.0,
@@ -194,14 +196,14 @@ OPTIONS = (
 """Arguments of a RecurringJob that are its search's."""
 
 
-class JobRun(Run):
+class JobRun(TrainingRun):
     """A run whose results go to the history's search, which may end it."""
 
     def __init__(self, job: RecurringJob, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 — Run's
         super().__init__(*arguments, **options)
         self._job = job
 
-    def send(self, result: dict[str, Any], **options: Any) -> None:  # noqa: ANN401, ARG002 — as Run.send
+    def send(self, result: dict[str, Any], **options: Any) -> None:  # noqa: ANN401, ARG002 — as TrainingRun.send
         """Let the search see the result, and stop the run if it says so."""
         verdict = self._job.observe(self.plan.knobs.run_id, result)
         if self.stop is None and verdict is not None:

@@ -18,7 +18,7 @@ from zeus_ray.carbon.signal import open_signal
 from zeus_ray.errors import BadInput, DeviceError, LeaseRefused, NoPermission
 from zeus_ray.gpus.energy.readings import Reading
 from zeus_ray.gpus.protocol import Gpu
-from zeus_ray.leases.journal import Entry
+from zeus_ray.leases.journal import LeaseEntry
 from zeus_ray.leases.manager import LeaseManager
 from zeus_ray.records import EmissionsConfig, PowerProfile, from_json
 
@@ -83,7 +83,7 @@ class CarbonAwareLeaseManager(LeaseManager):
         self.look()
         return self.read(lease_id)
 
-    def _take_up(self, entry: Entry) -> None:
+    def _take_up(self, entry: LeaseEntry) -> None:
         """Follow the grid for a lease that has said by which profile, where its footprint asks for it."""
         if not entry.profile:
             return

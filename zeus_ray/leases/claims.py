@@ -8,7 +8,7 @@ from pathlib import Path
 
 from zeus_ray.errors import DeviceError, NoPermission
 from zeus_ray.gpus.protocol import Gpu
-from zeus_ray.leases.journal import Entry
+from zeus_ray.leases.journal import LeaseEntry
 from zeus_ray.leases.standby import limit_owners
 from zeus_ray.leases.table import LeaseTable
 
@@ -35,7 +35,7 @@ class Claims:
         *,
         control: str,
         guarded: bool,
-        tenants: Callable[[Iterable[Entry]], LeaseTable] = LeaseTable,
+        tenants: Callable[[Iterable[LeaseEntry]], LeaseTable] = LeaseTable,
     ) -> None:
         self._gpu = gpu
         self._why_not = ""
@@ -56,13 +56,13 @@ class Claims:
         else:
             self._notes.hold()
 
-    def why_not(self, entry: Entry) -> str:
+    def why_not(self, entry: LeaseEntry) -> str:
         """Why this lease may not set a limit, "" if it may."""
         if entry.control == "off":
             return "power control is off (ZEUS_RAY_POWER_CONTROL): this run measures and sets no limit"
         return self._why_not
 
-    def check(self, entry: Entry, limit_w: float) -> None:
+    def check(self, entry: LeaseEntry, limit_w: float) -> None:
         """Refuse a limit before anything is touched. Raises NoPermission, BadInput, LeaseRefused."""
         why_not = self.why_not(entry)
         if why_not:
@@ -70,7 +70,7 @@ class Claims:
         self._gpu.range.check(limit_w)
         self.tenants.check_joins(entry.lease_id, limit_w, self._gpu.enforced_limit_w())
 
-    def set(self, entry: Entry, limit_w: float) -> None:
+    def set(self, entry: LeaseEntry, limit_w: float) -> None:
         """Set a limit that was checked. Raises DeviceError, after falling back to what was before."""
         self.tenants.want(entry.lease_id, limit_w)
         try:
@@ -105,7 +105,7 @@ class Claims:
         except OSError as error:
             log.warning("zeus-ray: the journal of %s cannot be written: %s", self._gpu.uuid, error)
 
-    def _of(self, control: str) -> tuple[Entry, ...]:
+    def _of(self, control: str) -> tuple[LeaseEntry, ...]:
         return tuple(entry for entry in self.tenants if entry.control == control)
 
     def _fall_back(self) -> None:

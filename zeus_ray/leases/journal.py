@@ -21,7 +21,7 @@ from typing import Any, Self
 import filelock
 
 from zeus_ray.errors import BadInput
-from zeus_ray.gpus.energy.readings import Edge
+from zeus_ray.gpus.energy.readings import EnergyReading
 from zeus_ray.leases.process import HolderProcess, boot_id
 
 STATE_VARIABLE = "ZEUS_RAY_STATE_DIR"
@@ -38,7 +38,7 @@ class OtherVersion(BadInput):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class LeaseEntry:
     """One lease: whose it is, the limit it set (None: none), and its energy and time.
 
     ``spent_j`` is what it was charged up to ``mark``, where the board's meter stood then, and ``spent_g``
@@ -53,7 +53,7 @@ class Entry:
     origin_s: float
     spent_j: float
     err_j: float
-    mark: Edge
+    mark: EnergyReading
     shared: bool
     footprint: str = ""
     spent_g: float = 0.0
@@ -62,7 +62,7 @@ class Entry:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Record:
+class JournalRecord:
     """What the journal of one board says.
 
     ``ours``: every limit we set or were about to set. ``keeper``: the process that wrote this.
@@ -75,11 +75,11 @@ class Record:
     persistent: bool | None
     ours: tuple[float, ...]
     keeper: HolderProcess
-    entries: tuple[Entry, ...]
+    entries: tuple[LeaseEntry, ...]
     boot_id: str = dataclasses.field(default_factory=boot_id)
     version: int = VERSION
 
-    def live(self) -> tuple[Entry, ...]:
+    def live(self) -> tuple[LeaseEntry, ...]:
         """The leases whose process still runs."""
         if self.boot_id != boot_id():
             return ()
@@ -176,13 +176,13 @@ class Journal:
         """Let go of the board."""
         self._lock.release(force=True)
 
-    def read(self) -> Record | None:
+    def read(self) -> JournalRecord | None:
         """What it says; None where there is nothing. A file that is no journal is put aside, loudly.
 
         Raises OtherVersion: another version's, left where it is.
         """
         try:
-            return Record.from_json(self.path.read_bytes())
+            return JournalRecord.from_json(self.path.read_bytes())
         except FileNotFoundError:
             return None
         except OtherVersion:
@@ -193,7 +193,7 @@ class Journal:
             self.path.replace(aside)
             return None
 
-    def write(self, record: Record) -> None:
+    def write(self, record: JournalRecord) -> None:
         """Replace it, whole, and on the disk when this returns."""
         draft = self.path.with_suffix(".draft")
         file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
@@ -218,11 +218,13 @@ class Journal:
             os.close(folder)
 
 
-def _entry(raw: Mapping[str, Any]) -> Entry:
-    mark = Edge(**{name: _amount(value) for name, value in raw["mark"].items()})
+def _entry(raw: Mapping[str, Any]) -> LeaseEntry:
+    mark = EnergyReading(**{name: _amount(value) for name, value in raw["mark"].items()})
     numbers = {name: _amount(raw[name]) for name in ("origin_s", "spent_j", "err_j")}
     limit_w = None if raw["limit_w"] is None else _amount(raw["limit_w"])
-    return Entry(**{**raw, **numbers, "limit_w": limit_w, "holder": _holder(raw["holder"]), "mark": mark})
+    return LeaseEntry(
+        **{**raw, **numbers, "limit_w": limit_w, "holder": _holder(raw["holder"]), "mark": mark}
+    )
 
 
 def _holder(raw: Mapping[str, Any]) -> HolderProcess:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from zeus_ray.errors import BadInput, DeviceError, DeviceLost, NoPermission, NotSupported
 from zeus_ray.gpus.protocol import Gpu, Persistent
-from zeus_ray.leases.journal import Entry, Journal, OtherVersion, Record
+from zeus_ray.leases.journal import Journal, JournalRecord, LeaseEntry, OtherVersion
 from zeus_ray.leases.process import HolderProcess
 
 WAIT_S = 0.5
@@ -41,7 +41,7 @@ class LimitOwner:
         self._ours: list[float] = []
         self._refusal: str | None = None if journal else ""
 
-    def add_pending(self) -> tuple[Entry, ...]:
+    def add_pending(self) -> tuple[LeaseEntry, ...]:
         """The leases that a process before this one left and that live on. Never writes to the board."""
         journal = self._journal
         if journal is None or not journal.path.exists() or not journal.lock(WAIT_S):
@@ -85,7 +85,7 @@ class LimitOwner:
                 "zeus-ray: no notes can be kept, a restarted actor will not know its leases: %s", error
             )
 
-    def note(self, entries: Sequence[Entry]) -> None:
+    def note(self, entries: Sequence[LeaseEntry]) -> None:
         """Write down who holds the board now. Raises OSError."""
         if self._journal is None or not self._journal.locked:
             return
@@ -93,7 +93,7 @@ class LimitOwner:
             self._journal.clear()
             return
         self._journal.write(
-            Record(
+            JournalRecord(
                 uuid=self._gpu.uuid,
                 found_limit_w=self.found_w,
                 found_enforced_w=self._found_enforced_w,
@@ -104,7 +104,7 @@ class LimitOwner:
             )
         )
 
-    def set(self, limit_w: float, entries: Sequence[Entry]) -> None:
+    def set(self, limit_w: float, entries: Sequence[LeaseEntry]) -> None:
         """Journal, set, read back. Where the board refuses, DeviceError; the caller falls back."""
         self._ours.append(limit_w)
         try:
@@ -130,11 +130,11 @@ class LimitOwner:
         if self._journal is not None and self._journal.locked:
             self._journal.unlock()
 
-    def _remember(self, record: Record) -> None:
+    def _remember(self, record: JournalRecord) -> None:
         self.found_w, self._found_enforced_w = record.found_limit_w, record.found_enforced_w
         self._ours = list(record.ours)
 
-    def _begin(self, left: Record | None) -> str:
+    def _begin(self, left: JournalRecord | None) -> str:
         if left is not None:
             self._remember(left)
             try:

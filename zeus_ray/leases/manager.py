@@ -12,13 +12,13 @@ from pathlib import Path
 
 from zeus_ray.errors import DeviceError, NotSupported
 from zeus_ray.gpus.discovery import power_control, strictest
-from zeus_ray.gpus.energy.energy_meter import Meter
-from zeus_ray.gpus.energy.power_trace import Timeline
-from zeus_ray.gpus.energy.readings import NO_READING, Edge, Reading
-from zeus_ray.gpus.energy.sampling_thread import Sampler
+from zeus_ray.gpus.energy.energy_meter import EnergyMeter
+from zeus_ray.gpus.energy.power_trace import PowerTrace
+from zeus_ray.gpus.energy.readings import NO_READING, EnergyReading, Reading
+from zeus_ray.gpus.energy.sampling_thread import SamplingThread
 from zeus_ray.gpus.protocol import Gpu, VirtualGpu
 from zeus_ray.leases.claims import Claims
-from zeus_ray.leases.journal import Entry
+from zeus_ray.leases.journal import LeaseEntry
 from zeus_ray.leases.lease import Lease, Status
 from zeus_ray.leases.process import HolderProcess
 from zeus_ray.leases.table import LeaseTable, Price
@@ -63,8 +63,8 @@ class LeaseManager:
         self._gpu = gpu
         self._control = power_control(os.environ) if control is None else strictest(control)
         self._lock = threading.RLock()
-        self._meter = Meter(gpu, pause=pause)
-        self._timeline = Timeline()
+        self._meter = EnergyMeter(gpu, pause=pause)
+        self._timeline = PowerTrace()
         self._claims = Claims(
             gpu,
             state_dir,
@@ -74,7 +74,7 @@ class LeaseManager:
         )
         self._tenants = self._claims.tenants
         every_s = None if isinstance(gpu, VirtualGpu) else sample_every_s
-        self._sampler = Sampler(self.sample, lambda: self.idle, every_s)
+        self._sampler = SamplingThread(self.sample, lambda: self.idle, every_s)
         self._adopted = {(entry.holder, entry.control): entry.lease_id for entry in self._tenants}
         if self._adopted:
             self._go_on()
@@ -253,13 +253,13 @@ class LeaseManager:
         with self._lock:
             self._meter.learn(seen)
 
-    def _read(self, entry: Entry, edge: Edge | None = None) -> Reading:
+    def _read(self, entry: LeaseEntry, edge: EnergyReading | None = None) -> Reading:
         edge = edge or self._meter.read()
         if self._tenants.priced:  # what it costs depends on when it was drawn: charged while that is known
             self._tenants.settle(edge)
         return self._tenants.reading(entry.lease_id, edge, self._gpu.enforced_limit_w())
 
-    def _last_reading(self, entry: Entry) -> tuple[Reading, Edge | None]:
+    def _last_reading(self, entry: LeaseEntry) -> tuple[Reading, EnergyReading | None]:
         try:
             edge = self._meter.read()
             return self._read(entry, edge), edge
@@ -267,7 +267,7 @@ class LeaseManager:
             log.warning("zeus-ray: no last reading for %s: %s", entry.lease_id, error)
             return NO_READING, None
 
-    def _lease(self, entry: Entry, reading: Reading) -> Lease:
+    def _lease(self, entry: LeaseEntry, reading: Reading) -> Lease:
         return Lease.on(
             self._gpu,
             lease_id=entry.lease_id,

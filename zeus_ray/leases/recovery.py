@@ -11,7 +11,7 @@ from pathlib import Path
 from zeus_ray.errors import BadInput, DeviceError, NoDevice
 from zeus_ray.gpus.discovery import open_board, power_control
 from zeus_ray.gpus.protocol import Gpu
-from zeus_ray.leases.journal import Journal, OtherVersion, Record, check_private, state_dir
+from zeus_ray.leases.journal import Journal, JournalRecord, OtherVersion, check_private, state_dir
 from zeus_ray.leases.limit_owner import restore
 from zeus_ray.records import NAN
 
@@ -106,7 +106,7 @@ def _give_back(journal: Journal, force: bool, open_gpu: Callable[[str], Gpu] | N
     return Restored(uuid=record.uuid, found_limit_w=record.found_limit_w, done=True, said=said)
 
 
-def _held(record: Record) -> str:
+def _held(record: JournalRecord) -> str:
     """Who still sees to this board, "" if nobody does: without a lease, its keeper gave up on it."""
     live = record.live()
     trials = ", ".join(f"trial {e.holder.trial_id} (process {e.holder.pid})" for e in live) or "nobody alive"
@@ -120,5 +120,5 @@ def unrestored(name: str, error: Exception) -> Restored:
     return Restored(uuid=name, found_limit_w=NAN, done=False, said=str(error), failed=True)
 
 
-def _left(record: Record, why: str, *, failed: bool = False) -> Restored:
+def _left(record: JournalRecord, why: str, *, failed: bool = False) -> Restored:
     return Restored(uuid=record.uuid, found_limit_w=record.found_limit_w, done=False, said=why, failed=failed)

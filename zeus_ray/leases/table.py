@@ -9,8 +9,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 
 from zeus_ray.errors import LeaseRefused
-from zeus_ray.gpus.energy.readings import Edge, Reading
-from zeus_ray.leases.journal import Entry
+from zeus_ray.gpus.energy.readings import EnergyReading, Reading
+from zeus_ray.leases.journal import LeaseEntry
 from zeus_ray.leases.limit_owner import same
 from zeus_ray.leases.process import HolderProcess
 from zeus_ray.records import NAN
@@ -36,7 +36,7 @@ class LeaseTable:
 
     def __init__(
         self,
-        entries: Iterable[Entry] = (),
+        entries: Iterable[LeaseEntry] = (),
         *,
         price: Price = lambda *_: NAN,
         wall: Callable[[], float] = time.time,
@@ -50,13 +50,13 @@ class LeaseTable:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def __iter__(self) -> Iterator[Entry]:
+    def __iter__(self) -> Iterator[LeaseEntry]:
         return iter(tuple(self._entries.values()))
 
     def __contains__(self, lease_id: str) -> bool:
         return lease_id in self._entries
 
-    def __getitem__(self, lease_id: str) -> Entry:
+    def __getitem__(self, lease_id: str) -> LeaseEntry:
         if lease_id not in self._entries:
             raise LeaseRefused(f"no lease {lease_id!r} here; held: {', '.join(self._entries) or 'none'}")
         return self._entries[lease_id]
@@ -88,12 +88,18 @@ class LeaseTable:
         return any(entry.footprint for entry in self)
 
     def enter(
-        self, holder: HolderProcess, control: str, edge: Edge, *, exclusive: bool, footprint: str = ""
-    ) -> Entry:
+        self,
+        holder: HolderProcess,
+        control: str,
+        edge: EnergyReading,
+        *,
+        exclusive: bool,
+        footprint: str = "",
+    ) -> LeaseEntry:
         """Begin a lease: two on one board are shared from now on, both of them."""
         self.settle(edge)
         self._entries = {id_: dataclasses.replace(e, shared=True) for id_, e in self._entries.items()}
-        entry = Entry(
+        entry = LeaseEntry(
             lease_id=f"{holder.trial_id}-{uuid.uuid4().hex[:8]}",
             holder=holder,
             control=control,
@@ -111,7 +117,7 @@ class LeaseTable:
             self._alone.add(entry.lease_id)
         return entry
 
-    def leave(self, lease_id: str, edge: Edge | None, reading: Reading) -> None:
+    def leave(self, lease_id: str, edge: EnergyReading | None, reading: Reading) -> None:
         """End a lease, and remember its last reading. ``edge`` is None where the board no longer answers."""
         if edge is not None:
             self.settle(edge)
@@ -129,7 +135,7 @@ class LeaseTable:
         """Note by which profile a lease's limit follows the grid: the journal keeps it."""
         self._entries[lease_id] = dataclasses.replace(self[lease_id], profile=profile)
 
-    def settle(self, edge: Edge) -> None:
+    def settle(self, edge: EnergyReading) -> None:
         """Charge everyone up to now."""
         now_s = self._wall()
         self._entries = {
@@ -143,11 +149,11 @@ class LeaseTable:
             for id_, entry in self._entries.items()
         }
 
-    def energy_j(self, entry: Entry, edge: Edge) -> float:
+    def energy_j(self, entry: LeaseEntry, edge: EnergyReading) -> float:
         """What a lease has been charged by now."""
         return entry.spent_j + (edge.energy_j - entry.mark.energy_j) / len(self._entries)
 
-    def reading(self, lease_id: str, edge: Edge, limit_w: float) -> Reading:
+    def reading(self, lease_id: str, edge: EnergyReading, limit_w: float) -> Reading:
         """A lease's energy and time at ``edge``, and the limit in force."""
         entry = self[lease_id]
         return Reading(
@@ -159,7 +165,7 @@ class LeaseTable:
             carbon_g=self._spent_g(entry, edge, self._wall()) if entry.footprint else NAN,
         )
 
-    def _spent_g(self, entry: Entry, edge: Edge, now_s: float) -> float:
+    def _spent_g(self, entry: LeaseEntry, edge: EnergyReading, now_s: float) -> float:
         """What a lease's energy has cost by now: what was drawn since the mark, drawn evenly since."""
         if not entry.footprint:
             return 0.0

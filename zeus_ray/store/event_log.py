@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from zeus_ray.errors import BadInput, HistoryError
-from zeus_ray.store.storage import Folder, LocalFolder, StorageFolder
+from zeus_ray.store.storage import LocalFolder, Storage, StorageFolder
 
 VERSION = 1
 ASK, PROFILE, END, LOST = "ask", "profile", "end", "lost"
@@ -45,7 +45,7 @@ class Event:
     body: Mapping[str, Any]
 
 
-def folder_at(history: str | os.PathLike[str], job: str) -> Folder:
+def folder_at(history: str | os.PathLike[str], job: str) -> Storage:
     """The folder of a job: under a path, or a URI that pyarrow knows (``s3://…``, ``gs://…``).
 
     Raises:
@@ -64,7 +64,7 @@ def jobs_in(history: str | os.PathLike[str]) -> list[str]:
         raise HistoryError(f"the history cannot be read: {error}") from error
 
 
-def _folder(text: str, below: str) -> Folder:
+def _folder(text: str, below: str) -> Storage:
     if "://" not in text:
         path = Path(text).expanduser()
         if path.is_file():
@@ -84,7 +84,7 @@ def _folder(text: str, below: str) -> Folder:
 class Events:
     """Reads and appends. Files never change, so each is read once."""
 
-    def __init__(self, folder: Folder) -> None:
+    def __init__(self, folder: Storage) -> None:
         self._folder = folder
         self._known: dict[str, Event] = {}
         self._damaged: set[str] = set()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 
-class Folder(Protocol):
+class Storage(Protocol):
     """Where a trial's small files live: a local folder, or cloud storage."""
 
     def names(self) -> list[str]:

@@ -12,7 +12,7 @@ import lightning.pytorch as pl
 
 from zeus_ray.errors import BadInput
 from zeus_ray.training.loaders import samples_per_epoch
-from zeus_ray.training.run import Run
+from zeus_ray.training.run import TrainingRun
 
 
 class ZeusCallback(pl.Callback):  # type: ignore[misc]  # Lightning's types are not read
@@ -26,7 +26,7 @@ class ZeusCallback(pl.Callback):  # type: ignore[misc]  # Lightning's types are 
         run: what :func:`zeus_ray.session` gave, or the session of ``zeus_ray.train.torch_trainer``.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: TrainingRun) -> None:
         self._run = run
         self._paused = False
         self._stepped = True

@@ -22,11 +22,11 @@ from zeus_ray.errors import BadInput, DoesNotFit
 from zeus_ray.records import NAN, Plan, StopReason, Target, TrialReport
 from zeus_ray.training.attempts import AttemptLog
 from zeus_ray.training.gpu_group import GpuGroup
-from zeus_ray.training.plan_builder import planned
+from zeus_ray.training.plan_builder import plan_from_config
 from zeus_ray.training.ranks import DistributedGpuGroup
-from zeus_ray.training.run import Run
+from zeus_ray.training.run import TrainingRun
 from zeus_ray.tune.session import books, is_out_of_memory, leased
-from zeus_ray.tune.trial_context import Remembers, TrialContext
+from zeus_ray.tune.trial_context import TrialCallback, TrialContext
 
 log = logging.getLogger("zeus_ray")
 
@@ -42,7 +42,7 @@ def session(
     target: Target | None = None,
     window_s: float = 5.0,
     settle_s: float = 1.0,
-) -> Iterator[TrainRun]:
+) -> Iterator[RayTrainRun]:
     """:func:`zeus_ray.session` for the training function of a ``TorchTrainer``; every worker opens it.
 
     Args: as there. The batch size is that of a step over all workers.
@@ -51,7 +51,7 @@ def session(
         BadInput: as there; or a batch size that the workers cannot share out equally.
         DoesNotFit: a worker ran out of memory. :class:`ZeusCallback` makes it an answer of the trial.
     """
-    plan = planned(
+    plan = plan_from_config(
         config or {},
         batch_size=batch_size,
         power_limit_w=power_limit_w,
@@ -63,7 +63,7 @@ def session(
     mine = leased(plan, trial)
     try:
         boards = DistributedGpuGroup(mine, everyones)
-        run = TrainRun(
+        run = RayTrainRun(
             plan, boards, ledger=_shared_books(trial, boards), window_s=window_s, settle_s=settle_s
         )
         if trial.resumed:
@@ -84,7 +84,7 @@ def session(
         mine.release()
 
 
-class TrainRun(Run):
+class RayTrainRun(TrainingRun):
     """The run of one job, as each of its workers has it: the same numbers, the same decisions."""
 
     def __init__(self, plan: Plan, boards: DistributedGpuGroup, **options: Any) -> None:  # noqa: ANN401 — Run's
@@ -118,7 +118,7 @@ class TrainRun(Run):
         return float(everyones(super()._metric(metrics))[0])
 
 
-class ZeusCallback(TuneReportCallback, Remembers):  # type: ignore[misc]  # Ray is not typed
+class ZeusCallback(TuneReportCallback, TrialCallback):  # type: ignore[misc]  # Ray is not typed
     """Give it to ``RunConfig(callbacks=[...])``: reports go to Ray Tune, with what all workers used.
 
     Made in the function of a trial, it remembers the trial for the workers, whose energy is added to
@@ -127,7 +127,7 @@ class ZeusCallback(TuneReportCallback, Remembers):  # type: ignore[misc]  # Ray 
     """
 
     def __init__(self) -> None:
-        Remembers.__init__(self)
+        TrialCallback.__init__(self)
         if self.trial is not None:
             TuneReportCallback.__init__(self)
 
@@ -138,7 +138,7 @@ class ZeusCallback(TuneReportCallback, Remembers):  # type: ignore[misc]  # Ray 
 
     def after_exception(self, run_context: Any, worker_exceptions: Mapping[int, Exception]) -> None:  # noqa: ANN401 — Ray's
         """A worker has failed: a batch size that does not fit is an answer, not a failed trial."""
-        target = planned(run_context.train_loop_config or {}, batch_size=1).target
+        target = plan_from_config(run_context.train_loop_config or {}, batch_size=1).target
         causes = [getattr(error, "_base_exc", error) for error in worker_exceptions.values()]
         found = next((cause for cause in causes if isinstance(cause, DoesNotFit)), None)
         if self.trial is not None and target is not None and found is not None:
@@ -163,7 +163,7 @@ def _shared_books(trial: TrialContext, boards: GpuGroup) -> AttemptLog:
     return mine if mine.folder else first
 
 
-def _does_not_fit(run: TrainRun, time_s: float, error: Exception) -> DoesNotFit:
+def _does_not_fit(run: RayTrainRun, time_s: float, error: Exception) -> DoesNotFit:
     """What a worker that ran out of memory knows by itself: the others wait for it and cannot be asked.
 
     Ray Train hands on an error alone, without its causes: the outermost must tell.

@@ -14,7 +14,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from zeus_ray.errors import BadInput
 from zeus_ray.training.loaders import samples_per_epoch
-from zeus_ray.training.run import Run
+from zeus_ray.training.run import TrainingRun
 
 
 class ZeusCallback(TrainerCallback):  # type: ignore[misc]  # Transformers' types are not read
@@ -28,7 +28,7 @@ class ZeusCallback(TrainerCallback):  # type: ignore[misc]  # Transformers' type
         run: what :func:`zeus_ray.session` gave, or the session of ``zeus_ray.train.torch_trainer``.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: TrainingRun) -> None:
         self._run = run
         self._paused = False
         self._told = False

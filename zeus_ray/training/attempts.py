@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from zeus_ray.records import Measurement, PowerProfile, from_json
-from zeus_ray.store.storage import Folder
+from zeus_ray.store.storage import Storage
 
 Held = Sequence[Sequence[str]]
 """(actor, lease id) of each board of an attempt."""
@@ -23,7 +23,7 @@ Ask = Callable[[Held], Measurement | None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ended(Measurement):
+class AttemptUsage(Measurement):
     """What an attempt used to its end, and what that cost when it was used."""
 
     carbon_g: float = math.nan
@@ -43,7 +43,7 @@ class AttemptLog:
         before_g: grams, or money, of the earlier ones; NaN where one of them had no price.
     """
 
-    folder: Folder | None
+    folder: Storage | None
     attempt: int
     before: Measurement
     samples: int = 0
@@ -53,7 +53,7 @@ class AttemptLog:
     before_g: float = 0.0
 
     @classmethod
-    def open(cls, folder: Folder | None, *, ask: Ask = lambda _held: None) -> Self:
+    def open(cls, folder: Storage | None, *, ask: Ask = lambda _held: None) -> Self:
         """Add up the attempts so far, asking what they used to their end; this one is the next."""
         names = [n for n in folder.names() if _is_entry(n)] if folder else []
         entries = [_to_its_end(folder, n, ask) for n in names] if folder else []
@@ -99,13 +99,13 @@ def _is_entry(name: str) -> bool:
     return name.startswith("zeus-attempt-") and name.endswith(".json")
 
 
-def _to_its_end(folder: Folder, name: str, ask: Ask) -> dict[str, Any]:
+def _to_its_end(folder: Storage, name: str, ask: Ask) -> dict[str, Any]:
     """One attempt's entry, brought up to the end of its leases where somebody still knows."""
     entry: dict[str, Any] = json.loads(folder.read(name))
     ended = ask(entry["held"]) if entry.get("held") else None
     if ended is None or not (ended.energy_j >= entry["energy_j"] and ended.time_s >= entry["time_s"]):
         return entry
-    carbon_g = ended.carbon_g if isinstance(ended, Ended) else math.nan
+    carbon_g = ended.carbon_g if isinstance(ended, AttemptUsage) else math.nan
     entry |= {"energy_j": ended.energy_j, "time_s": ended.time_s, "carbon_g": carbon_g, "held": []}
     folder.write(name, json.dumps(entry))
     return entry

@@ -16,7 +16,7 @@ Points = dict[float, ProfilePoint]
 """Points of a profile by their limit (W)."""
 
 
-class Limit:
+class LimitController:
     """Sets the planned limit, solves it from a known profile, or profiles just in time.
 
     ``resume``, ``step``, ``pause`` and ``interval`` are the profiler's, and do nothing once the

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from zeus_ray.errors import BadInput
 
-Rule = str | Callable[[float], float]
+LrRule = str | Callable[[float], float]
 """A name, or a function of the ratio of the batch sizes that gives the factor of the learning rate."""
 RULES: dict[str, Callable[[float], float]] = {
     "linear": lambda ratio: ratio,
@@ -18,7 +18,7 @@ RULES: dict[str, Callable[[float], float]] = {
 
 
 @dataclass(frozen=True)
-class Scaled:
+class ScaledLr:
     """A learning rate, by which rule, and how large the step was: what the report tells."""
 
     base_lr: float
@@ -48,7 +48,7 @@ class WarmUp:
         return self.start + (1 - self.start) * done
 
 
-def scaled(base_lr: float, ratio: float, rule: Rule) -> Scaled:
+def scaled(base_lr: float, ratio: float, rule: LrRule) -> ScaledLr:
     """``base_lr`` for a batch ``ratio`` times as large.
 
     "linear": for SGD (Goyal et al. 2017, arXiv 1706.02677). "sqrt": for Adam-like optimisers
@@ -70,10 +70,10 @@ def scaled(base_lr: float, ratio: float, rule: Rule) -> Scaled:
         raise BadInput(
             f"learning-rate rule {name} gives {factor!r} for a ratio of {ratio:g}; allowed: above 0"
         )
-    return Scaled(base_lr, base_lr * factor, name)
+    return ScaledLr(base_lr, base_lr * factor, name)
 
 
-def warm_up(scaled_lr: Scaled | None, steps: int) -> WarmUp:
+def warm_up(scaled_lr: ScaledLr | None, steps: int) -> WarmUp:
     """From the base rate to the scaled one in ``steps``. Raises BadInput: fewer than one step."""
     if steps < 1:
         raise BadInput(f"warm-up takes {steps!r} steps; allowed: 1 or more")

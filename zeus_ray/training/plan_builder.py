@@ -12,7 +12,7 @@ from zeus_ray.gpus import discovery as discover
 from zeus_ray.records import RESERVED, EmissionsConfig, Knobs, Plan, Target, from_plain
 
 
-def planned(
+def plan_from_config(
     config: Mapping[str, Any],
     *,
     batch_size: int | None = None,
@@ -55,7 +55,7 @@ def planned(
     )
 
 
-def asked_plan(
+def plan_for_knobs(
     search: Search,
     knobs: Knobs,
     *,

@@ -20,7 +20,7 @@ EARLY = 0.05
 
 
 @dataclass(frozen=True)
-class Window:
+class ProfilingWindow:
     """What was measured at one limit: J over all boards, s, and the samples trained in it."""
 
     power_limit_w: float
@@ -28,9 +28,9 @@ class Window:
     time_s: float = 0.0
     samples: int = 0
 
-    def plus(self, start: Reading, end: Reading, samples: int) -> Window:
+    def plus(self, start: Reading, end: Reading, samples: int) -> ProfilingWindow:
         """This window with one more stretch of training."""
-        return Window(
+        return ProfilingWindow(
             self.power_limit_w,
             self.energy_j + end.energy_j - start.energy_j,
             self.time_s + end.time_s - start.time_s,
@@ -53,14 +53,14 @@ class Profiler:
             raise BadInput(
                 f"window_s is {window_s} and settle_s {settle_s}; needed: window_s > 0, settle_s >= 0"
             )
-        self.windows: list[Window] = []
+        self.windows: list[ProfilingWindow] = []
         self.trouble = ""
         self._boards = boards
         self._pace = pace
         self._waiting = list(dict.fromkeys(limits_w))
         self._window_s = window_s
         self._settle_s = settle_s
-        self._window: Window | None = None
+        self._window: ProfilingWindow | None = None
         self._settling_s = 0.0
         self._start: Reading | None = None
         self._start_samples = 0
@@ -147,5 +147,5 @@ class Profiler:
             self._waiting.clear()
             return
         self._pace.limit_changed()
-        self._window = Window(min(limit_w, reading.power_limit_w))
+        self._window = ProfilingWindow(min(limit_w, reading.power_limit_w))
         self._settling_s = self._settle_s

@@ -13,9 +13,9 @@ from zeus_ray.gpus.energy.readings import Reading
 from zeus_ray.records import NAN, Plan, PowerProfile, StopReason, to_json
 from zeus_ray.training.attempts import AttemptLog
 from zeus_ray.training.gpu_group import GpuGroup
-from zeus_ray.training.limit_control import Limit
+from zeus_ray.training.limit_control import LimitController
 from zeus_ray.training.loaders import samples_per_epoch
-from zeus_ray.training.lr_scaling import Rule, Scaled, WarmUp, scaled, warm_up
+from zeus_ray.training.lr_scaling import LrRule, ScaledLr, WarmUp, scaled, warm_up
 from zeus_ray.training.power_trace_file import write_parquet
 from zeus_ray.training.report_builder import ReportBuilder
 from zeus_ray.training.run_clock import RunClock
@@ -24,7 +24,7 @@ from zeus_ray.training.savings_estimate import advice
 Batch = TypeVar("Batch")
 
 
-class Run:
+class TrainingRun:
     """What ``zeus.session`` hands to the training function.
 
     Attributes:
@@ -53,7 +53,7 @@ class Run:
         ledger = ledger or AttemptLog.open(None)
         self._account = ReportBuilder(plan, boards, ledger)
         self._pace = RunClock(boards, self.batch_size)
-        self._limit = Limit(
+        self._limit = LimitController(
             plan,
             boards,
             self._pace,
@@ -69,7 +69,7 @@ class Run:
         self._began = 0  # samples before it
         self._samples = 0  # of this step
         self._check_cost_at_s = 0.0
-        self._scaled: Scaled | None = None
+        self._scaled: ScaledLr | None = None
 
     @property
     def micro_batch_size(self) -> int:
@@ -215,7 +215,7 @@ class Run:
             self._check_cost()
         return self.stop
 
-    def scale_lr(self, base_lr: float, rule: Rule = "linear") -> float:
+    def scale_lr(self, base_lr: float, rule: LrRule = "linear") -> float:
         """``base_lr``, tuned for the default batch size, scaled to this one; the report tells it.
 
         ``rule``: "linear" for SGD, "sqrt" for Adam-like optimisers, "none", or a function from the ratio

@@ -15,7 +15,7 @@ from ray.tune.experiment import Trial
 from ray.tune.result import SHOULD_CHECKPOINT, TIME_TOTAL_S
 from ray.tune.trainable import FunctionTrainable
 
-from zeus_ray.carbon.planning.width_planner import HOUR_S, Left
+from zeus_ray.carbon.planning.width_planner import HOUR_S, RemainingWork
 from zeus_ray.records import TrialReport
 
 NONE_WAITING = -1
@@ -110,7 +110,7 @@ def emitted(trials: Iterable[Trial]) -> tuple[float, float]:
     return math.fsum(grams), math.fsum(power_w) / len(power_w) if power_w else 0.0
 
 
-class Hours:
+class TrialHours:
     """How long trials take, in hours on the grid's clock: watched, since Tune's own times leave out starting.
 
     ``guess_h``: what the user says, until one has ended.
@@ -147,7 +147,7 @@ class Hours:
             if ended:
                 self._ended_h[trial.trial_id] = spent_h
 
-    def left(self, unfinished: Iterable[Trial], to_come: int, affordable: float) -> Left | None:
+    def left(self, unfinished: Iterable[Trial], to_come: int, affordable: float) -> RemainingWork | None:
         """What is left of the search; None where nobody knows how long a trial takes."""
         ended = list(self._ended_h.values())
         if not ended and self._guess_h is None:
@@ -160,7 +160,7 @@ class Hours:
         rest = [max(whole_h - h, h / 9) for h in spent]
         longest = [max(longest_h - h, h / 9) for h in spent]
         more_h = to_come * whole_h
-        return Left(
+        return RemainingWork(
             work_h=math.fsum(rest) + more_h,
             trials=len(rest) + to_come,
             longest_h=max([*longest, longest_h if to_come else 0.0]),

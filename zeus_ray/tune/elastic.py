@@ -12,9 +12,15 @@ import numpy as np
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
-from zeus_ray.carbon.forecasts.gp_forecast import Usual
+from zeus_ray.carbon.forecasts.gp_forecast import GpForecast
 from zeus_ray.carbon.forecasts.lookahead import look_ahead
-from zeus_ray.carbon.planning.width_planner import HOUR_S, Doubt, Rules, Schedule, plan
+from zeus_ray.carbon.planning.width_planner import (
+    HOUR_S,
+    ForecastUncertainty,
+    Schedule,
+    WidthRules,
+    plan_width,
+)
 from zeus_ray.carbon.series import J_PER_KWH, Series, Signal
 from zeus_ray.carbon.signal import open_signal
 from zeus_ray.errors import BadInput
@@ -30,7 +36,7 @@ LOOK_BACK_S = 28 * 86400.0
 
 
 @dataclass(frozen=True)
-class Look:
+class PlanningStep:
     """What was seen and decided at one look: time on the grid (s), the signal's value, numbers of trials."""
 
     at_s: float
@@ -94,7 +100,7 @@ class Elastic:
             raise BadInput(f"budget_g is {budget_g}; a positive number is needed, or None")
         if hours_per_trial is not None and not 0 < hours_per_trial < math.inf:
             raise BadInput(f"hours_per_trial is {hours_per_trial}; a positive number is needed, or None")
-        self.rules = Rules(
+        self.rules = WidthRules(
             deadline_s=deadline_s,
             min_trials=min_trials,
             max_trials=max_trials,
@@ -106,10 +112,10 @@ class Elastic:
             if isinstance(signal, str)
             else None
         )
-        self.looks: list[Look] = []
+        self.looks: list[PlanningStep] = []
         self.schedules: list[Schedule] = []
         self._budget_g = budget_g
-        self._hours = workload.Hours(hours_per_trial)
+        self._hours = workload.TrialHours(hours_per_trial)
         self._held: set[str] = set()
         self._next_s = -math.inf
         self._open = -1
@@ -208,7 +214,7 @@ class Elastic:
         running = len(workload.active(controller) - self._held)
         self.schedules.append(schedule)
         self.looks.append(
-            Look(now_s, self.signal.at(now_s), schedule.now, running, len(unfinished) - running)
+            PlanningStep(now_s, self.signal.at(now_s), schedule.now, running, len(unfinished) - running)
         )
         return schedule.now
 
@@ -220,19 +226,19 @@ class Elastic:
                 self.rules.max_trials, whole, np.full(1, float(self.rules.max_trials)), "learning"
             )
         outlook, doubt = self._outlook(now_s)
-        schedule = plan(self.rules, left, outlook, now_s, doubt)
+        schedule = plan_width(self.rules, left, outlook, now_s, doubt)
         if schedule.why == "budget spent":
             workload.end(controller)
         return schedule
 
-    def _outlook(self, now_s: float) -> tuple[Series, Doubt | None]:
+    def _outlook(self, now_s: float) -> tuple[Series, ForecastUncertainty | None]:
         """What to expect until the deadline; with our doubts where it is our own forecast."""
         horizon_s = max(HOUR_S, self.rules.deadline_s - now_s)
         outlook = look_ahead(self.signal, now_s, horizon_s)
         if self.signal.forecast(now_s, horizon_s) is not None:
             return outlook, None
         past = self.signal.history(now_s - LOOK_BACK_S, now_s)
-        return outlook, Usual().doubt(past, horizon_s) if len(past) else None
+        return outlook, GpForecast().doubt(past, horizon_s) if len(past) else None
 
     def _affordable(self, controller: Any) -> float:  # noqa: ANN401 — Tune's
         """The budget's rest, over grams of one trial-hour at intensity 1; inf without either."""

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from zeus_ray.errors import BadInput
 from zeus_ray.records import NAN, RESERVED, StopReason, result_key
-from zeus_ray.training.plan_builder import carried_settings, planned
-from zeus_ray.training.run import Run
+from zeus_ray.training.plan_builder import carried_settings, plan_from_config
+from zeus_ray.training.run import TrainingRun
 from zeus_ray.tune.session import is_out_of_memory, open_session
 from zeus_ray.tune.trial_context import TrialContext
 
@@ -26,7 +26,7 @@ else:
     Base = object
 
 
-class Meter(Base):  # type: ignore[misc]  # Ray is not typed
+class MeteredTrainable(Base):  # type: ignore[misc]  # Ray is not typed
     """Opens a session with the trial, adds its keys to every result, closes it at the end.
 
     Power limits are probed one per result. With ``reuse_actors`` one process serves many trials:
@@ -34,7 +34,7 @@ class Meter(Base):  # type: ignore[misc]  # Ray is not typed
     """
 
     _zeus_carried: Mapping[str, str] = {}
-    _zeus_run: Run
+    _zeus_run: TrainingRun
     _zeus_open: ExitStack
 
     def setup(self, config: dict[str, Any]) -> None:
@@ -74,7 +74,7 @@ class Meter(Base):  # type: ignore[misc]  # Ray is not typed
 
     def _zeus_begin(self, config: dict[str, Any]) -> None:
         config = {"batch_size": 1, RESERVED: self._zeus_carried, **config}
-        plan = planned(config)
+        plan = plan_from_config(config)
         if plan.knobs.accumulate > 1:
             raise BadInput(
                 "accumulate=True needs a training function with zeus_ray.session, which is told "
@@ -96,7 +96,7 @@ def metered(trainable: Callable[..., Any]) -> Callable[..., Any]:
     """
     carried = {"_zeus_carried": carried_settings()}
     if inspect.isclass(trainable):
-        return type(trainable.__name__, (Meter, trainable), carried)
+        return type(trainable.__name__, (MeteredTrainable, trainable), carried)
     if inspect.isgeneratorfunction(trainable):
         raise BadInput("a training function that yields cannot be metered; call tune.report instead of yield")
 
@@ -110,7 +110,7 @@ def metered(trainable: Callable[..., Any]) -> Callable[..., Any]:
                 raise
             return {metric: NAN, result_key("stop_reason"): StopReason.OUT_OF_MEMORY.value}
 
-    wrapped.__mixins__ = (type("Meter", (Meter,), carried),)  # type: ignore[attr-defined]
+    wrapped.__mixins__ = (type("Meter", (MeteredTrainable,), carried),)  # type: ignore[attr-defined]
     return wrapped
 
 

@@ -17,7 +17,7 @@ from typing import Any, Literal
 from ray import cloudpickle
 from ray.tune.search import Searcher
 
-from zeus_ray.carbon.energy_price import Prices, chosen
+from zeus_ray.carbon.energy_price import Prices, resolve_objective
 from zeus_ray.carbon.series import Signal
 from zeus_ray.decide import Search
 from zeus_ray.errors import BadInput
@@ -32,10 +32,10 @@ from zeus_ray.records import (
 )
 from zeus_ray.store.search_journal import EventRecorder, History, default_folder
 from zeus_ray.store.warm_start import warm_start_runs
-from zeus_ray.training.plan_builder import asked_plan
-from zeus_ray.tune.space import Space, size_of
-from zeus_ray.tune.target_agreement import agreed, resolved
-from zeus_ray.tune.trial_record import Trial, one_kind
+from zeus_ray.training.plan_builder import plan_for_knobs
+from zeus_ray.tune.space import SearchSpace, size_of
+from zeus_ray.tune.target_agreement import agree, resolve_target
+from zeus_ray.tune.trial_record import TrialRecord, one_kind
 
 # Tune's TensorBoard logger warns of each NaN in a result; ours mean "unknown", and there are many.
 logging.getLogger("tensorboardX.x2num").setLevel(logging.ERROR)
@@ -123,7 +123,9 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         self._metric: str | None
         self._mode: str | None
         self._target = target
-        self._objective, eta = chosen(objective, signal, eta=eta, max_power_w=max_power_w, gpus=gpus)
+        self._objective, eta = resolve_objective(
+            objective, signal, eta=eta, max_power_w=max_power_w, gpus=gpus
+        )
         self._options: dict[str, Any] = {
             "default_batch_size": default_batch_size,
             "eta": eta,
@@ -146,9 +148,9 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         self._batch_sizes = batch_sizes
         self._batch_size_key = batch_size_key
         self._baseline = baseline
-        self._space: Space | None = None
+        self._space: SearchSpace | None = None
         self._search: Search | None = None
-        self._trials: dict[str, Trial] = {}
+        self._trials: dict[str, TrialRecord] = {}
         self._held: Knobs | None = None
         self._measured_by = ""
         self._teller = EventRecorder(
@@ -174,8 +176,8 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         self, metric: str | None, mode: str | None, config: dict[str, Any], **_spec: object
     ) -> bool:
         """Take metric, mode and space from Tune; a contradiction with ours is an error."""
-        self._metric = agreed("metric", self._metric, metric)
-        self._mode = agreed("mode", self._mode, mode)
+        self._metric = agree("metric", self._metric, metric)
+        self._mode = agree("mode", self._mode, mode)
         if self._search is None or config:
             self._begin(config)
         return True
@@ -190,7 +192,7 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         if not isinstance(others, dict):
             self._held = knobs
             return others
-        self._trials[trial_id] = Trial(knobs)
+        self._trials[trial_id] = TrialRecord(knobs)
         return {**others, self._batch_size_key: knobs.batch_size, RESERVED: self._plan(knobs).to_config()}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
@@ -245,7 +247,7 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         """Continue the very same search: the snapshot, then whatever was told after it was taken."""
         state = cloudpickle.loads(Path(checkpoint_path).read_bytes())
         self._search = Search.from_state(state["search"])
-        self._trials = {name: Trial.from_dict(raw) for name, raw in state["trials"].items()}
+        self._trials = {name: TrialRecord.from_dict(raw) for name, raw in state["trials"].items()}
         for name in SAVED:
             setattr(self, name, state[name])
         self._teller = EventRecorder.restored(state["teller"], self._search)
@@ -259,8 +261,8 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
 
     def _begin(self, space: Mapping[str, Any]) -> None:
         """Everything is known: start the search."""
-        self._space = Space(space, self._batch_size_key, self._batch_sizes)
-        self._target = resolved(self._target, self._metric, self._mode)
+        self._space = SearchSpace(space, self._batch_size_key, self._batch_sizes)
+        self._target = resolve_target(self._target, self._metric, self._mode)
         self._metric, self._mode = self._target.metric, self._target.mode
         self._search = Search(
             batch_sizes=self._space.batch_sizes, target=self._target, recurring=False, **self._options
@@ -287,11 +289,11 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
     def _plan(self, knobs: Knobs) -> Plan:
         price = self._objective.energy_price()
         footprint = self._objective.footprint
-        return asked_plan(
+        return plan_for_knobs(
             self.search, knobs, gpus=self._options["gpus"], energy_price=price, footprint=footprint
         )
 
-    def _learn_profile(self, trial: Trial, *, ended: bool = False) -> None:
+    def _learn_profile(self, trial: TrialRecord, *, ended: bool = False) -> None:
         profile = trial.new_profile(ended=ended)
         if profile is not None:
             self._teller.profile(self.search, profile)

@@ -16,8 +16,8 @@ from zeus_ray.leases.process import HolderProcess
 from zeus_ray.records import NAN, Plan, StopReason, Target, to_json
 from zeus_ray.training.attempts import AttemptLog
 from zeus_ray.training.gpu_group import GpuGroup, LeasedGpu
-from zeus_ray.training.plan_builder import planned
-from zeus_ray.training.run import Run
+from zeus_ray.training.plan_builder import plan_from_config
+from zeus_ray.training.run import TrainingRun
 from zeus_ray.tune.trial_context import TrialContext
 
 log = logging.getLogger("zeus_ray")
@@ -44,7 +44,7 @@ def session(
     gpus: int = 1,
     window_s: float = 5.0,
     settle_s: float = 1.0,
-) -> AbstractContextManager[Run]:
+) -> AbstractContextManager[TrainingRun]:
     """Lease this run's GPUs, set or find the power limit, meter; give everything back at the end.
 
     Under :class:`ZeusSearcher` the config says it all; the arguments are for everything else:
@@ -67,7 +67,7 @@ def session(
         BadInput: no batch size, a limit outside the board's range, a GPU machine but no GPU asked for.
         LeaseRefused: another trial holds the board at another limit.
     """
-    plan = planned(
+    plan = plan_from_config(
         config or {},
         batch_size=batch_size,
         power_limit_w=power_limit_w,
@@ -86,12 +86,12 @@ def open_session(
     gpus: int = 1,
     window_s: float = 5.0,
     settle_s: float = 1.0,
-    kind: Callable[..., Run] | None = None,
-) -> Iterator[Run]:
+    kind: Callable[..., TrainingRun] | None = None,
+) -> Iterator[TrainingRun]:
     """:func:`session` with its plan and its trial already known. ``kind``: makes the run."""
     boards = leased(plan, context, gpus)
     try:
-        kind = kind or (Run if context is None else TuneRun)
+        kind = kind or (TrainingRun if context is None else TuneRun)
         run = kind(plan, boards, ledger=books(context, boards), window_s=window_s, settle_s=settle_s)
         if context and context.resumed:
             run.go_on()
@@ -115,7 +115,7 @@ def open_session(
         boards.release()
 
 
-class TuneRun(Run):
+class TuneRun(TrainingRun):
     """A run that reports to Ray Tune, and ends its trial there when it should stop."""
 
     def send(self, result: dict[str, Any], **options: Any) -> None:  # noqa: ANN401 — Tune's own

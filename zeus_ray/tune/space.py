@@ -13,7 +13,7 @@ from zeus_ray.errors import BadInput
 from zeus_ray.records import RESERVED
 
 
-class Space:
+class SearchSpace:
     """A Tune ``config`` / ``param_space``, split into batch sizes and the rest.
 
     Args:

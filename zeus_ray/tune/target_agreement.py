@@ -6,7 +6,7 @@ from zeus_ray.errors import BadInput
 from zeus_ray.records import Target
 
 
-def agreed(name: str, ours: str | None, tunes: str | None) -> str | None:
+def agree(name: str, ours: str | None, tunes: str | None) -> str | None:
     """One value from two places that may both give it. Raises BadInput where they differ."""
     if ours and tunes and ours != tunes:
         raise BadInput(
@@ -15,7 +15,7 @@ def agreed(name: str, ours: str | None, tunes: str | None) -> str | None:
     return ours or tunes
 
 
-def resolved(target: Target | None, metric: str | None, mode: str | None) -> Target:
+def resolve_target(target: Target | None, metric: str | None, mode: str | None) -> Target:
     """The target, with metric and mode from Tune where it has none of its own."""
     if target is None:
         if not metric:

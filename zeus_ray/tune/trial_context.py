@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from zeus_ray.errors import BadInput
-from zeus_ray.store.storage import Folder, StorageFolder
+from zeus_ray.store.storage import Storage, StorageFolder
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class TrialContext:
     """Id, storage and GPUs of the trial in this process."""
 
     trial_id: str
-    folder: Folder | None
+    folder: Storage | None
     gpu_ids: tuple[str, ...]
     resumed: bool = False
     """Whether its function goes on from a checkpoint."""
@@ -48,7 +48,7 @@ class TrialContext:
 
     @classmethod
     def of_worker(cls) -> TrialContext:
-        """The trial that this worker of Ray Train works for, as the job's :class:`Remembers` has it.
+        """The trial that this worker of Ray Train works for, as the job's :class:`TrialCallback` has it.
 
         Without one the job stands for the trial, and no earlier attempt is known.
 
@@ -63,7 +63,7 @@ class TrialContext:
         from ray.train.v2._internal.execution.context import get_train_context  # noqa: PLC0415 — only there
 
         job = get_train_context().train_run_context
-        known = [c.trial for c in job.run_config.callbacks or () if isinstance(c, Remembers) and c.trial]
+        known = [c.trial for c in job.run_config.callbacks or () if isinstance(c, TrialCallback) and c.trial]
         trial = known[0] if known else cls(job.run_id, None, ())
         gpu_ids = ray.get_runtime_context().get_accelerator_ids().get("GPU", [])
         resumed = trial.resumed or ray.train.get_checkpoint() is not None
@@ -79,7 +79,7 @@ class TrialContext:
         return cls(trial_id, folder, tuple(given))
 
 
-class Remembers:
+class TrialCallback:
     """What a callback of Ray Train is that was made in a trial's function: workers find the trial in it."""
 
     def __init__(self) -> None:

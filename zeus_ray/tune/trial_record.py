@@ -25,7 +25,7 @@ from zeus_ray.records import (
 
 
 @dataclass
-class Trial:
+class TrialRecord:
     """What is known of one trial so far: its knobs, its last report, its best metric."""
 
     knobs: Knobs

@@ -30,7 +30,7 @@ class Forecaster(Protocol):
 
 
 @dataclass(frozen=True)
-class Persistence:
+class PersistenceForecast:
     """It stays as it is: the last known value."""
 
     def forecast(self, history: Series, horizon_s: float) -> Series:
@@ -41,7 +41,7 @@ class Persistence:
 
 
 @dataclass(frozen=True)
-class SameHour:
+class SameHourForecast:
     """As it was ``lag_s`` ago, at the same hour; where that is a gap, one more lag ago; else persistence."""
 
     lag_s: float = DAY_S
@@ -50,7 +50,7 @@ class SameHour:
         """See :class:`Forecaster`."""
         count = _steps(history, horizon_s)
         lag = max(1, round(self.lag_s / history.step_s))
-        values = Persistence().forecast(history, horizon_s).values
+        values = PersistenceForecast().forecast(history, horizon_s).values
         length = len(history)
         # From the oldest lag to the newest: the newest that is known stays.
         for back in range(math.ceil((length + count) / lag), 0, -1):
@@ -64,7 +64,7 @@ class SameHour:
 
 
 @dataclass(frozen=True)
-class Blend:
+class BlendedForecast:
     """Last week's hours, corrected by the latest error, which decays: the sketch that this began with.
 
     ``decay_s``: after this long 1/e of the latest error is left. Half a day, chosen before any
@@ -77,8 +77,8 @@ class Blend:
         """See :class:`Forecaster`."""
         known = np.flatnonzero(np.isfinite(history.values))
         if not len(known):
-            return Persistence().forecast(history, horizon_s)
-        seasonal = SameHour(WEEK_S if len(history) * history.step_s >= WEEK_S else DAY_S)
+            return PersistenceForecast().forecast(history, horizon_s)
+        seasonal = SameHourForecast(WEEK_S if len(history) * history.step_s >= WEEK_S else DAY_S)
         base = seasonal.forecast(history, horizon_s).values
         last = known[-1]
         before = Series(history.start_s, history.step_s, history.values[:last])
@@ -90,7 +90,7 @@ class Blend:
 
 
 @dataclass(frozen=True)
-class Published:
+class SvrForecast:
     """Chase's forecast (ICLR'23 workshop): support vector regression on (sin t, cos t, previous value).
 
     Kernel and constants are those of the reference code, which trains on one day of half-hours and
@@ -108,7 +108,7 @@ class Published:
 
         day = hold(history.values[-max(2, round(self.train_s / history.step_s)) :])
         if len(day) < 3 or np.isnan(day).any():
-            return Persistence().forecast(history, horizon_s)
+            return PersistenceForecast().forecast(history, horizon_s)
         when_s = history.end_s + history.step_s * np.arange(-len(day), _steps(history, horizon_s))
         angle = 2 * np.pi * when_s / DAY_S
         features = np.column_stack([np.sin(angle), np.cos(angle)])

@@ -26,8 +26,8 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from zeus_ray.carbon.forecasts.baseline_forecasts import DAY_S, HOUR_S, Persistence
-from zeus_ray.carbon.planning.width_planner import Doubt
+from zeus_ray.carbon.forecasts.baseline_forecasts import DAY_S, HOUR_S, PersistenceForecast
+from zeus_ray.carbon.planning.width_planner import ForecastUncertainty
 from zeus_ray.carbon.series import Array, Series
 from zeus_ray.carbon.signal import hold
 
@@ -55,7 +55,7 @@ POINTS = 672
 
 
 @dataclass(frozen=True)
-class Usual:
+class GpForecast:
     """The level, the usual day and the weather, each as far as the past tells it; see above.
 
     Satisfies :class:`zeus_ray.carbon.forecasts.baseline_forecasts.Forecaster`.
@@ -65,7 +65,7 @@ class Usual:
         """From ``history.end_s`` on."""
         known = np.flatnonzero(np.isfinite(history.values))
         if not len(known):
-            return Persistence().forecast(history, horizon_s)
+            return PersistenceForecast().forecast(history, horizon_s)
         kept = known[:: -math.ceil(len(known) / POINTS)]
         past = history.values[kept]
         weights = _weights((kept - len(history)).tobytes(), history.step_s)
@@ -74,11 +74,11 @@ class Usual:
         beyond = reach - per_day + np.arange(max(0, lead - reach)) % per_day
         return Series(history.end_s, history.step_s, np.concatenate([ahead, ahead[beyond]]))
 
-    def doubt(self, history: Series, horizon_s: float) -> Doubt:
+    def doubt(self, history: Series, horizon_s: float) -> ForecastUncertainty:
         """How far days have been from their mean: what :meth:`forecast` may be off by, on its axis."""
         days, lead = _last_days(history), _leads(history, horizon_s)
         spread = days.std(axis=0)[(lead - 1) % days.shape[1]] if len(days) else np.zeros(len(lead))
-        return Doubt(Series(history.end_s, history.step_s, spread), WEATHER_S)
+        return ForecastUncertainty(Series(history.end_s, history.step_s, spread), WEATHER_S)
 
 
 def alike(apart_s: Array) -> Array:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from zeus_ray.carbon.forecasts.baseline_forecasts import HOUR_S, LOOK_BACK_S, Forecaster
-from zeus_ray.carbon.forecasts.gp_forecast import Usual
+from zeus_ray.carbon.forecasts.gp_forecast import GpForecast
 from zeus_ray.carbon.series import Series, Signal
 from zeus_ray.carbon.signal import hold
 
@@ -18,10 +18,10 @@ def look_ahead(
     """What to expect of ``signal`` from about ``now_s`` on: its provider's forecast, then ours.
 
     The provider's own forecast as far as it reaches and without its gaps, else ``forecaster`` (None:
-    :class:`Usual`) on the last four weeks, else the value now at every time. Covers ``now_s`` and all
+    :class:`GpForecast`) on the last four weeks, else the value now at every time. Covers ``now_s`` and all
     ``horizon_s`` after it; no value is NaN unless nothing was ever known of the signal.
     """
-    ours = _from_history(signal, now_s, horizon_s, forecaster or Usual())
+    ours = _from_history(signal, now_s, horizon_s, forecaster or GpForecast())
     own = signal.forecast(now_s, horizon_s)
     if own is None or not len(own):
         return ours

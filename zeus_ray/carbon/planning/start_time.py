@@ -12,7 +12,7 @@ from zeus_ray.errors import BadInput
 
 
 @dataclass(frozen=True)
-class Window:
+class StartWindow:
     """``length_s`` from ``start_s`` on, and the mean value (per kWh) in it."""
 
     start_s: float
@@ -20,12 +20,12 @@ class Window:
     mean: float
 
 
-def window(series: Series, start_s: float, length_s: float) -> Window:
+def window(series: Series, start_s: float, length_s: float) -> StartWindow:
     """The window that starts then; its mean is NaN where the series does not reach."""
-    return Window(start_s, length_s, series.integral(start_s, start_s + length_s) / length_s)
+    return StartWindow(start_s, length_s, series.integral(start_s, start_s + length_s) / length_s)
 
 
-def best_window(series: Series, length_s: float, *, from_s: float, until_s: float) -> Window:
+def best_window(series: Series, length_s: float, *, from_s: float, until_s: float) -> StartWindow:
     """The cheapest stretch without a pause in [from_s, until_s]; of equals the first.
 
     Raises:

@@ -27,7 +27,7 @@ TINY = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rules:
+class WidthRules:
     """What the user wants: the sweep done by ``deadline_s``, with this many trials at a time.
 
     Args:
@@ -66,7 +66,7 @@ class Rules:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Left:
+class RemainingWork:
     """What is left of a sweep.
 
     ``work_h``: trial-hours. ``trials``: unfinished ones, the most that could run at once (None: any
@@ -83,7 +83,7 @@ class Left:
 
 
 @dataclass(frozen=True)
-class Doubt:
+class ForecastUncertainty:
     """How far the outlook may be off: in the long run, and how slowly an error fades.
 
     ``spread``: standard deviation on the outlook's axis (per kWh); ``fades_s``: after this long 1/e of
@@ -113,7 +113,7 @@ ENDS = 200
 
 
 @dataclass(frozen=True)
-class Room:
+class FreeCapacity:
     """The intervals until the deadline: what each costs, how long it is, how many trials it takes."""
 
     edges_s: Array
@@ -158,7 +158,7 @@ class Room:
         """The cheapest way where the width of the first interval is given."""
         first_h = float(self.hours[0])
         done_h = min(first * first_h, work_h)
-        rest = Room(self.edges_s[1:], self.prices[1:], self.least, self.most)
+        rest = FreeCapacity(self.edges_s[1:], self.prices[1:], self.least, self.most)
         return np.concatenate([[done_h / first_h], rest.fill(work_h - done_h)])
 
     def affordable_h(self, budget: float) -> float:
@@ -171,7 +171,13 @@ class Room:
         return float(np.minimum(room_h, left / price).sum())
 
 
-def plan(rules: Rules, left: Left, outlook: Series, now_s: float, doubt: Doubt | None = None) -> Schedule:
+def plan_width(
+    rules: WidthRules,
+    left: RemainingWork,
+    outlook: Series,
+    now_s: float,
+    doubt: ForecastUncertainty | None = None,
+) -> Schedule:
     """How many trials run now, and what is planned from here to the deadline.
 
     Args:
@@ -189,7 +195,7 @@ def plan(rules: Rules, left: Left, outlook: Series, now_s: float, doubt: Doubt |
         return Schedule(0, np.array([now_s, now_s]), np.zeros(1), "done")
     must = min(max(rules.min_trials, _must_run(rules, left, now_s)), most)
     end_s = max(rules.deadline_s - rules.margin_s, now_s + 1.0)
-    room = Room(*_intervals(outlook, now_s, end_s), min(rules.min_trials, most), most)
+    room = FreeCapacity(*_intervals(outlook, now_s, end_s), min(rules.min_trials, most), most)
     work_h = min(left.work_h, room.affordable_h(left.affordable))
     if work_h <= TINY:
         return Schedule(0, room.edges_s, np.zeros(len(room.prices)), "budget spent")
@@ -202,7 +208,7 @@ def plan(rules: Rules, left: Left, outlook: Series, now_s: float, doubt: Doubt |
     return Schedule(now, room.edges_s, widths, "flat out" if must == most > room.least else "planned")
 
 
-def _doubted(room: Room, work_h: float, spread: Array, fades_s: float, widths: Array) -> Array:
+def _doubted(room: FreeCapacity, work_h: float, spread: Array, fades_s: float, widths: Array) -> Array:
     """The plan with its first interval decided by what waiting is worth: everything, or nothing."""
     whole_h = float(np.max(room.hours))
     above_h = work_h - float(np.minimum(room.least * room.hours, widths * room.hours).sum())
@@ -215,7 +221,7 @@ def _doubted(room: Room, work_h: float, spread: Array, fades_s: float, widths: A
     return room.fill_after(first, work_h)
 
 
-def _spread(doubt: Doubt, room: Room) -> Array:
+def _spread(doubt: ForecastUncertainty, room: FreeCapacity) -> Array:
     """The doubt of each interval; none where it says nothing."""
     middle_s = (room.edges_s[:-1] + room.edges_s[1:]) / 2
     index = np.floor((middle_s - doubt.spread.start_s) / doubt.spread.step_s).astype(int)
@@ -225,7 +231,7 @@ def _spread(doubt: Doubt, room: Room) -> Array:
     return np.nan_to_num(values, copy=False)
 
 
-def _must_run(rules: Rules, left: Left, now_s: float) -> int:
+def _must_run(rules: WidthRules, left: RemainingWork, now_s: float) -> int:
     """So many that at the next look running flat out still ends in time."""
     most = rules.max_trials
     flat_out_h = left.work_h / most + left.longest_h * (1 - 1 / most)
@@ -235,7 +241,7 @@ def _must_run(rules: Rules, left: Left, now_s: float) -> int:
     return math.ceil(most * min(1.0, max(0.0, 1 - spare_h / step_h)) - TINY)
 
 
-def _width_now(rules: Rules, left: Left, room: Room, widths: Array) -> int:
+def _width_now(rules: WidthRules, left: RemainingWork, room: FreeCapacity, widths: Array) -> int:
     """The plan's first width, or the present one where the change would lose more than it gains."""
     planned = math.ceil(float(widths[0]) - TINY)
     if left.running is None or not rules.switch_h or planned == left.running:

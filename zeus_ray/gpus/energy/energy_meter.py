@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from zeus_ray.errors import DeviceError, DeviceLost
 from zeus_ray.gpus.energy.counter_phase import CounterPhase, Tick
-from zeus_ray.gpus.energy.readings import Edge
+from zeus_ray.gpus.energy.readings import EnergyReading
 from zeus_ray.gpus.protocol import Gpu
 from zeus_ray.records import MeasuredBy
 
@@ -16,7 +16,7 @@ STALLED_S = 1.0
 WATCH_EVERY_S = 1.0
 
 
-class Meter:
+class EnergyMeter:
     """Energy of a board on its own clock; it never falls, whatever the counter does.
 
     What a counter has not shown yet is interpolated with the power now; ``err_j`` is what that can
@@ -52,7 +52,7 @@ class Meter:
         """Whether there is no counter to go by."""
         return not self._counts
 
-    def resume(self, mark: Edge) -> None:
+    def resume(self, mark: EnergyReading) -> None:
         """Go on where a meter before this one stood; without a counter, as if power had been as now since."""
         if self._counts:
             reloaded = self._count_j < mark.count_j
@@ -90,16 +90,16 @@ class Meter:
         self._integral_err_j += abs(power_w - self._power_w) / 2 * step_s
         self._power_w, self._power_s = power_w, now_s
 
-    def read(self) -> Edge:
+    def read(self) -> EnergyReading:
         """Energy now. Raises DeviceLost, and DeviceError where the counter does not answer."""
         if not self._counts:
             self._note_power()
-            return Edge(at_s=self._power_s, energy_j=self._integral_j, err_j=self._integral_err_j)
+            return EnergyReading(at_s=self._power_s, energy_j=self._integral_j, err_j=self._integral_err_j)
         if self._ticks is None:
-            return Edge(at_s=self._gpu.now_s(), energy_j=self._gpu.energy_j(), err_j=0.0)
+            return EnergyReading(at_s=self._gpu.now_s(), energy_j=self._gpu.energy_j(), err_j=0.0)
         return self._count(self._ticks)
 
-    def _count(self, ticks: CounterPhase) -> Edge:
+    def _count(self, ticks: CounterPhase) -> EnergyReading:
         for _ in range(3):  # a tick right now could be counted or not: wait it out, milliseconds
             unclear_s = ticks.unclear_s(self._gpu.now_s())
             if not unclear_s:
@@ -113,7 +113,9 @@ class Meter:
         unseen_j, err_j = self._since_count() if self._stalled else self._since_tick(ticks, now_s)
         energy_j = max(self._least_j, self._offset_j + count_j + unseen_j)
         self._least_j = energy_j
-        return Edge(at_s=now_s, energy_j=energy_j, err_j=err_j, count_j=count_j, offset_j=self._offset_j)
+        return EnergyReading(
+            at_s=now_s, energy_j=energy_j, err_j=err_j, count_j=count_j, offset_j=self._offset_j
+        )
 
     def _advance(self, now_s: float, count_j: float) -> None:
         """The counter has moved: on, back to zero, or on again after it stood still."""

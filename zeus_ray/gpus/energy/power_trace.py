@@ -8,7 +8,7 @@ Point = tuple[float, float, float]
 """(at_s, power_w, enforced_limit_w)"""
 
 
-class Timeline:
+class PowerTrace:
     """Keeps at most ``size`` points: when full, every other one is dropped and the step doubles."""
 
     def __init__(self, size: int = 4096) -> None:

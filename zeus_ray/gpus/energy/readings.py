@@ -8,7 +8,7 @@ from zeus_ray.records import NAN
 
 
 @dataclass(frozen=True, kw_only=True)
-class Edge:
+class EnergyReading:
     """Where a board's meter stands at one moment: energy since an arbitrary origin, within ``err_j``.
 
     ``count_j`` is what its counter shows, ``offset_j`` what the meter adds for the counter's past; both

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 
-class Sampler:
+class SamplingThread:
     """Calls ``sample`` every ``every_s`` until ``idle``; then ends, and may be started again.
 
     ``every_s=None``: never.

@@ -128,7 +128,7 @@ def main() -> int:
     from zeus_ray.gpus import nvml
 
     work, where = make_load()
-    today = dt.datetime.now(tz=dt.UTC).date()
+    today = dt.datetime.now(tz=dt.timezone.utc).date()
     print(f"{board.name}, driver {nvml.driver_version()}, {today}; load on {where}\n")
     print("| what | result |\n|---|---|")
     for name in ("energy_j", "power_w", "enforced_limit_w"):

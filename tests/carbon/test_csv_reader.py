@@ -109,8 +109,8 @@ def test_no_row_is_lost_at_the_end():
 
 def local_rows(first, last):
     """Every half-hour of local time, as a utility prints it: without a zone."""
-    moment, rows = first.astimezone(dt.UTC), []
-    while moment <= last.astimezone(dt.UTC):
+    moment, rows = first.astimezone(dt.timezone.utc), []
+    while moment <= last.astimezone(dt.timezone.utc):
         rows.append(moment.astimezone(BERLIN).strftime("%Y-%m-%d %H:%M"))
         moment += dt.timedelta(minutes=30)
     return rows

@@ -11,7 +11,7 @@ from zeus_ray.cli import carbon as grid
 from zeus_ray.cli.main import main
 from zeus_ray.reporting.bars import bars
 
-NOON = dt.datetime(2022, 6, 1, 12, tzinfo=dt.UTC).timestamp()
+NOON = dt.datetime(2022, 6, 1, 12, tzinfo=dt.timezone.utc).timestamp()
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +25,7 @@ def nobodys_cache(tmp_path, monkeypatch):
 def file(tmp_path):
     """Three weeks to NOON, dirty but for the hours from 18:00 to 22:00 UTC."""
     rows = [(NOON - 3600 * back) for back in range(21 * 24, 0, -1)]
-    clean = [100 if 18 <= dt.datetime.fromtimestamp(t, dt.UTC).hour < 22 else 400 for t in rows]
+    clean = [100 if 18 <= dt.datetime.fromtimestamp(t, dt.timezone.utc).hour < 22 else 400 for t in rows]
     path = tmp_path / "grid.csv"
     path.write_text("time,intensity\n" + "".join(f"{t},{v}\n" for t, v in zip(rows, clean, strict=True)))
     return path

@@ -18,7 +18,7 @@ def grid():
 
 
 def half_hour(start_s, value):
-    start = dt.datetime.fromtimestamp(start_s, dt.UTC).strftime("%Y-%m-%dT%H:%MZ")
+    start = dt.datetime.fromtimestamp(start_s, dt.timezone.utc).strftime("%Y-%m-%dT%H:%MZ")
     return {"from": start, "intensity": {"forecast": value, "actual": value}}
 
 

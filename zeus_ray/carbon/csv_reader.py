@@ -91,7 +91,9 @@ def on_grid(times_s: Sequence[float | None], values: Sequence[float]) -> Series:
     # As many intervals as are known for half: a row that begins late in one is known in the next.
     count = math.ceil((times[-1] - times[0]) / step_s + 0.5 - 1e-9)
     if count > MOST_INTERVALS:
-        first, last = (dt.datetime.fromtimestamp(t, dt.UTC).isoformat() for t in (times[0], times[-1]))
+        first, last = (
+            dt.datetime.fromtimestamp(t, dt.timezone.utc).isoformat() for t in (times[0], times[-1])
+        )
         raise BadInput(f"rows every {step_s:g} s from {first} to {last}: is one of the years wrong?")
     return Series(float(times[0]), step_s, _means(times, known, step_s, count))
 
@@ -254,7 +256,9 @@ def _seconds(moment: float | dt.datetime, zone: dt.tzinfo | None, previous_s: fl
 
 def _exists(moment: dt.datetime, zone: dt.tzinfo | None) -> bool:
     there = moment.replace(tzinfo=zone)
-    return there.astimezone(dt.UTC).astimezone(zone).replace(tzinfo=None, fold=0) == moment.replace(fold=0)
+    return there.astimezone(dt.timezone.utc).astimezone(zone).replace(tzinfo=None, fold=0) == moment.replace(
+        fold=0
+    )
 
 
 def _zone(name: str | None) -> dt.tzinfo | None:

@@ -108,7 +108,7 @@ def chunks(from_s: float, to_s: float, most_s: float) -> Iterator[tuple[float, f
 
 def iso(time_s: float) -> str:
     """As all three providers take times: UTC, to the minute."""
-    return dt.datetime.fromtimestamp(time_s, dt.UTC).strftime("%Y-%m-%dT%H:%MZ")
+    return dt.datetime.fromtimestamp(time_s, dt.timezone.utc).strftime("%Y-%m-%dT%H:%MZ")
 
 
 # --- replies -------------------------------------------------------------------------------------
@@ -137,7 +137,7 @@ def series_of(
             moment = dt.datetime.fromisoformat(row[time_key])
             number = value(row)
             values.append(math.nan if number is None else number + 0.0)
-            times.append(moment.replace(tzinfo=moment.tzinfo or dt.UTC).timestamp())
+            times.append(moment.replace(tzinfo=moment.tzinfo or dt.timezone.utc).timestamp())
         except (KeyError, TypeError, ValueError, OverflowError):
             times.append(math.nan)
         if not math.isfinite(times[-1]) or values[-1] < 0 or math.isinf(values[-1]):

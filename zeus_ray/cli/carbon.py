@@ -202,7 +202,7 @@ def _clock(time_s: float) -> str:
 
 
 def _iso(time_s: float) -> str:
-    return dt.datetime.fromtimestamp(time_s, dt.UTC).isoformat()
+    return dt.datetime.fromtimestamp(time_s, dt.timezone.utc).isoformat()
 
 
 def _plain(value: float) -> float | None:

@@ -6,9 +6,10 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 import numpy as np
+from typing_extensions import Self
 
 from zeus_ray.decide import power
 from zeus_ray.decide.curves import Curve

@@ -169,7 +169,7 @@ class Race:
             if run != progress.knobs.run_id and column is not None:
                 spent = epoch * float(outlook.one_epoch[column])
                 left[column] = min(left[column], max(fresh[column] - spent, float(outlook.one_epoch[column])))
-        return left
+        return np.asarray(left)
 
     def _level(self) -> tuple[float, float]:
         """Mean and standard deviation of log epochs of the default: no less than any run had, to scale."""

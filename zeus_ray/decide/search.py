@@ -7,7 +7,9 @@ to run and when to stop is the policy's to say.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal, Self
+from typing import Any, Literal
+
+from typing_extensions import Self
 
 from zeus_ray.decide import best as answers
 from zeus_ray.decide.baseline import Baseline

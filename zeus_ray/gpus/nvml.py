@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Self
+from typing import Any
 
 import pynvml
+from typing_extensions import Self
 
 from zeus_ray.errors import DeviceError, DeviceLost, NoDevice, NoPermission, NotSupported
 from zeus_ray.gpus.protocol import LimitRange

@@ -11,8 +11,9 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Self
 from urllib.parse import parse_qsl
+
+from typing_extensions import Self
 
 from zeus_ray.errors import BadInput
 from zeus_ray.gpus.protocol import LimitRange

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing_extensions import Self
 
 from zeus_ray.gpus import card_models as cards
 from zeus_ray.gpus.virtual_gpu import VirtualBoard

@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import httpx
+from typing_extensions import Self
 
 from zeus_ray.errors import BadInput, DeviceError, NoPermission
 from zeus_ray.gpus.nvml import NvmlGpu

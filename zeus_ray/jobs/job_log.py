@@ -8,7 +8,7 @@ import logging
 import math
 import uuid
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from typing import Any
 
 from zeus_ray.carbon.energy_price import PricedObjective
@@ -112,7 +112,7 @@ class JobLog:
             self._events.append(LOST, run, {"why": why_lost, "crashed": True})
         events = self._events.read()
         self._search = search = self._rebuilt(events)
-        run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
+        run_id = f"{datetime.now(timezone.utc):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
         energy_price = self._objective.energy_price()
         knobs = next_knobs(search, gpu, run_id, energy_price)
         if to_the_end:

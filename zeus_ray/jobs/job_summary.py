@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from statistics import fmean
 from typing import TYPE_CHECKING
 
@@ -115,7 +115,15 @@ class Past:
         from rich.text import Text  # noqa: PLC0415 — likewise
 
         table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), header_style="bold")
-        for heading in ("Began (UTC)", "Batch\nsize", "Limit\nW", "Epochs", "Energy", "Time", "Metric"):
+        for heading in (
+            "Began (timezone.utc)",
+            "Batch\nsize",
+            "Limit\nW",
+            "Epochs",
+            "Energy",
+            "Time",
+            "Metric",
+        ):
             table.add_column(heading, justify="right", no_wrap=True)
         table.add_column("Why it ended")
         for run in self.runs:
@@ -180,7 +188,7 @@ def _run(ask: Event, end: Event | None) -> PastRun:
 def _cells(run: PastRun) -> tuple[str, ...]:
     report, outcome = run.report, run.outcome
     return (
-        f"{datetime.fromtimestamp(run.at_s, UTC):%Y-%m-%d %H:%M}",
+        f"{datetime.fromtimestamp(run.at_s, timezone.utc):%Y-%m-%d %H:%M}",
         str(run.knobs.batch_size),
         UNKNOWN if math.isnan(report.power_limit_w) else f"{report.power_limit_w:.0f}",
         three_digits(outcome.epochs if outcome else NAN),

@@ -16,9 +16,10 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import filelock
+from typing_extensions import Self
 
 from zeus_ray.errors import BadInput
 from zeus_ray.gpus.energy.readings import EnergyReading

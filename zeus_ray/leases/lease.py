@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
+
+from typing_extensions import Self
 
 from zeus_ray.gpus.energy.readings import Reading
 from zeus_ray.gpus.protocol import Gpu, LimitRange, VirtualGpu

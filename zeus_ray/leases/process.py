@@ -6,9 +6,9 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 import psutil
+from typing_extensions import Self
 
 GONE = ("Z", "X")
 """Process states of the dead: a zombie holds nothing any more, though its pid is still taken."""

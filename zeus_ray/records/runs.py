@@ -12,7 +12,13 @@ BASELINE = "baseline"
 """Run id of the extra run of the default configuration, for comparison; it is not told to the search."""
 
 
-class StopReason(enum.StrEnum):
+class _StrEnum(str, enum.Enum):
+    """``enum.StrEnum``, which Python 3.10 does not have."""
+
+    __str__ = str.__str__
+
+
+class StopReason(_StrEnum):
     """Why a run ended before its function did."""
 
     TARGET_REACHED = "target reached"
@@ -24,7 +30,7 @@ class StopReason(enum.StrEnum):
     ERROR = "error"
 
 
-class MeasuredBy(enum.StrEnum):
+class MeasuredBy(_StrEnum):
     """Where joules come from."""
 
     COUNTER = "counter"

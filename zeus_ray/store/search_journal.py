@@ -12,7 +12,9 @@ import logging
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
+
+from typing_extensions import Self
 
 from zeus_ray.decide import Search
 from zeus_ray.records import Outcome, PowerProfile, StopReason, from_json, from_plain, to_json

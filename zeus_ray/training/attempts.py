@@ -11,7 +11,9 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any
+
+from typing_extensions import Self
 
 from zeus_ray.records import Measurement, PowerProfile, from_json
 from zeus_ray.store.storage import Storage

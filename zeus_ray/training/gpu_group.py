@@ -9,7 +9,9 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
+
+from typing_extensions import Self
 
 from zeus_ray.gpus.energy.readings import Reading
 from zeus_ray.gpus.protocol import LimitRange

@@ -93,7 +93,8 @@ class Elastic:
         deadline_s, now_s = _seconds(deadline), self.now_s()
         if deadline_s <= now_s:
             late, now = (
-                dt.datetime.fromtimestamp(s, dt.UTC).isoformat(" ", "minutes") for s in (deadline_s, now_s)
+                dt.datetime.fromtimestamp(s, dt.timezone.utc).isoformat(" ", "minutes")
+                for s in (deadline_s, now_s)
             )
             raise BadInput(f"the deadline {deadline!r} ({late}) has passed: it is {now}; give a later one")
         if budget_g is not None and not budget_g > 0:

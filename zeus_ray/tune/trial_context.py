@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any
+
+from typing_extensions import Self
 
 from zeus_ray.errors import BadInput
 from zeus_ray.store.storage import Storage, StorageFolder

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any
+
+from typing_extensions import Self
 
 from zeus_ray.errors import BadInput
 from zeus_ray.records import (

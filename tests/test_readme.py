@@ -74,6 +74,7 @@ def ran(tmp_path, *command):
 @pytest.mark.ray
 def test_the_snippets_run(tmp_path):
     """One after the other, as a reader would paste them; only the model is made up."""
+    pytest.importorskip("torch")
     script = tmp_path / "readme.py"
     script.write_text("\n".join([PREAMBLE, *SNIPPETS, CHECKS]))
     done = ran(tmp_path, script)
@@ -82,6 +83,7 @@ def test_the_snippets_run(tmp_path):
 
 @pytest.mark.ray
 def test_the_example_of_ray_train_runs(tmp_path):
+    pytest.importorskip("torch")
     done = ran(tmp_path, "-m", "zeus_ray.train.example_ddp", "--trials", "1")
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     assert "Best(batch_size=64" in done.stdout

@@ -135,6 +135,7 @@ def search(boards, tmp_path, does):
 
 
 def test_two_workers_on_two_nodes_are_one_run(boards, tmp_path):
+    pytest.importorskip("torch")
     last, report = search(boards, tmp_path, "learns")
     assert last["nodes"] == 2
     assert last["measured_j"] == pytest.approx(last["true_j"], rel=0.01)
@@ -146,6 +147,7 @@ def test_two_workers_on_two_nodes_are_one_run(boards, tmp_path):
 
 
 def test_a_worker_that_runs_out_of_memory_is_an_answer(boards, tmp_path):
+    pytest.importorskip("torch")
     last, report = search(boards, tmp_path, "outgrows the memory")
     assert report.stop_reason == StopReason.OUT_OF_MEMORY
     assert report.measured_by == "counter"

@@ -21,6 +21,7 @@ from zeus_ray.carbon.series import Series, Signal
 from zeus_ray.carbon.signal import RecordedSignal, open_signal
 from zeus_ray.errors import BadInput, SignalLost
 from zeus_ray.reporting.bars import bars
+from zeus_ray.units import parse_iso_time
 
 log = logging.getLogger("zeus_ray")
 
@@ -128,7 +129,7 @@ def _job(options: argparse.Namespace, now_s: float) -> tuple[float, float]:
     if options.deadline is None:
         return length_s, now_s + max(SHOWN_S, length_s)
     try:
-        until = dt.datetime.fromisoformat(options.deadline).astimezone()
+        until = parse_iso_time(options.deadline).astimezone()
     except (ValueError, OverflowError) as error:
         raise BadInput(
             f"--deadline is {options.deadline!r}; write a date and time such as 2026-12-01T08:00"

@@ -9,7 +9,7 @@ from zeus_ray.gpus.nvml import NvmlGpu
 from zeus_ray.leases.manager import LeaseManager
 from zeus_ray.leases.process import HolderProcess
 
-Draw = random.Random
+Draw = random.Random  # noqa: S311 — random numbers for trying, not for secrets
 SLOW = {"refresh_ms": 100, "latency_us": 200}
 
 

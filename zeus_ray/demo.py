@@ -135,7 +135,7 @@ def _say_which_gpu(console: Console) -> None:
     """NVML where there is one; else the simulated GPU, said in words nobody can miss."""
     if not os.environ.get(discover.GPU_VARIABLE):
         try:
-            for board in discover.open_boards("nvml"):
+            for board in discover.open_gpus("nvml"):
                 board.close()
         except NoDevice:
             os.environ[discover.GPU_VARIABLE] = SIMULATED

@@ -19,7 +19,7 @@ def boards(fake_nvml, tmp_path_factory):
         "c": fake_nvml.node(folder, "c", cards="V100"),
     }
     for node in nodes.values():
-        for index in range(len(node.boards)):
+        for index in range(len(node.gpus)):
             node.load(1.0, index)
     return nodes
 
@@ -40,7 +40,7 @@ def cluster(boards, tmp_path_factory):
         }
         marks = {f"node_{name}": 8} if name == "c" else {f"node_{name}": 8, "may_set": 8}
         more = {} if cluster.head_node else {"include_dashboard": False}  # the first one is the head, too
-        cluster.add_node(num_cpus=2, num_gpus=len(node.boards), resources=marks, env_vars=settings, **more)
+        cluster.add_node(num_cpus=2, num_gpus=len(node.gpus), resources=marks, env_vars=settings, **more)
     ray.init(cluster.address, logging_level="ERROR", log_to_driver=False)
     yield cluster
     ray.shutdown()

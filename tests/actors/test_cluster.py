@@ -14,8 +14,8 @@ import pytest
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("cluster")]
 tune = pytest.importorskip("ray.tune")
 
-import moved  # noqa: E402 — from tests/faults
-import moving  # noqa: E402 — likewise
+import migrated_trial  # noqa: E402 — likewise
+import migration_checks  # noqa: E402 — from tests/faults
 import ray  # noqa: E402 — after the marker: importing it takes seconds
 
 import zeus_ray as zeus  # noqa: E402
@@ -24,7 +24,7 @@ from zeus_ray.actors.placement import NAMESPACE  # noqa: E402
 from zeus_ray.leases.doctor import Health, examine, unexamined  # noqa: E402
 from zeus_ray.records import EmissionsConfig, PowerProfile, Target, TrialReport, to_json  # noqa: E402
 
-for module in (sys.modules[__name__], moving):  # workers cannot import the tests
+for module in (sys.modules[__name__], migrated_trial):  # workers cannot import the tests
     ray.cloudpickle.register_pickle_by_value(module)
 LIMITS_W = [120.0, 160.0, 200.0, 240.0]
 BEGAN_S = 1_640_995_200  # 2022
@@ -218,11 +218,11 @@ def test_paused_resumed_elsewhere_killed_and_retried_every_limit_is_back_and_eve
     boards, tmp_path
 ):
     for name, index in itertools.product("ab", range(2)):
-        boards[name].load(moved.LOAD, index)
-    watch = moved.Watch(boards)
-    result = moving.search(tmp_path, 150.0)
+        boards[name].load(migration_checks.LOAD, index)
+    watch = migration_checks.LimitWatch(boards)
+    result = migrated_trial.search(tmp_path, 150.0)
     assert until(lambda: set(boards["a"].limits_w + boards["b"].limits_w) == {300.0})
-    moved.judge(tmp_path, watch.end(), result, limit_w=150.0, found_w=300.0)
+    migration_checks.check_migration(tmp_path, watch.end(), result, limit_w=150.0, original_w=300.0)
     for name, index in itertools.product("ab", range(2)):
         boards[name].load(1.0, index)
 
@@ -256,7 +256,7 @@ def test_a_lost_board_fails_its_trial_and_no_other(boards, tmp_path):
 
     def lose_one():
         until(lambda: boards["a"].limits_w == [150.0, 150.0], 60)
-        boards["a"].boards[0].lost = 1
+        boards["a"].gpus[0].lost = 1
         (tmp_path / "lost").touch()
 
     threading.Thread(target=lose_one, daemon=True).start()
@@ -272,7 +272,7 @@ def test_a_lost_board_fails_its_trial_and_no_other(boards, tmp_path):
     failed = [trial for trial in result.trials if trial.status == "ERROR"]
     assert len(failed) == 1
     assert "DeviceLost" in Path(failed[0].error_file).read_text()
-    boards["a"].boards[0].lost = 0
+    boards["a"].gpus[0].lost = 0
     assert until(lambda: boards["a"].limits_w == [300.0, 300.0])
 
 
@@ -280,7 +280,7 @@ def test_doctor_and_restore_ask_every_node_and_bear_with_one_that_fails():
     reports = inventory.examine_all()
     assert sorted(report.health.name for report in reports.values()) == ["LIMITED", "OK", "OK"]
     off = next(report for report in reports.values() if report.health is Health.LIMITED)
-    assert (off.power_control, [board.may_set for board in off.boards]) == ("off", [None])
+    assert (off.power_control, [board.may_set for board in off.gpus]) == ("off", [None])
     assert all(report.driver == "580.00.fake" for report in reports.values())
 
     def fails_on_one():

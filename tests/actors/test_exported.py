@@ -51,11 +51,11 @@ def test_limit_and_energy_are_exported():
         class Exporter:
             def export(self):
                 from zeus_ray.actors.gpu_metrics import GpuMetrics
-                from zeus_ray.leases.lease import Status
+                from zeus_ray.leases.lease import GpuStatus
 
                 self.metrics = GpuMetrics()
                 for energy_j in (100.0, 250.0):
-                    status = Status(uuid="GPU-1", power_limit_w=150.0, energy_j=(("trial", energy_j),))
+                    status = GpuStatus(uuid="GPU-1", power_limit_w=150.0, energy_j=(("trial", energy_j),))
                     self.metrics.update(status)
 
         exporter = Exporter.remote()

@@ -41,7 +41,7 @@ class Truth:
         self.c.fake_true_energy.restype = ctypes.c_double
         self.c.fake_true_energy.argtypes = [ctypes.c_void_p, ctypes.c_uint32]
         name, cards = (os.environ[f"FAKE_NVML_{what}"].encode() for what in ("NODE", "CARDS"))
-        path = os.environ["FAKE_NVML_STATE"].encode() + b"/" + name + b".boards"
+        path = os.environ["FAKE_NVML_STATE"].encode() + b"/" + name + b".gpus"
         self.node = self.c.fake_attach(path, cards, name)
 
     def energy_j(self):

@@ -35,7 +35,7 @@ def test_doctor_on_a_healthy_node(make_node, capsys):
     make_node("V100,A100")
     assert main(["doctor", "--json"]) in (0, 1)
     (node,) = json.loads(capsys.readouterr().out).values()
-    assert [board["max_w"] for board in node["boards"]] == [300, 400]
+    assert [board["max_w"] for board in node["gpus"]] == [300, 400]
     assert main(["doctor"]) in (0, 1)
     assert "A100" in capsys.readouterr().out
 
@@ -48,7 +48,7 @@ def test_doctor_without_rights_is_limited(make_node, capsys):
 
 def test_doctor_says_what_a_limit_would_save_by_what_a_job_recorded(make_node, tmp_path, capsys):
     make_node("V100", no_permission=1)
-    (board,) = examine().boards
+    (board,) = examine().gpus
     points = ((board.max_w, 250.0, 10.0), (150.0, 140.0, 11.0))
     for gpu in (board.name, "another card"):
         profile = PowerProfile(batch_size=64, gpu=gpu, max_power_w=300.0, points=points)

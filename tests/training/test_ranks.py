@@ -51,7 +51,7 @@ class Wall:
             gpu="V100",
             measured_by=MeasuredBy.COUNTER,
             range=LimitRange(min_w=100, max_w=300, default_w=300),
-            found_limit_w=300.0,
+            original_limit_w=300.0,
             may_set=True,
             why_not="",
             virtual=False,
@@ -149,7 +149,7 @@ def test_what_fails_in_one_process_is_raised_in_all():
 
 def test_simulated_boards_share_the_work(tmp_path):
     def train(rank, gather):
-        keeper = LeaseManager(SimulatedGpu.open("V100", rank), state_dir=tmp_path / str(rank), guarded=False)
+        keeper = LeaseManager(SimulatedGpu.open("V100", rank), state_dir=tmp_path / str(rank), watchdog=False)
         mine = GpuGroup([LeasedGpu.local(keeper, HolderProcess.current("trial"), "auto")])
         run = TrainingRun(Plan(knobs=Knobs(run_id="1", batch_size=64)), DistributedGpuGroup(mine, gather))
         for _batch in run.steps([None] * 100):

@@ -303,7 +303,7 @@ def test_a_timeline_is_bounded_and_keeps_its_ends(count, size):
 
 def attempt(folder, tmp_path, *, card="V100", resumed=False, count=20, probes=LIMITS_W):
     """One attempt of a trial in a process of its own, as far as boards and books can tell."""
-    keeper = LeaseManager(SimulatedGpu.open(card, 0), state_dir=tmp_path / "state", guarded=False)
+    keeper = LeaseManager(SimulatedGpu.open(card, 0), state_dir=tmp_path / "state", watchdog=False)
     boards = GpuGroup([LeasedGpu.local(keeper, HolderProcess.current("trial"), "auto")])
     run = TrainingRun(
         plan(probe_limits_w=probes), boards, ledger=AttemptLog.open(folder), window_s=1.0, settle_s=0.0

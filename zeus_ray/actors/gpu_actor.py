@@ -29,7 +29,7 @@ class GpuActor:
     """A board's :class:`CarbonAwareLeaseManager` behind Ray. All its methods are reached through ``call``."""
 
     def __init__(self, source: str, uuid: str) -> None:
-        self._keeper = CarbonAwareLeaseManager(discover.open_board(source, uuid), opener=open_shared)
+        self._keeper = CarbonAwareLeaseManager(discover.open_gpu(source, uuid), opener=open_shared)
         self._uuid = uuid
         self._myself = ray.get_runtime_context().current_actor
         self._busy_at_s = time.monotonic()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ray.util.metrics import Counter, Gauge
 
-from zeus_ray.leases.lease import Status
+from zeus_ray.leases.lease import GpuStatus
 
 
 class GpuMetrics:
@@ -25,7 +25,7 @@ class GpuMetrics:
         )
         self._counted_j: dict[str, float] = {}
 
-    def update(self, status: Status) -> None:
+    def update(self, status: GpuStatus) -> None:
         """Export what has changed since the last call."""
         self._limit_w.set(status.power_limit_w, tags={"GpuUuid": status.uuid})
         for trial_id, energy_j in status.energy_j:

@@ -10,7 +10,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from zeus_ray.leases.doctor import Health, NodeReport, examine, unexamined
-from zeus_ray.leases.recovery import Restored, restore_all, unrestored
+from zeus_ray.leases.recovery import RestoreOutcome, restore_all, unrestored
 
 Answer = TypeVar("Answer")
 Node = Mapping[str, Any]
@@ -25,7 +25,7 @@ def examine_all() -> dict[str, NodeReport]:
     return {name: _as_counted(report, nodes[name]) for name, report in reports.items()}
 
 
-def restore_everywhere(*, force: bool = False) -> dict[str, list[Restored]]:
+def restore_everywhere(*, force: bool = False) -> dict[str, list[RestoreOutcome]]:
     """Give back what is owed on every living node, by its address."""
     return _everywhere(
         _living(), lambda: restore_all(force=force), lambda name, error: [unrestored(name, error)]
@@ -65,7 +65,7 @@ def _everywhere(
 
 def _as_counted(report: NodeReport, node: Node) -> NodeReport:
     """A node without GPUs of which Ray expects none, such as many a head, is well."""
-    if report.boards or report.driver != "none" or node["Resources"].get("GPU"):
+    if report.gpus or report.driver != "none" or node["Resources"].get("GPU"):
         return report
     return dataclasses.replace(
         report, health=Health.OK, problems=("no GPU here, and Ray counts none: nothing to do",)

@@ -51,12 +51,12 @@ def lease_boards(
     if discover.is_virtual(source):
         return GpuGroup(_virtual_boards(holder, source, control, given, count=simulated, footprint=footprint))
     try:
-        boards = discover.open_boards(source)
+        boards = discover.open_gpus(source)
     except NoDevice as error:
         return GpuGroup((), why_none=str(error))
     names = [board.uuid for board in boards]
     try:
-        mine = discover.resolve(given, boards)
+        mine = discover.resolve_uuids(source, given, boards)
     finally:
         for board in boards:
             board.close()
@@ -119,7 +119,7 @@ def _lease_all(
     leased: list[LeasedGpu] = []
     try:
         for uuid in uuids:
-            leased.append(_lease(uuid, holder, source, control, footprint=footprint))  # noqa: PERF401 — to know which were, if one is not
+            leased.append(_lease(uuid, holder, source, control, emissions=footprint))  # noqa: PERF401 — to know which were, if one is not
     except Exception:
         GpuGroup(leased).release()
         raise
@@ -155,7 +155,7 @@ def _virtual_boards(
     for index in range(MAX_SIMULATED_PER_NODE):
         try:
             uuid = discover.virtual_uuid(source, index)
-            found.append(_lease(uuid, holder, source, control, exclusive=True, footprint=footprint))
+            found.append(_lease(uuid, holder, source, control, exclusive=True, emissions=footprint))
         except LeaseRefused:
             continue
         if len(found) == count:

@@ -16,10 +16,11 @@ from rich.table import Table
 from zeus_ray.decide.advice import advise
 from zeus_ray.errors import BadInput, ZeusError
 from zeus_ray.jobs.job_summary import past, profiles_in
-from zeus_ray.leases import watchdog as guard
-from zeus_ray.leases.doctor import BoardReport, NodeReport, examine
-from zeus_ray.leases.journal import state_dir
-from zeus_ray.leases.recovery import Restored, restore_all
+from zeus_ray.leases.doctor import GpuReport, NodeReport, examine
+from zeus_ray.leases.recovery import RestoreOutcome, restore_all
+from zeus_ray.leases.state_dir import state_dir
+from zeus_ray.leases.watchdog import run_watchdog
+from zeus_ray.records import to_plain
 from zeus_ray.store.event_log import Events, folder_at, jobs_in
 from zeus_ray.training.savings_estimate import in_words
 
@@ -30,14 +31,14 @@ def doctor(options: argparse.Namespace) -> int:
     """Tell what works on each node and GPU and what to do about the rest. Exit code: the worst health."""
     nodes = _cluster_reports(options.address) if options.address else {"this node": examine()}
     if options.json:
-        print(json.dumps({name: node.to_dict() for name, node in nodes.items()}, indent=1))  # noqa: T201 — for a pipe
+        print(json.dumps({name: to_plain(node) for name, node in nodes.items()}, indent=1))  # noqa: T201 — for a pipe
     else:
         console = Console(markup=False, highlight=False)  # names of trials are shown as they are
         for name, node in nodes.items():
             _show(console, name, node)
         for line in _advice(nodes, options.history) if options.history else ():
             console.print(f"  - {line}", highlight=False)
-    return max((int(node.health) for node in nodes.values()), default=2)
+    return max((node.health.exit_code for node in nodes.values()), default=2)
 
 
 def restore(options: argparse.Namespace) -> int:
@@ -50,15 +51,15 @@ def restore(options: argparse.Namespace) -> int:
         if not owed:
             console.print(f"{name}: nothing was left behind")
         for one in owed:
-            console.print(f"{name}: {one.uuid}: {one.said}")
+            console.print(f"{name}: {one.uuid}: {one.message}")
     return int(any(not one.done for owed in found.values() for one in owed))
 
 
 def _watch() -> int:
     try:
-        guard.watch(state_dir())
+        run_watchdog(state_dir())
     except OSError as error:
-        raise ZeusError(f"this node cannot be guarded: {error}") from error
+        raise ZeusError(f"this node cannot be watched: {error}") from error
     return 0
 
 
@@ -108,7 +109,7 @@ def report(options: argparse.Namespace) -> int:
 
 def _advice(nodes: Mapping[str, NodeReport], history: str) -> list[str]:
     """What limits would save on boards where none may be set, by what jobs have recorded on their kind."""
-    bound = {board.name: board for node in nodes.values() for board in node.boards if not board.may_set}
+    bound = {board.name: board for node in nodes.values() for board in node.gpus if not board.may_set}
     lines = []
     for job in jobs_in(history):
         recorded = profiles_in(Events(folder_at(history, job)).read())
@@ -128,7 +129,7 @@ def _cluster_reports(address: str) -> Mapping[str, NodeReport]:
         return examine_all()
 
 
-def _cluster_restore(options: argparse.Namespace) -> Mapping[str, list[Restored]]:
+def _cluster_restore(options: argparse.Namespace) -> Mapping[str, list[RestoreOutcome]]:
     with _joined(options.address):
         from zeus_ray.actors.inventory import restore_everywhere  # noqa: PLC0415 — only for a cluster
 
@@ -137,10 +138,10 @@ def _cluster_restore(options: argparse.Namespace) -> Mapping[str, list[Restored]
 
 def _show(console: Console, name: str, node: NodeReport) -> None:
     console.print(
-        f"{name} ({node.host}): {node.health.name.lower()}; {node.source}, driver "
-        f"{node.driver or 'none'}; power control {node.power_control}; guard {node.guard}"
+        f"{name} ({node.host}): {node.health.value}; {node.source}, driver "
+        f"{node.driver or 'none'}; power control {node.power_control}; watchdog {node.watchdog}"
     )
-    if node.boards:
+    if node.gpus:
         table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
         for heading in (
             "GPU",
@@ -152,15 +153,15 @@ def _show(console: Console, name: str, node: NodeReport) -> None:
             "Held by",
         ):
             table.add_column(heading)
-        for board in node.boards:
+        for board in node.gpus:
             table.add_row(*_cells(board))
         console.print(table)
-    for problem in (*node.problems, *_grouped(node.boards)):
+    for problem in (*node.problems, *_grouped(node.gpus)):
         console.print(f"  - {problem}")
     console.print(f"  journals: {Path(node.state_dir)}")
 
 
-def _grouped(boards: Sequence[BoardReport]) -> list[str]:
+def _grouped(boards: Sequence[GpuReport]) -> list[str]:
     """Each problem once, with the boards that have it."""
     having: dict[str, list[str]] = {}
     for board in boards:
@@ -169,14 +170,14 @@ def _grouped(boards: Sequence[BoardReport]) -> list[str]:
     return [f"{', '.join(uuids)}: {problem}" for problem, uuids in having.items()]
 
 
-def _cells(board: BoardReport) -> tuple[str, ...]:
-    may = {True: f"yes, by {board.way}", False: "no", None: "not tried"}[board.may_set]
+def _cells(board: GpuReport) -> tuple[str, ...]:
+    may = {True: f"yes, by {board.limit_setter}", False: "no", None: "not tried"}[board.may_set]
     limit = f"{board.limit_w:.0f}"
     if board.enforced_limit_w < board.limit_w:
         limit += f" (in force: {board.enforced_limit_w:.0f})"
     return (
         board.uuid[:12],
-        board.name + (" (MIG)" if board.mig else ""),
+        board.name + (" (MIG)" if board.partitioned else ""),
         f"{board.min_w:.0f}–{board.max_w:.0f}",
         limit,
         may,

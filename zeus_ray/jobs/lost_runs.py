@@ -81,11 +81,12 @@ def _why_lost(ask: Event, patience_s: float) -> str:
 def gpu_here(gpus: int) -> str:
     """The kind of GPU a run in this process would be on; "" without one."""
     try:
-        boards = discover.open_boards(discover.gpu_source())
+        source = discover.gpu_source()
+        boards = discover.open_gpus(source)
     except NoDevice:
         return ""
     try:
-        chosen = discover.visible(os.environ, boards)[:gpus]
+        chosen = discover.visible_gpus(source, os.environ, boards)[:gpus]
         return " + ".join(dict.fromkeys(board.name for board in chosen))
     finally:
         for board in boards:

@@ -44,7 +44,7 @@ class LeasedGpu:
         def call(method: str, *arguments: object, **options: object) -> Any:  # noqa: ANN401 — see ask
             return getattr(keeper, method)(*arguments, **options)
 
-        return cls(call, keeper.acquire(holder, control=control, footprint=footprint))
+        return cls(call, keeper.acquire(holder, control=control, emissions=footprint))
 
 
 class GpuGroup:
@@ -150,11 +150,11 @@ class GpuGroup:
 
     def timeline(self) -> list[tuple[float, float, float]]:
         """The first board's power over time: (time_s, power_w, power_limit_w)."""
-        return list(self._boards[0].ask("timeline")) if self._boards else []
+        return list(self._boards[0].ask("power_trace")) if self._boards else []
 
     def timelines(self) -> dict[str, list[tuple[float, float, float]]]:
         """Every board's, by UUID."""
-        return {board.lease.uuid: list(board.ask("timeline")) for board in self._boards}
+        return {board.lease.uuid: list(board.ask("power_trace")) for board in self._boards}
 
     def release(self) -> None:
         """Give every limit back, also when one board refuses to answer; raises the first error then."""
@@ -191,4 +191,5 @@ def joined(readings: Sequence[Reading]) -> Reading:
         shared=any(r.shared for r in readings),
         energy_j_err=math.fsum(r.energy_j_err for r in readings),
         carbon_g=NAN if any(math.isnan(r.carbon_g) for r in readings) else sum(r.carbon_g for r in readings),
+        price=NAN if any(math.isnan(r.price) for r in readings) else sum(r.price for r in readings),
     )

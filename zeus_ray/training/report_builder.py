@@ -70,14 +70,20 @@ class ReportBuilder:
             samples=self.samples_before + samples,
             gpu=self._boards.gpu,
             profile=profile,
-            carbon_g=reading.carbon_g,
+            carbon_g=self._priced(reading),
         )
+
+    @property
+    def _money(self) -> bool:
+        return self._plan.footprint is not None and self._plan.footprint.unit != GRAMS
+
+    def _priced(self, reading: Reading) -> float:
+        return reading.price if self._money else reading.carbon_g
 
     def report(self, reading: Reading, *, samples: int, stop: str, profile: str) -> TrialReport:
         """Everything a result carries."""
         used = self.measured(reading)
-        priced = self._ledger.before_g + reading.carbon_g
-        money = self._plan.footprint is not None and self._plan.footprint.unit != GRAMS
+        priced, money = self._ledger.before_g + self._priced(reading), self._money
         return TrialReport(
             run_id=self._plan.knobs.run_id,
             batch_size=self._plan.knobs.batch_size,

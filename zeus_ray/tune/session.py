@@ -167,10 +167,10 @@ def leased(plan: Plan, context: TrialContext | None, gpus: int = 1) -> GpuGroup:
             footprint=footprint,
         )
     try:
-        opened = discover.open_boards(source)
+        opened = discover.open_gpus(source)
     except NoDevice as error:
         return GpuGroup((), why_none=str(error))
-    chosen = discover.visible(os.environ, opened)[:gpus]
+    chosen = discover.visible_gpus(source, os.environ, opened)[:gpus]
     holder = HolderProcess.current(f"pid-{os.getpid()}")
     return GpuGroup(
         [LeasedGpu.local(CarbonAwareLeaseManager(board), holder, control, footprint) for board in chosen]

@@ -1,4 +1,4 @@
-"""The pretended hardware, as the tests see and change it while processes run on it."""
+"""The simulated hardware, which tests read and change while processes use it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ HERE = Path(__file__).parent
 U32, F64 = ctypes.c_uint32, ctypes.c_double
 
 
-class LeasedGpu(ctypes.Structure):
-    """``board_t`` of state.h. Set ``load`` by ``Node.load``, the rest directly."""
+class FakeGpu(ctypes.Structure):
+    """``gpu_t`` of state.h. Set ``load`` by ``Node.load``, the rest directly."""
 
     _fields_ = (
         *((name, ctypes.c_char * 64) for name in ("name", "uuid_bytes", "mig_uuid_bytes")),
@@ -54,12 +54,12 @@ class State(ctypes.Structure):
         *((name, U32) for name in ("magic", "count", "manual_clock", "dead_driver")),
         ("manual_s", F64),
         ("lock", Mutex),
-        ("boards", LeasedGpu * 64),
+        ("gpus", FakeGpu * 64),
     )
 
 
 class Node:
-    """One node's boards. ``env`` puts a process on it."""
+    """One node's GPUs. A process with ``env`` is on this node."""
 
     def __init__(self, lib, folder, name="node", cards="V100", **knobs):
         self.env = {
@@ -70,9 +70,9 @@ class Node:
             **{f"FAKE_NVML_{knob.upper()}": str(value) for knob, value in knobs.items()},
         }
         self._c = lib.c
-        path = Path(folder) / f"{name}.boards"
+        path = Path(folder) / f"{name}.gpus"
         before = dict(os.environ)
-        os.environ.update(self.env)  # the library reads its knobs where a node is first made
+        os.environ.update(self.env)  # the library reads its knobs when a node is first made
         try:
             self._node = self._c.fake_attach(str(path).encode(), cards.encode(), name.encode())
         finally:
@@ -83,21 +83,21 @@ class Node:
         self.state = State.from_buffer(self._map)
 
     @property
-    def boards(self):
-        return [self.state.boards[i] for i in range(self.state.count)]
+    def gpus(self):
+        return [self.state.gpus[i] for i in range(self.state.count)]
 
     @property
     def uuids(self):
-        return [board.uuid for board in self.boards]
+        return [gpu.uuid for gpu in self.gpus]
 
     @property
     def limits_w(self):
-        return [board.limit_w for board in self.boards]
+        return [gpu.limit_w for gpu in self.gpus]
 
     @property
     def attempts(self):
-        """How often anybody tried to write to any board."""
-        return sum(board.attempts for board in self.boards)
+        """How many writes to any GPU were tried."""
+        return sum(gpu.attempts for gpu in self.gpus)
 
     def load(self, share, index=0):
         self._c.fake_set_load(self._node, index, share)
@@ -120,7 +120,7 @@ class Node:
 
 @dataclasses.dataclass(frozen=True)
 class Library:
-    """The built libraries. Loaded once here, pynvml in this process finds them by their soname."""
+    """The compiled libraries. As they are loaded here, pynvml in this process finds them by their soname."""
 
     folder: Path
     c: ctypes.CDLL
@@ -145,7 +145,7 @@ class Library:
 
 
 class Clock:
-    """The wall clock of the processes started with ``env``: it jumps when told."""
+    """The wall clock of processes started with ``env``; :meth:`jump` changes it."""
 
     def __init__(self, lib, folder):
         path = Path(folder) / "clock"

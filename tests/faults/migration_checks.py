@@ -1,7 +1,7 @@
-"""What came of a trial that was moved (moving.py): every limit back, every joule counted once.
+"""Checks of a migrated trial (migrated_trial.py): every limit restored, all energy counted once.
 
-Moments are of the one monotonic clock that all processes of a machine share. The boards draw ``POWER_W``
-whatever their limit, so that joules can be told from moments.
+Times are of the monotonic clock that all processes of a machine share. The GPUs draw ``POWER_W`` at any
+limit, so that energy follows from times.
 """
 
 import itertools
@@ -10,13 +10,13 @@ import threading
 import time
 from pathlib import Path
 
-WITHIN_S = 10.0
+RESTORED_WITHIN_S = 10.0
 POWER_W = 107.9  # of a V100 at three tenths of its load, below every limit here
 LOAD = 0.3
 
 
-class Watch(threading.Thread):
-    """Notes each change of a node's limits, by name: (moment, name, limits)."""
+class LimitWatch(threading.Thread):
+    """Records each change of a node's limits: (time, name of the node, limits)."""
 
     def __init__(self, nodes):
         super().__init__(daemon=True)
@@ -38,23 +38,25 @@ class Watch(threading.Thread):
         return self.seen
 
 
-def judge(folder, seen, result, *, limit_w, found_w):
-    """The longest time from an attempt's end to the limit found. AssertionError where anything is wrong."""
+def check_migration(folder, seen, result, *, limit_w, original_w):
+    """The longest time from an attempt's end to the original limit. Raises AssertionError for any error."""
     lines = [json.loads(line) for line in (Path(folder) / "attempts").read_text().splitlines()]
     attempts = [list(group)[-1] for _, group in itertools.groupby(lines, key=lambda line: line[0])]
     first, second, third = (attempt[-1] for attempt in attempts)
     assert first != second == third, f"the trial was not resumed elsewhere: {first}, {second}, {third}"
-    assert any(name == second and limit_w in limits_w for _, name, limits_w in seen), "no limit there"
-    back_s = []
+    assert any(name == second and limit_w in limits_w for _, name, limits_w in seen), "no limit was set there"
+    restored_s = []
     for *_, end_s, where in attempts:
         after = [(at_s, set(limits_w)) for at_s, name, limits_w in seen if name == where and at_s >= end_s]
-        back_s.append(next((at_s for at_s, limits_w in after if limits_w == {found_w}), float("inf")) - end_s)
-    assert max(back_s) < WITHIN_S, f"back after {back_s} s"
+        restored_s.append(
+            next((at_s for at_s, limits_w in after if limits_w == {original_w}), float("inf")) - end_s
+        )
+    assert max(restored_s) < RESTORED_WITHIN_S, f"restored after {restored_s} s"
     assert result["zeus/attempt"] == 3, result
-    least_j = POWER_W * sum(end_s - began_s for _, began_s, end_s, _ in attempts)
+    least_j = POWER_W * sum(end_s - start_s for _, start_s, end_s, _ in attempts)
     most_j = POWER_W * sum(
-        end_s + back - entered_s for (entered_s, _, end_s, _), back in zip(attempts, back_s, strict=True)
+        end_s + back - called_s for (called_s, _, end_s, _), back in zip(attempts, restored_s, strict=True)
     )
     counted_j = result["zeus/energy_j"]
     assert 0.99 * least_j < counted_j < 1.01 * most_j, f"{counted_j} J, not {least_j} to {most_j} J"
-    return max(back_s)
+    return max(restored_s)

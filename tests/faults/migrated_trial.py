@@ -1,7 +1,7 @@
-"""A trial that Ray Tune pauses, resumes on another node, loses to a kill -9 and starts once more.
+"""A trial that Ray Tune pauses and resumes on another node, where it is killed and restarted.
 
-``search`` runs it on the cluster this process has joined, whose nodes have the resources ``node_a`` and
-``node_b``. ``moved.judge`` looks at what came of it.
+``search`` runs it on the cluster that this process has joined, whose nodes have the resources ``node_a`` and
+``node_b``. ``migration_checks.check_migration`` checks the result.
 """
 
 import json
@@ -21,19 +21,19 @@ PAUSE_AT, KILL_AT, END_AT = 4, 8, 12
 
 
 def train(config):
-    """Attempt 1 is paused, attempt 2 kills itself well after a report, attempt 3 ends."""
+    """Attempt 1 is paused, attempt 2 kills itself some time after a report, attempt 3 ends."""
     folder, done = Path(config["folder"]), 0
     if (checkpoint := tune.get_checkpoint()) is not None:
         with checkpoint.as_directory() as saved:
             done = int(Path(saved, "done").read_text())
-    entered_s = time.monotonic()
+    called_s = time.monotonic()
     with zeus.session(config, power_limit_w=config["limit_w"]) as run:
-        began_s = time.monotonic()
+        start_s = time.monotonic()
         node = os.environ["FAKE_NVML_NODE"]
 
         def note():
             with (folder / "attempts").open("a") as file:
-                print(json.dumps([entered_s, began_s, time.monotonic(), node]), file=file)
+                print(json.dumps([called_s, start_s, time.monotonic(), node]), file=file)
 
         while done < END_AT:
             time.sleep(STEP_S)
@@ -45,21 +45,21 @@ def train(config):
             run.report({"step": done, "node": node}, checkpoint=tune.Checkpoint.from_directory(saved))
             if done == KILL_AT and not (folder / "killed").exists():
                 (folder / "killed").touch()
-                time.sleep(4 * STEP_S)  # joules of which no report told
+                time.sleep(4 * STEP_S)  # energy that is in no report
                 note()
                 os.kill(os.getpid(), signal.SIGKILL)
 
 
 @ray.remote(num_cpus=0, num_gpus=1)
 class Occupant:
-    """Takes a GPU of the node that the paused trial was on, so that it must go elsewhere."""
+    """Takes a GPU of the paused trial's node, so that the trial must resume on the other node."""
 
     def there(self):
         return True
 
 
 class PauseOnce(FIFOScheduler):
-    """Pauses the trial, and lets it go on once all GPUs of its node are somebody else's."""
+    """Pauses the trial, and resumes it once all GPUs of its node are taken."""
 
     def __init__(self):
         super().__init__()

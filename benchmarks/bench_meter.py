@@ -91,7 +91,7 @@ def compare_energy(uuid: str, work: Callable[[], Any], seconds: float) -> None:
         begin = keeper.read(lease.lease_id)
         rate(work, seconds)
         end = keeper.read(lease.lease_id)
-        points = np.array(keeper.timeline(lease.lease_id))
+        points = np.array(keeper.power_trace(lease.lease_id))
     during = points[(points[:, 0] >= begin.time_s) & (points[:, 0] <= end.time_s)]
     integral_j = float(np.trapezoid(during[:, 1], during[:, 0])) / float(np.ptp(during[:, 0]))
     counter_j = (end.energy_j - begin.energy_j) / (end.time_s - begin.time_s)

@@ -26,11 +26,11 @@ STOP_AT = 5
 
 def work(config):
     """The training function of the job's one worker."""
-    from zeus_ray.actors.placement import lease_boards
+    from zeus_ray.actors.placement import lease_gpus
     from zeus_ray.leases.process import HolderProcess
 
     given = ray.get_runtime_context().get_accelerator_ids()["GPU"]
-    boards = lease_boards(HolderProcess.current("trial"), source="nvml", control="auto", given=given)
+    boards = lease_gpus(HolderProcess.current("trial"), source="nvml", control="auto", given=given)
     try:
         boards.set_limit(config["limit_w"])
         while True:

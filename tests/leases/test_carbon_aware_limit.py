@@ -51,7 +51,7 @@ def grid(tmp_path):
 
 
 def lease_of(chaser, footprint, **options):
-    return chaser.acquire(HolderProcess.current("trial"), footprint=to_json(footprint), **options).lease_id
+    return chaser.acquire(HolderProcess.current("trial"), emissions=to_json(footprint), **options).lease_id
 
 
 def test_the_limit_follows_the_grid_once_an_interval(chaser, wall, grid):

@@ -280,7 +280,7 @@ def test_timeline_has_power_and_the_limit_in_force(make_node):
     for _ in range(3):
         node.advance(1)
         keeper.sample()
-    points = keeper.timeline(lease.lease_id)
+    points = keeper.power_trace(lease.lease_id)
     assert points[-1] == (pytest.approx(3, abs=0.01), 200, 200)
     assert points[0][1:] == (285, 300)  # just before it was set
 
@@ -451,7 +451,7 @@ def test_a_held_board_is_sampled_by_itself(make_node):
     keeper = LeaseManager(NvmlGpu(node.uuids[0]), sample_every_s=0.001, guarded=False)
     lease = keeper.acquire(me())
     deadline_s = time.monotonic() + 10
-    while len(keeper.timeline(lease.lease_id)) < 5:
+    while len(keeper.power_trace(lease.lease_id)) < 5:
         assert time.monotonic() < deadline_s
     keeper.release(lease.lease_id)
     assert keeper.idle
@@ -469,7 +469,7 @@ def test_a_board_that_does_not_answer_ends_no_sampling(make_node, no_energy):
     node.boards[0].lost = 0
     node.advance(1)
     keeper.sample()
-    assert keeper.timeline(lease.lease_id)[-1][0] == pytest.approx(21, abs=0.5)
+    assert keeper.power_trace(lease.lease_id)[-1][0] == pytest.approx(21, abs=0.5)
 
 
 def test_a_lease_that_only_measures_outlives_its_keeper_too(make_node):

@@ -7,13 +7,20 @@ import pytest
 from zeus_ray.gpus.nvml import NvmlGpu
 from zeus_ray.leases.manager import LeaseManager
 from zeus_ray.leases.process import HolderProcess
+from zeus_ray.records import EmissionsConfig, from_json, to_json
 
 HOUR_S = 3600.0
 
 
+def times(factor, **options):
+    return to_json(EmissionsConfig(signal=str(factor), **options))
+
+
 def cleaner_each_hour(footprint, energy_j, from_s, to_s):
-    """The nth hour costs 1/n grams per joule, times what the footprint says."""
-    return float(footprint) * energy_j / (1 + (from_s + to_s) / 2 // HOUR_S)
+    """The nth hour costs 1/n grams (or money) per joule, times the number that is the signal."""
+    return (
+        float(from_json(EmissionsConfig, footprint).signal) * energy_j / (1 + (from_s + to_s) / 2 // HOUR_S)
+    )
 
 
 def keeper_of(node, began_s):
@@ -46,7 +53,7 @@ def work(node, keeper, hours, share):
 
 def test_energy_costs_what_it_costs_when_it_is_drawn(node):
     keeper = keeper_of(node, node.now_s())
-    lease = keeper.acquire(HolderProcess.current("trial"), footprint="2")
+    lease = keeper.acquire(HolderProcess.current("trial"), emissions=times(2))
     first_j = work(node, keeper, 1, 1.0)
     second_j = work(node, keeper, 1, 0.3)
     assert second_j < first_j / 2
@@ -57,10 +64,19 @@ def test_energy_costs_what_it_costs_when_it_is_drawn(node):
 
 def test_two_on_a_board_pay_half_each(node):
     keeper = keeper_of(node, node.now_s())
-    one, two = (keeper.acquire(HolderProcess.current(name), footprint="1") for name in ("a", "b"))
+    one, two = (keeper.acquire(HolderProcess.current(name), emissions=times(1)) for name in ("a", "b"))
     joules = work(node, keeper, 1, 1.0)
     for lease in (one, two):
         assert keeper.read(lease.lease_id).carbon_g == pytest.approx(joules / 2, rel=5e-3)
+
+
+def test_money_is_a_price_and_never_grams(node):
+    keeper = keeper_of(node, node.now_s())
+    lease = keeper.acquire(HolderProcess.current("trial"), emissions=times(2, unit="EUR/kWh"))
+    joules = work(node, keeper, 1, 1.0)
+    reading = keeper.release(lease.lease_id)
+    assert math.isnan(reading.carbon_g)
+    assert reading.price == pytest.approx(2 * joules, rel=5e-3)
 
 
 def test_without_a_footprint_nothing_is_known(node):
@@ -73,7 +89,7 @@ def test_without_a_footprint_nothing_is_known(node):
 def test_a_keeper_after_this_one_goes_on_counting(node, control):
     began_s = node.now_s()
     keeper = keeper_of(node, began_s)
-    lease = keeper.acquire(HolderProcess.current("trial"), control=control, footprint="1")
+    lease = keeper.acquire(HolderProcess.current("trial"), control=control, emissions=times(1))
     first_j = work(node, keeper, 1, 1.0)
     keeper._claims._custody.leave()  # as if its process were gone: the kernel lets go of its locks
     keeper._claims._notes.leave()

@@ -91,7 +91,7 @@ class LeaseManager:
         *,
         control: str = "auto",
         exclusive: bool = False,
-        footprint: str = "",
+        emissions: str = "",
     ) -> Lease:
         """Lease the board, and set ``limit_w`` where one is given.
 
@@ -100,7 +100,7 @@ class LeaseManager:
             limit_w: as :meth:`set_limit`; what that raises leaves no lease behind.
             control: ``auto`` or ``off``, the strictest of driver and trial.
             exclusive: refuse a board that somebody holds, and let nobody else in.
-            footprint: what ``price`` reads: how this lease's energy is priced; "" for no price.
+            emissions: what ``price`` reads: how this lease's energy is priced; "" for no price.
 
         Raises:
             LeaseRefused: the board is held, and one of the two wants it alone.
@@ -117,7 +117,7 @@ class LeaseManager:
             self._claims.open(control)
             try:
                 entry = self._tenants.enter(
-                    holder, control, self._meter.read(), exclusive=exclusive, footprint=footprint
+                    holder, control, self._meter.read(), exclusive=exclusive, footprint=emissions
                 )
             except DeviceError:
                 self._claims.leave_if_free()
@@ -195,7 +195,7 @@ class LeaseManager:
         except DeviceError as error:  # the next look is needed all the same
             log.debug("zeus-ray: nothing was sampled: %s", error)
 
-    def timeline(self, lease_id: str) -> list[tuple[float, float, float]]:
+    def power_trace(self, lease_id: str) -> list[tuple[float, float, float]]:
         """(time_s since the lease began, power_w, enforced limit_w), thinned as it grows."""
         with self._lock:
             return self._timeline.since(self._tenants[lease_id].origin_s)

@@ -13,7 +13,7 @@ from zeus_ray.gpus.energy.readings import EnergyReading, Reading
 from zeus_ray.leases.journal import LeaseEntry
 from zeus_ray.leases.limit_owner import same
 from zeus_ray.leases.process import HolderProcess
-from zeus_ray.records import NAN
+from zeus_ray.records import NAN, EmissionsConfig, from_json
 
 Price = Callable[[str, float, float, float], float]
 """(footprint, energy_j, from_s, to_s) → grams or money, times as ``time.time()`` says; NaN: nobody knows."""
@@ -162,8 +162,15 @@ class LeaseTable:
             power_limit_w=limit_w,
             shared=entry.shared,
             energy_j_err=entry.err_j + edge.err_j,
-            carbon_g=self._spent_g(entry, edge, self._wall()) if entry.footprint else NAN,
+            **self._cost(entry, edge),
         )
+
+    def _cost(self, entry: LeaseEntry, edge: EnergyReading) -> dict[str, float]:
+        """Emissions or price by now, under the name of the field of :class:`Reading`."""
+        if not entry.footprint:
+            return {}
+        is_price = from_json(EmissionsConfig, entry.footprint).is_price
+        return {"price" if is_price else "carbon_g": self._spent_g(entry, edge, self._wall())}
 
     def _spent_g(self, entry: LeaseEntry, edge: EnergyReading, now_s: float) -> float:
         """What a lease's energy has cost by now: what was drawn since the mark, drawn evenly since."""

@@ -27,7 +27,8 @@ class Reading:
     """Energy and time since the lease began, on the board's clock, and the limit in force.
 
     The true energy is within ``energy_j_err`` (J) of ``energy_j``. On a shared board ``energy_j`` is
-    this lease's equal share. ``carbon_g`` is what that energy emitted (or cost, in money) when it was used.
+    this lease's equal share. ``carbon_g`` is what that energy emitted when it was used (g), and
+    ``price`` what it cost (currency of the signal); each is NaN unless the lease has a signal of that kind.
     """
 
     energy_j: float
@@ -36,6 +37,7 @@ class Reading:
     shared: bool
     energy_j_err: float = 0.0
     carbon_g: float = NAN
+    price: float = NAN
 
 
 NO_READING = Reading(energy_j=NAN, time_s=NAN, power_limit_w=NAN, shared=False, energy_j_err=NAN)

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from zeus_ray.records import EmissionsConfig as EmissionsConfig
     from zeus_ray.records import Target as Target
     from zeus_ray.reporting.html import show as show
+    from zeus_ray.training.session import session as session
     from zeus_ray.tune.elastic import Elastic as Elastic
     from zeus_ray.tune.metered import metered as metered
     from zeus_ray.tune.reporter import TrialReporter as TrialReporter
     from zeus_ray.tune.resources import resources as resources
     from zeus_ray.tune.scheduler import EnergyScheduler as EnergyScheduler
     from zeus_ray.tune.searcher import ZeusSearcher as ZeusSearcher
-    from zeus_ray.tune.session import session as session
     from zeus_ray.tune.verify import verify as verify
 
 __version__ = metadata.version("zeus-ray")
@@ -42,7 +42,7 @@ _HOMES = {
     "ZeusSearcher": "zeus_ray.tune.searcher",
     "EnergyScheduler": "zeus_ray.tune.scheduler",
     "RecurringJob": "zeus_ray.jobs.recurring_job",
-    "session": "zeus_ray.tune.session",
+    "session": "zeus_ray.training.session",
     "metered": "zeus_ray.tune.metered",
     "resources": "zeus_ray.tune.resources",
     "TrialReporter": "zeus_ray.tune.reporter",

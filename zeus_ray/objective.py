@@ -1,4 +1,4 @@
-"""Equations 1 to 3 of Zeus (You, Chung, Chowdhury, NSDI'23): what a training run costs.
+"""What a training run costs (Equations 1 to 3 of Zeus; You, Chung, Chowdhury, NSDI'23), and when it ends.
 
 Cost is in joules: eta weighs the energy drawn against the energy that boards at full power would
 have drawn in the same time, so that eta = 1 saves energy alone and eta = 0 time alone.
@@ -7,6 +7,8 @@ have drawn in the same time, so that eta = 1 saves energy alone and eta = 0 time
 from __future__ import annotations
 
 import math
+
+from zeus_ray.records import NAN, StopReason
 
 FALLBACK_MAX_POWER_W = 300.0
 """MAXPOWER where nobody knows it: of the order of a data-centre board. It only sets the exchange
@@ -49,3 +51,31 @@ def eta_at(eta: float, energy_price: float) -> float:
 def cost_rate_w(power_w: float, *, eta: float, max_power_w: float | None, gpus: int = 1) -> float:
     """Cost per second (W) at an average power per GPU: Eq. 3, inside the brackets."""
     return cost(power_w * gpus, 1.0, eta=eta, max_power_w=max_power_w, gpus=gpus)
+
+
+def stop_reason(
+    *,
+    reached: bool = False,
+    epochs: float = NAN,
+    max_epochs: float = math.inf,
+    cost: float = NAN,
+    cost_cap: float = math.inf,
+) -> StopReason | None:
+    """Why a run ends by its target and limits, or None: the one rule for driver and trial.
+
+    Args:
+        reached: whether the target is reached.
+        epochs: epochs trained.
+        max_epochs: the run ends after so many.
+        cost: cost so far (J, Eq. 2).
+        cost_cap: the run ends at this cost (J); 0 for a run that only measures a power profile.
+
+    NaN ends nothing. Of several reasons the first in the order of the arguments counts.
+    """
+    if reached:
+        return StopReason.TARGET_REACHED
+    if epochs >= max_epochs:
+        return StopReason.MAX_EPOCHS
+    if cost >= cost_cap:
+        return StopReason.COST_CAP if cost_cap > 0 else StopReason.PROFILED
+    return None

@@ -1,4 +1,4 @@
-"""The metrics really leave Ray: scraped as Prometheus would."""
+"""The metrics as Prometheus scrapes them from Ray."""
 
 import json
 import socket
@@ -18,7 +18,7 @@ def free_port():
 
 
 def scraped(port, wanted, seconds=60):
-    """The lines of our metrics, once all ``wanted`` are there."""
+    """The lines of the zeus-ray metrics, once all ``wanted`` are exported."""
     deadline_s = time.monotonic() + seconds
     lines = []
     while time.monotonic() < deadline_s:
@@ -68,7 +68,7 @@ def test_limit_and_energy_are_exported():
     assert all('GpuUuid="GPU-1"' in line for line in lines)
 
 
-def test_the_dashboard_asks_for_metrics_that_exist():
+def test_the_grafana_dashboard_queries_metrics_that_exist():
     import zeus_ray.actors
 
     panel = json.loads((Path(zeus_ray.actors.__file__).parent / "grafana.json").read_text())

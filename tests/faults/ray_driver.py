@@ -17,11 +17,11 @@ import ray
 
 @ray.remote(num_gpus=1, max_retries=0)
 def trial(folder, limits_w):
-    from zeus_ray.actors.placement import lease_boards
+    from zeus_ray.actors.placement import lease_gpus
     from zeus_ray.leases.process import HolderProcess
 
     given = ray.get_runtime_context().get_accelerator_ids()["GPU"]
-    group = lease_boards(HolderProcess.current("trial"), source="nvml", control="auto", given=given)
+    group = lease_gpus(HolderProcess.current("trial"), source="nvml", control="auto", given=given)
     turn = 0
     try:
         while not (folder / "stop").exists():

@@ -26,11 +26,11 @@ STOP_AT = 5
 
 def work(config):
     """The training function of the job's only worker."""
-    from zeus_ray.actors.placement import lease_boards
+    from zeus_ray.actors.placement import lease_gpus
     from zeus_ray.leases.process import HolderProcess
 
     given = ray.get_runtime_context().get_accelerator_ids()["GPU"]
-    group = lease_boards(HolderProcess.current("trial"), source="nvml", control="auto", given=given)
+    group = lease_gpus(HolderProcess.current("trial"), source="nvml", control="auto", given=given)
     try:
         group.set_limit(config["limit_w"])
         while True:

@@ -287,7 +287,7 @@ def test_where_no_limit_may_be_set_a_run_ends_with_what_one_would_have_saved(his
         job(history, **ONE).train(train)
     monkeypatch.setenv("ZEUS_RAY_POWER_CONTROL", "off")
     job(history, **ONE).train(train)
-    said = [r.message for r in caplog.records if "by the profile recorded of batch size 256" in r.message]
+    said = [r.message for r in caplog.records if "by the recorded profile of batch size 256" in r.message]
     assert len(said) == 1
     past = job(history, **ONE).past()
     assert past.runs[-1].report.power_limit_w == 250.0

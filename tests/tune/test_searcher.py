@@ -320,7 +320,7 @@ def test_an_objective_prices_what_runs_use_and_one_that_cannot_be_is_refused_at_
     with pytest.raises(zeus.BadInput, match="needs a signal"):
         make(objective="carbon")
     config = make(objective="carbon", signal="constant:400").suggest("a")
-    assert Plan.from_config(config["zeus"]).footprint == zeus.EmissionsConfig(signal="constant:400")
+    assert Plan.from_config(config["zeus"]).emissions == zeus.EmissionsConfig(signal="constant:400")
     assert make(objective=zeus.Prices(energy=0.36, time=0.09), max_power_w=250.0).search.eta == pytest.approx(
         0.5
     )

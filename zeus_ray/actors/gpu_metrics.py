@@ -1,7 +1,7 @@
-"""What Ray's own metrics lack: the power limit in force, and the energy of each trial.
+"""Metrics that Ray does not export itself: the power limit in force, and the energy of each trial.
 
-Ray exports power, temperature and utilisation of every GPU already; these carry the same ``GpuUuid``, so
-that a dashboard can join them (``grafana.json`` beside this file). Needs ``ray[default]``.
+Ray exports power, temperature and utilisation of every GPU. These metrics have the same ``GpuUuid`` tag, so
+that a dashboard can join them (``grafana.json`` beside this file). They need ``ray[default]``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from zeus_ray.leases.lease import GpuStatus
 
 
 class GpuMetrics:
-    """The metrics of one board, exported by the process that calls ``update``."""
+    """The metrics of one GPU, exported by the process that calls ``update``."""
 
     def __init__(self) -> None:
         self._limit_w = Gauge(
@@ -20,13 +20,13 @@ class GpuMetrics:
         )
         self._energy_j = Counter(
             "zeus_trial_energy_joules_total",
-            description="Energy the GPU drew for a trial (J); shared out equally where several hold it.",
+            description="Energy of the GPU for a trial (J); equal shares where several trials hold it.",
             tag_keys=("GpuUuid", "TrialId"),
         )
         self._counted_j: dict[str, float] = {}
 
     def update(self, status: GpuStatus) -> None:
-        """Export what has changed since the last call."""
+        """Export the limit, and the energy used since the last call."""
         self._limit_w.set(status.power_limit_w, tags={"GpuUuid": status.uuid})
         for trial_id, energy_j in status.energy_j:
             more_j = energy_j - self._counted_j.get(trial_id, 0.0)

@@ -22,7 +22,7 @@ from zeus_ray.records import Best, Plan, StopReason, to_json
 from zeus_ray.store.event_log import ASK, END, LOST, PROFILE, Event, Events
 from zeus_ray.store.event_replay import Point, replay
 from zeus_ray.store.warm_start import Learned
-from zeus_ray.training.plan_builder import plan_for_knobs
+from zeus_ray.training.session import carried_settings
 from zeus_ray.tune.trial_record import TrialRecord
 
 AGAIN = (StopReason.COST_CAP, StopReason.NOT_WORTH_IT, StopReason.PROFILED, StopReason.OUT_OF_MEMORY)
@@ -130,8 +130,14 @@ class JobLog:
         }
         self._events.append(ASK, run_id, body)
         self._trials[run_id], self._curves[run_id] = TrialRecord(knobs), []
-        footprint = self._objective.footprint
-        return plan_for_knobs(search, knobs, gpus=self._gpus, energy_price=energy_price, footprint=footprint)
+        return Plan.of_search(
+            search,
+            knobs,
+            gpus=self._gpus,
+            energy_price=energy_price,
+            emissions=self._objective.footprint,
+            **carried_settings(),
+        )
 
     def observe(self, run_id: str, result: dict[str, Any]) -> StopReason | None:
         """Take in a result of ``run.report``: why the run should end now, or None."""

@@ -16,8 +16,9 @@ from zeus_ray.jobs.lost_runs import gpu_here
 from zeus_ray.records import Target, result_key
 from zeus_ray.store.event_log import Events, folder_at
 from zeus_ray.store.warm_start import warm_start_runs
+from zeus_ray.training.frameworks import is_out_of_memory
 from zeus_ray.training.run import TrainingRun
-from zeus_ray.tune.session import is_out_of_memory, open_session
+from zeus_ray.training.session import RunContext, open_session
 
 if TYPE_CHECKING:
     from zeus_ray.carbon.series import Signal
@@ -123,11 +124,9 @@ class RecurringJob(JobLog):
         """
         plan = self.ask(gpu_here(self._gpus), to_the_end=to_the_end)
         run_id, began, failure = plan.knobs.run_id, False, None
-        kind = partial(JobRun, self)
+        context = RunContext(run_type=partial(JobRun, self))
         try:
-            with open_session(
-                plan, None, gpus=self._gpus, window_s=window_s, settle_s=settle_s, kind=kind
-            ) as run:
+            with open_session(plan, context, gpus=self._gpus, window_s=window_s, settle_s=settle_s) as run:
                 began = True
                 try:
                     yield run

@@ -32,7 +32,7 @@ from zeus_ray.records import (
 )
 from zeus_ray.store.search_journal import EventRecorder, History, default_folder
 from zeus_ray.store.warm_start import warm_start_runs
-from zeus_ray.training.plan_builder import plan_for_knobs
+from zeus_ray.training.session import carried_settings
 from zeus_ray.tune.space import SearchSpace, size_of
 from zeus_ray.tune.target_agreement import agree, resolve_target
 from zeus_ray.tune.trial_record import TrialRecord, one_kind
@@ -287,10 +287,13 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         return self._space.sample((self._options["seed"], len(self._trials)))
 
     def _plan(self, knobs: Knobs) -> Plan:
-        price = self._objective.energy_price()
-        footprint = self._objective.footprint
-        return plan_for_knobs(
-            self.search, knobs, gpus=self._options["gpus"], energy_price=price, footprint=footprint
+        return Plan.of_search(
+            self.search,
+            knobs,
+            gpus=self._options["gpus"],
+            energy_price=self._objective.energy_price(),
+            emissions=self._objective.footprint,
+            **carried_settings(),
         )
 
     def _learn_profile(self, trial: TrialRecord, *, ended: bool = False) -> None:

@@ -14,6 +14,9 @@ import moved
 import psutil
 from deaths import FOUND_W, WANTED_W, Scene, wait_until
 
+from zeus_ray.store.event_log import EventLog
+from zeus_ray.store.events import RunEnded
+
 HERE = Path(__file__).parent
 START_S = 90.0
 """What a Ray, a search and a job may take to get going on a busy machine: nothing is promised about that."""
@@ -59,9 +62,8 @@ class RayScene(Scene):
 
     def told(self):
         """The runs whose outcome a search was told, in order."""
-        path = self.folder / "history.jsonl"
-        lines = path.read_text().splitlines() if path.exists() else []
-        return [json.loads(line)["outcome"]["knobs"]["run_id"] for line in lines if '"outcome"' in line]
+        events = [logged.event for logged in EventLog.open(self.folder / "history").read()]
+        return [event.run_id for event in events if isinstance(event, RunEnded)]
 
     def end(self):
         """Let the trial end by itself."""

@@ -19,7 +19,7 @@ from typing import IO
 from zeus_ray.errors import BadInput
 from zeus_ray.jobs.metric_parser import MetricFile, MetricParser
 
-POLL_S = 0.5
+OUTPUT_POLL_S = 0.5
 DRAIN_S = 2.0
 """How long to read after the command has ended: a process it left running may hold its output open."""
 LINE_BYTES = 1 << 16
@@ -78,7 +78,7 @@ class CommandProcess:
         ended_s: float | None = None
         while True:
             try:
-                yield self._metric_in(self._lines.get(timeout=POLL_S))
+                yield self._metric_in(self._lines.get(timeout=OUTPUT_POLL_S))
                 if not self._poll_is_due():
                     continue
             except queue.Empty:
@@ -97,7 +97,7 @@ class CommandProcess:
         now_s = time.monotonic()
         if now_s < self._next_poll_s:
             return False
-        self._next_poll_s = now_s + POLL_S
+        self._next_poll_s = now_s + OUTPUT_POLL_S
         return True
 
     def stop(self, grace_s: float) -> None:

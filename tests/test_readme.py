@@ -52,7 +52,7 @@ ray.init("local", num_cpus=2, include_dashboard=False, logging_level="ERROR", lo
 CHECKS = """
 assert searcher.best().batch_size in (8, 16, 32, 64, 128, 256)
 assert row["zeus/energy_j"] > 0
-assert len(job.past().trained) == 1
+assert len(job.summary().trained) == 1
 """
 
 

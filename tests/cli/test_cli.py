@@ -8,8 +8,9 @@ import pytest
 
 from zeus_ray.cli.main import main
 from zeus_ray.leases.doctor import examine
-from zeus_ray.records import PowerProfile, to_json
-from zeus_ray.store.event_log import PROFILE, Events, folder_at
+from zeus_ray.records import PowerProfile
+from zeus_ray.store.event_log import open_job_log
+from zeus_ray.store.events import ProfileMeasured
 
 
 @pytest.mark.parametrize("command", ["demo", "doctor", "restore", "recur", "report", "carbon"])
@@ -52,7 +53,7 @@ def test_doctor_says_what_a_limit_would_save_by_what_a_job_recorded(make_node, t
     points = ((board.max_w, 250.0, 10.0), (150.0, 140.0, 11.0))
     for gpu in (board.name, "another card"):
         profile = PowerProfile(batch_size=64, gpu=gpu, max_power_w=300.0, points=points)
-        Events(folder_at(tmp_path, "nightly")).append(PROFILE, "a", {"profile": to_json(profile)})
+        open_job_log(tmp_path, "nightly").append(ProfileMeasured(run_id="a", profile=profile))
     assert main(["doctor", "--history", str(tmp_path)]) == 1
     said = " ".join(capsys.readouterr().out.split())
     assert f"nightly at batch size 64 on {board.name}: 150 W instead of" in said

@@ -14,6 +14,9 @@ import migration_checks
 import psutil
 from process_faults import ORIGINAL_W, WANTED_W, Scenario, wait_until
 
+from zeus_ray.store.event_log import EventLog
+from zeus_ray.store.events import RunEnded
+
 HERE = Path(__file__).parent
 STARTED_WITHIN_S = 90.0
 """How long Ray, a search and a job may take to start on a busy machine."""
@@ -59,9 +62,8 @@ class RayScenario(Scenario):
 
     def told_runs(self):
         """Ids of the runs whose outcome the search was told, in order."""
-        path = self.folder / "history.jsonl"
-        lines = path.read_text().splitlines() if path.exists() else []
-        return [json.loads(line)["outcome"]["knobs"]["run_id"] for line in lines if '"outcome"' in line]
+        events = [logged.event for logged in EventLog.open(self.folder / "history").read()]
+        return [event.run_id for event in events if isinstance(event, RunEnded)]
 
     def end(self):
         """Let the trial end."""

@@ -1,6 +1,6 @@
 """A whole search on the node's GPU, to be killed and restored: python search_driver.py FOLDER start|restore
 
-The outcomes that the search was told are in FOLDER/history.jsonl.
+What is told is in FOLDER/history.
 """
 
 import json
@@ -36,7 +36,7 @@ def main(folder, mode):
             target=zeus.Target("accuracy", 0.9),
             default_batch_size=64,
             policy="nsdi23",
-            history_file=folder / "history.jsonl",
+            history=folder / "history",
         )
         tuner = tune.Tuner(
             trainable,

@@ -148,7 +148,9 @@ def test_an_error_in_one_process_is_raised_in_all():
 
 def test_simulated_gpus_share_the_work(tmp_path):
     def train(rank, gather):
-        manager = LeaseManager(SimulatedGpu.open("V100", rank), state_dir=tmp_path / str(rank), watchdog=False)
+        manager = LeaseManager(
+            SimulatedGpu.open("V100", rank), state_dir=tmp_path / str(rank), watchdog=False
+        )
         mine = GpuGroup([LeasedGpu.local(manager, HolderProcess.current("trial"))])
         run = TrainingRun(Plan(knobs=Knobs(run_id="1", batch_size=64)), DistributedGpuGroup(mine, gather))
         for _batch in run.steps([None] * 100):

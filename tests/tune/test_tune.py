@@ -294,9 +294,9 @@ def test_verify_refuses_what_it_cannot_compare(tmp_path):
 
 
 def test_a_search_begins_where_earlier_ones_ended_and_where_it_is_told(tmp_path):
-    first = searcher(history_file=tmp_path / "first.jsonl")
+    first = searcher(history=tmp_path / "first")
     run(trainables.with_session, tmp_path, searcher=first, num_samples=8)
-    second = searcher(warm_start=[tmp_path / "first.jsonl"], points_to_evaluate=[16, {"batch_size": 128}])
+    second = searcher(warm_start=[tmp_path / "first"], points_to_evaluate=[16, {"batch_size": 128}])
     result = run(trainables.with_session, tmp_path, searcher=second, num_samples=2, max_concurrent_trials=1)
     assert [report.batch_size for report in reports(result)] == [16, 128]
     assert {p.gpu for p in second.search.profiles} == {"simulated V100"}

@@ -15,13 +15,13 @@ from rich.table import Table
 
 from zeus_ray.decide.advice import advise
 from zeus_ray.errors import BadInput, ZeusError
-from zeus_ray.jobs.job_summary import past, profiles_in
+from zeus_ray.jobs.job_summary import merged_profiles, summarize
 from zeus_ray.leases.doctor import GpuReport, NodeReport, examine
 from zeus_ray.leases.recovery import RestoreOutcome, restore_all
 from zeus_ray.leases.state_dir import state_dir
 from zeus_ray.leases.watchdog import run_watchdog
 from zeus_ray.records import to_plain
-from zeus_ray.store.event_log import Events, folder_at, jobs_in
+from zeus_ray.store.event_log import job_names, open_job_log
 from zeus_ray.training.savings_estimate import in_words
 
 ANSWER_WITHIN_S = 5.0
@@ -95,8 +95,8 @@ def _reach(address: str) -> None:
 
 def report(options: argparse.Namespace) -> int:
     """Show the past of one job of a history, or of all. Exit code 1: there is none."""
-    jobs = [options.job] if options.job else jobs_in(options.history)
-    pasts = [past(Events(folder_at(options.history, job)).read(), job) for job in jobs]
+    jobs = [options.job] if options.job else job_names(options.history)
+    pasts = [summarize(open_job_log(options.history, job).read(), job) for job in jobs]
     shown = [one for one in pasts if one.runs]
     console = Console()
     for one in shown:
@@ -111,9 +111,9 @@ def _advice(nodes: Mapping[str, NodeReport], history: str) -> list[str]:
     """What limits would save on boards where none may be set, by what jobs have recorded on their kind."""
     bound = {board.name: board for node in nodes.values() for board in node.gpus if not board.may_set}
     lines = []
-    for job in jobs_in(history):
-        recorded = profiles_in(Events(folder_at(history, job)).read())
-        for profile in (p for p in recorded.all() if p.gpu in bound):
+    for job in job_names(history):
+        recorded = merged_profiles(open_job_log(history, job).read())
+        for profile in (p for p in recorded if p.gpu in bound):
             board = bound[profile.gpu]
             found = advise(profile, board.enforced_limit_w, eta=0.5, max_power_w=board.max_w, gpus=1)
             if found is not None:

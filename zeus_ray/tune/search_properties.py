@@ -1,4 +1,4 @@
-"""What a Tune search space says: the batch sizes, which are ours, and everything else, which is sampled."""
+"""What Ray Tune hands to a search algorithm: metric, mode and search space."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ray import tune
 from ray.tune.search.variant_generator import generate_variants, parse_spec_vars
 
 from zeus_ray.errors import BadInput
-from zeus_ray.records import RESERVED
+from zeus_ray.records import RESERVED, Target
 
 
 class SearchSpace:
@@ -23,7 +23,7 @@ class SearchSpace:
 
     Raises:
         BadInput: ``grid_search`` anywhere, no batch sizes, a domain of batch sizes that is not a
-            list of choices, or an entry of the name we reserve.
+            list of choices, or an entry of the name that is reserved.
     """
 
     def __init__(self, space: Mapping[str, Any], name: str, batch_sizes: Sequence[int] | str | None) -> None:
@@ -48,8 +48,8 @@ class SearchSpace:
         return dict(resolved)
 
 
-def size_of(point: int | Mapping[str, int], name: str) -> int:
-    """A point to evaluate, in either spelling."""
+def point_batch_size(point: int | Mapping[str, int], name: str) -> int:
+    """The batch size of a point to evaluate, in either spelling."""
     if isinstance(point, int):
         return point
     if isinstance(point, Mapping) and set(point) == {name}:
@@ -58,6 +58,28 @@ def size_of(point: int | Mapping[str, int], name: str) -> int:
         f"point to evaluate {point!r}; allowed: a batch size, or {{{name!r}: …}} alone "
         "(points of other hyperparameters go to other_searcher=)"
     )
+
+
+def agreed_value(name: str, ours: str | None, tunes: str | None) -> str | None:
+    """A value that ZeusSearcher and Ray Tune may both have. Raises BadInput where they differ."""
+    if ours and tunes and ours != tunes:
+        raise BadInput(
+            f"{name} is {ours!r} in ZeusSearcher and {tunes!r} in Ray Tune; give it once, or equal"
+        )
+    return ours or tunes
+
+
+def agreed_target(target: Target | None, metric: str | None, mode: str | None) -> Target:
+    """The target, with metric and mode from Tune where it has none of its own. Raises BadInput."""
+    if target is None:
+        if not metric:
+            raise BadInput("no metric: pass target=Target(metric, value), or metric= to Tune or ZeusSearcher")
+        return Target(metric, None, mode or "max")
+    if metric and metric != target.metric:
+        raise BadInput(f"the target is on {target.metric!r}, but Ray Tune's metric is {metric!r}")
+    if mode and mode != target.mode:
+        raise BadInput(f"the target's mode is {target.mode!r}, but Ray Tune's is {mode!r}")
+    return target
 
 
 def _choices(entry: object, name: str) -> list[int]:

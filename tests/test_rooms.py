@@ -40,6 +40,7 @@ FOREIGN = {
     "transformers": {"train"},
     "pynvml": {"gpus/nvml.py"},
     "pydantic": {"records/serialization.py"},
+    "typer": {"cli"},
     "httpx": {"gpus/zeusd.py", "carbon/http_client.py"},
 }
 FILES = sorted(ROOT.rglob("*.py"))

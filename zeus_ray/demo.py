@@ -112,7 +112,7 @@ def search(options: DemoOptions) -> tuple[ZeusSearcher, ExperimentAnalysis]:
     )
 
 
-def main(options: DemoOptions) -> None:
+def run_demo(options: DemoOptions) -> None:
     """Search, then say what it found and what it cost."""
     import ray  # noqa: PLC0415 — seconds to import
 

@@ -1,17 +1,14 @@
-"""``zeus-ray recur``: one recurrence of a job whose training is a command nobody wants to touch."""
+"""``zeus-ray job run``: one recurrence of a job whose training is a command nobody wants to touch."""
 
 from __future__ import annotations
 
-import argparse
 import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
-from zeus_ray.carbon.energy_price import Prices
 from zeus_ray.errors import BadInput
 from zeus_ray.jobs.command_process import Command
 from zeus_ray.jobs.job_log import AGAIN
@@ -27,7 +24,7 @@ BATCH_SIZE, LR = "{batch_size}", "{lr}"
 
 @dataclass(frozen=True, kw_only=True)
 class Tonight:
-    """How the command is run; see ``zeus-ray recur --help``."""
+    """How the command is run; see ``zeus-ray job run --help``."""
 
     command: Sequence[str]
     target: Target
@@ -72,63 +69,8 @@ class Failed(Exception):
         self.code = code
 
 
-def from_options(options: argparse.Namespace) -> int:
-    """``zeus-ray recur``: check everything, then :func:`recur`."""
-    name, _equals, value = options.target.partition("=")
-    target = Target(name, _value(value) if value else None, options.mode)
-    tonight = Tonight(
-        command=options.command[1:] if options.command[:1] == ["--"] else options.command,
-        target=target,
-        metrics_file=options.metrics_file,
-        lr=options.lr,
-        lr_rule=options.lr_rule,
-        tries=options.tries,
-        grace_s=options.grace,
-        run_on=options.run_on,
-        batch_sizes=options.batch_sizes,
-    )
-    job = RecurringJob(
-        options.history,
-        options.job,
-        batch_sizes=options.batch_sizes,
-        default_batch_size=options.default_batch_size,
-        target=target,
-        objective=_objective(options.objective),
-        signal=options.signal,
-        eta=options.eta,
-        power_limits_w=options.power_limits,
-        max_power_w=options.max_power,
-        gpus=options.gpus,
-        max_epochs=options.max_epochs,
-        points_to_evaluate=options.first,
-        warm_start=options.warm_start,
-    )
-    return recur(job, tonight)
-
-
-def _objective(text: str) -> Any:  # noqa: ANN401 — a word as it stands, which RecurringJob checks, or a Prices
-    """``carbon``, or ``energy=0.30,time=2.0``."""
-    if "=" not in text:
-        return text
-    try:
-        return Prices(
-            **{name: float(price) for name, _, price in (p.partition("=") for p in text.split(","))}
-        )
-    except (TypeError, ValueError):
-        raise BadInput(
-            f"--objective is {text!r}; allowed: energy, carbon, price, or prices as in energy=0.30,time=2.0"
-        ) from None
-
-
-def _value(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise BadInput(f"--target value is {text!r}; allowed: a number, such as accuracy=0.95") from None
-
-
 def recur(job: RecurringJob, tonight: Tonight) -> int:
-    """Run until one training was not stopped for its cost. The exit code: see ``zeus-ray recur --help``."""
+    """Run until one training was not stopped for its cost. The exit code: see ``zeus-ray job run --help``."""
     before = signal.signal(signal.SIGTERM, _terminated)
     try:
         code, stopped = None, 0

@@ -41,14 +41,16 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-job = typer.Typer(rich_markup_mode="markdown", no_args_is_help=True)
+job_app = typer.Typer(rich_markup_mode="markdown", no_args_is_help=True)
 app.command("demo")(demo_command)
 app.command("doctor")(doctor_command)
 app.command("restore")(restore_command)
 app.command("carbon")(carbon_command)
-app.add_typer(job, name="job", help="Recurring jobs: one run around a command; the report of all runs.")
-job.command("run", epilog=EXIT_CODES, context_settings={"allow_interspersed_args": False})(job_run_command)
-job.command("report")(job_report_command)
+app.add_typer(job_app, name="job", help="Recurring jobs: one run around a command; the report of all runs.")
+job_app.command("run", epilog=EXIT_CODES, context_settings={"allow_interspersed_args": False})(
+    job_run_command
+)
+job_app.command("report")(job_report_command)
 
 
 def _print_version(wanted: bool) -> None:

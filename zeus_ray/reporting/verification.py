@@ -52,14 +52,14 @@ class Verification:
             return (
                 f"Final {self.metric} was not compared: only {counts} gave one, and {MIN_REPEATS} are needed."
             )
-        said = (
+        comparison = (
             f"Final {self.metric} over {counts}: {fmean(self.chosen_metrics):.4g} with {self.chosen}, "
             f"{fmean(self.default_metrics):.4g} with {self.default}; difference {self.difference:+.2g} "
             f"({self.low:+.2g} to {self.high:+.2g}, 95 %)"
         )
         if self.worse:
-            return f"{said}: the chosen knobs are WORSE."
-        return f"{said}: no loss seen; one above {self.at_most_lost:.2g} is ruled out."
+            return f"{comparison}: the chosen knobs are WORSE."
+        return f"{comparison}: no loss seen; one above {self.at_most_lost:.2g} is ruled out."
 
     def __str__(self) -> str:
         return self.sentence

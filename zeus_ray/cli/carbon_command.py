@@ -37,7 +37,7 @@ def carbon_command(
     zeus-ray carbon --signal uk --hours 6 --deadline 2026-12-01T08:00
     ```
 
-    Signals:
+    Signals, among others:
 
     - `uk`: Great Britain; no account needed
     - `electricitymaps:DE`: most of the world; token in ELECTRICITYMAPS_TOKEN

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from zeus_ray.jobs.recurring_job import RecurringJob as RecurringJob
     from zeus_ray.records import EmissionsConfig as EmissionsConfig
     from zeus_ray.records import Target as Target
-    from zeus_ray.reporting.html import show as show
+    from zeus_ray.reporting.search_report import show as show
     from zeus_ray.training.session import session as session
     from zeus_ray.tune.elastic import Elastic as Elastic
     from zeus_ray.tune.metered import metered as metered
@@ -47,7 +47,7 @@ _HOMES = {
     "resources": "zeus_ray.tune.resources",
     "TrialReporter": "zeus_ray.tune.reporter",
     "verify": "zeus_ray.tune.verify",
-    "show": "zeus_ray.reporting.html",
+    "show": "zeus_ray.reporting.search_report",
     "Prices": "zeus_ray.carbon.energy_price",
     "open_signal": "zeus_ray.carbon.signal",
 }

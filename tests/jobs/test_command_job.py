@@ -1,4 +1,4 @@
-"""``zeus-ray recur`` around an unmodified command, as a real process."""
+"""``zeus-ray job run`` around an unmodified command, as a real process."""
 
 import os
 import re
@@ -19,7 +19,7 @@ TRAINER = Path(__file__).parent / "trainer.py"
 
 def arguments(history, *how, options=(), sizes="32,64,128", target="accuracy=0.9"):
     return [
-        "recur",
+        *("job", "run"),
         *("--history", str(history), "--job", "nightly", "--batch-sizes", sizes),
         *("--default-batch-size", "64", "--target", target, "--grace", "1", *options),
         *("--", sys.executable, str(TRAINER), "{batch_size}", *how),
@@ -36,12 +36,12 @@ def test_the_target_ends_the_command_and_the_log_is_explained(history, capfd):
     assert re.search(r"zeus-ray: \d+: accuracy 0\.9\d* of 0\.9, .* J in .* s, limit \d+ W", err)
     assert "nightly: 1 run, 1 of them to the target" in err
     assert "SIMULATED" in err
-    assert main(["report", "--history", str(history)]) == 0
+    assert main(["job", "report", "--history", str(history)]) == 0
     assert "target" in capfd.readouterr().out
 
 
 def test_the_command_goes_on_to_its_own_end_if_asked_to(history, capfd):
-    assert main(arguments(history, options=["--run-on"])) == 0
+    assert main(arguments(history, options=["--keep-running"])) == 0
     assert "saved" in capfd.readouterr().out
 
 
@@ -58,7 +58,7 @@ def test_a_failing_command_gives_its_exit_code(history, capfd):
 
 
 def test_after_out_of_memory_another_batch_size_runs(history, capfd):
-    assert main(arguments(history, "memory", options=["--first", "128"])) == 0
+    assert main(arguments(history, "memory", options=["--points-to-evaluate", "128"])) == 0
     err = capfd.readouterr().err
     assert "ended: out of memory" in err
     assert "run 2 of nightly: batch size 64" in err
@@ -149,5 +149,5 @@ def test_bad_input_is_one_line(history, capfd, change, words):
 
 
 def test_a_report_without_runs(tmp_path, capsys):
-    assert main(["report", "--history", str(tmp_path)]) == 1
-    assert "no run" in capsys.readouterr().out
+    assert main(["job", "report", "--history", str(tmp_path)]) == 1
+    assert "has no run" in capsys.readouterr().out

@@ -9,9 +9,9 @@ import pytest
 from jobs import TARGET, job, train, train_both
 
 import zeus_ray as zeus
+from zeus_ray.cli.job_run_command import parsed_objective
 from zeus_ray.cli.main import main
 from zeus_ray.decide import Search
-from zeus_ray.jobs import command_job
 
 HOURS = 24 * 28
 ONE = {"batch_sizes": [256], "default_batch_size": 256}
@@ -93,8 +93,8 @@ def test_prices_given_by_the_user(history):
 
 
 def test_the_command_takes_the_same_objectives(history, capsys):
-    assert command_job._objective("carbon") == "carbon"
-    assert command_job._objective("energy=0.30,time=2.0") == zeus.Prices(energy=0.3, time=2.0)
+    assert parsed_objective("carbon") == "carbon"
+    assert parsed_objective("energy=0.30,time=2.0") == zeus.Prices(energy=0.3, time=2.0)
     given = ["--history", str(history), "--job", "x", "--batch-sizes", "64", "--default-batch-size", "64"]
     for more, words in (
         (["--objective", "carbon"], "needs a signal"),
@@ -102,5 +102,5 @@ def test_the_command_takes_the_same_objectives(history, capsys):
         (["--objective", "energy=1,time=1"], "needs max_power_w"),
         (["--objective", "price", "--signal", "constant:400"], "money per kWh"),
     ):
-        assert main(["recur", *given, "--target", "accuracy=0.9", *more, "--", "true"]) == 2
+        assert main(["job", "run", *given, "--target", "accuracy=0.9", *more, "--", "true"]) == 2
         assert words in capsys.readouterr().err

@@ -1,17 +1,14 @@
-"""A run of a recurring job whose training is an unmodified command; see ``zeus-ray recur --help``."""
+"""A run of a recurring job whose training is an unmodified command; see ``zeus-ray job run --help``."""
 
 from __future__ import annotations
 
-import argparse
 import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
-from zeus_ray.carbon.energy_price import Prices
 from zeus_ray.errors import BadInput
 from zeus_ray.jobs.command_process import CommandProcess
 from zeus_ray.jobs.job_search import STOPPED_EARLY
@@ -86,61 +83,6 @@ class CommandFailed(Exception):
     def __init__(self, code: int) -> None:
         super().__init__(f"the command ended with exit code {code}")
         self.code = code
-
-
-def from_options(options: argparse.Namespace) -> int:
-    """From the options of ``zeus-ray recur``: check them all, then :func:`run_command_job`."""
-    name, _equals, value = options.target.partition("=")
-    target = Target(name, _value(value) if value else None, options.mode)
-    settings = CommandSettings(
-        command=options.command[1:] if options.command[:1] == ["--"] else options.command,
-        target=target,
-        metrics_file=options.metrics_file,
-        lr=options.lr,
-        lr_rule=options.lr_rule,
-        tries=options.tries,
-        grace_s=options.grace,
-        keep_running=options.run_on,
-        batch_sizes=options.batch_sizes,
-    )
-    job = RecurringJob(
-        options.history,
-        options.job,
-        batch_sizes=options.batch_sizes,
-        default_batch_size=options.default_batch_size,
-        target=target,
-        objective=_objective(options.objective),
-        signal=options.signal,
-        eta=options.eta,
-        power_limits_w=options.power_limits,
-        max_power_w=options.max_power,
-        gpus=options.gpus,
-        max_epochs=options.max_epochs,
-        points_to_evaluate=options.first,
-        warm_start=options.warm_start,
-    )
-    return run_command_job(job, settings)
-
-
-def _objective(text: str) -> Any:  # noqa: ANN401 — a name, which RecurringJob checks, or Prices
-    """``carbon``, or ``energy=0.30,time=2.0``."""
-    if "=" not in text:
-        return text
-    try:
-        return Prices(
-            **{name: float(price) for name, _, price in (p.partition("=") for p in text.split(","))}
-        )
-    except (TypeError, ValueError):
-        raise BadInput(
-            f"--objective is {text!r}; allowed: energy, carbon, price, or prices as in energy=0.30,time=2.0"
-        ) from None
-
-
-def _value(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise BadInput(f"--target value is {text!r}; allowed: a number, such as accuracy=0.95") from None
 
 
 def run_command_job(job: RecurringJob, settings: CommandSettings) -> int:

@@ -1,7 +1,7 @@
 """A search over batch size and power limit of a job on two workers: ``python -m zeus_ray.train.example_ddp``.
 
 Handwritten digits, a small network, DistributedDataParallel. On a machine without GPUs it runs on
-the CPU (gloo), and on simulated boards if ``ZEUS_RAY_GPU=simulated`` asks for them.
+the CPU (gloo), and on simulated GPUs if ``ZEUS_RAY_GPU=simulated`` asks for them.
 """
 
 from __future__ import annotations

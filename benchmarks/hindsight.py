@@ -51,7 +51,9 @@ class Hindsight:
         features = self._features(origins, per_h)
         answered = origins + leads[-1] < len(self.truth)
         answers = self.truth.values[origins[answered, None] + leads]
-        return np.asarray(features @ np.linalg.lstsq(features[answered], answers)[0], dtype=np.float64)
+        return np.asarray(
+            features @ np.linalg.lstsq(features[answered], answers, rcond=None)[0], dtype=np.float64
+        )
 
     def _features(self, origins: np.ndarray, per_h: float) -> Array:
         """Lags and means, each by itself and times the first two waves of the day."""

@@ -88,6 +88,7 @@ def run_python(tmp_path, *command):
 @pytest.mark.ray
 def test_the_snippets_run(tmp_path):
     """All of them in one script, in order; only the model is a stand-in."""
+    pytest.importorskip("torch")
     script = tmp_path / "readme.py"
     script.write_text("\n".join([PREAMBLE, *SNIPPETS, CHECKS]))
     done = run_python(tmp_path, script)
@@ -96,6 +97,7 @@ def test_the_snippets_run(tmp_path):
 
 @pytest.mark.ray
 def test_the_example_of_ray_train_runs(tmp_path):
+    pytest.importorskip("torch")
     done = run_python(tmp_path, "-m", "zeus_ray.train.example_ddp", "--trials", "1")
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     assert "Best(batch_size=64" in done.stdout

@@ -60,3 +60,10 @@ def test_the_unit_of_a_column_ignores_unknown_values():
     assert [scale.text(joules) for joules in (500, 20_000, 1_234_000, NAN)] == ["0.50", "20.0", "1,234", "–"]
     assert units.energy_scale([NAN]).unit == "J"
     assert units.time_scale([]).unit == "s"
+
+
+@pytest.mark.parametrize(
+    "text", ["2026-01-01T00:00Z", "2026-01-01T00:00:00.000Z", "2026-01-01 01:00:00+01:00"]
+)
+def test_times_with_a_zone_are_read_by_every_python(text):
+    assert units.parse_iso_time(text).timestamp() == 1_767_225_600

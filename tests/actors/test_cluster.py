@@ -231,7 +231,8 @@ class Bare:
 
 
 def listening(process):
-    return [one for one in process.net_connections(kind="inet") if one.status == psutil.CONN_LISTEN]
+    connections = getattr(process, "net_connections", None) or process.connections  # psutil < 6
+    return [one for one in connections(kind="inet") if one.status == psutil.CONN_LISTEN]
 
 
 def test_gpu_actors_listen_on_no_more_ports_than_any_ray_actor():

@@ -135,6 +135,7 @@ def search(nodes, tmp_path, does):
 
 
 def test_two_workers_on_two_nodes_are_one_run(nodes, tmp_path):
+    pytest.importorskip("torch")
     last, report = search(nodes, tmp_path, "learns")
     assert last["nodes"] == 2
     assert last["measured_j"] == pytest.approx(last["true_j"], rel=0.01)
@@ -146,6 +147,7 @@ def test_two_workers_on_two_nodes_are_one_run(nodes, tmp_path):
 
 
 def test_a_worker_that_runs_out_of_memory_is_a_result_of_the_trial(nodes, tmp_path):
+    pytest.importorskip("torch")
     last, report = search(nodes, tmp_path, "runs out of memory")
     assert report.stop_reason == StopReason.OUT_OF_MEMORY
     assert report.measured_by == "counter"

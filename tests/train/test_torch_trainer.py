@@ -5,6 +5,7 @@ import pickle
 import pytest
 
 pytestmark = pytest.mark.frameworks
+pytest.importorskip("torch")
 pytest.importorskip("ray.train")
 
 from zeus_ray.errors import BadInput, DoesNotFit  # noqa: E402 — after the check that it is there

@@ -13,7 +13,7 @@ from zeus_ray.gpus.simulated import SimulatedGpu
 from zeus_ray.leases.lease import Lease
 from zeus_ray.leases.manager import LeaseManager
 from zeus_ray.leases.process import HolderProcess
-from zeus_ray.records import Knobs, MeasuredBy, Plan, PowerProfile, TrialReport, from_json
+from zeus_ray.records import Knobs, MeasuredBy, Plan, PowerProfile, TrialReport, from_json, to_json
 from zeus_ray.training.gpu_group import GpuGroup, LeasedGpu
 from zeus_ray.training.ranks import DistributedGpuGroup
 from zeus_ray.training.run import TrainingRun
@@ -126,7 +126,7 @@ def test_energy_is_summed_and_time_is_the_longest():
         return GpuWithOwnClock(rank).group(gather).read()
 
     first, second = together(2, read)
-    assert repr(first) == repr(second)
+    assert to_json(first) == to_json(second)
     assert first.energy_j == math.fsum(GpuWithOwnClock(rank).read().energy_j for rank in range(2))
     assert first.time_s == GpuWithOwnClock(1).read().time_s
 
@@ -162,6 +162,6 @@ def test_simulated_gpus_share_the_work(tmp_path):
 
     first, second = together(2, train)
     alone = together(1, train)[0]
-    assert repr(first) == repr(second)
+    assert to_json(first) == to_json(second)
     assert first.time_s < alone.time_s
     assert first.energy_j > alone.energy_j / 2

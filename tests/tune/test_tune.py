@@ -224,6 +224,8 @@ def test_asha_can_spend_joules(tmp_path):
     "train", [trainables.sometimes_raises, trainables.metric_is_sometimes_nan, trainables.runs_out_of_memory]
 )
 def test_a_batch_size_that_fails_is_not_the_best_and_does_not_end_the_search(tmp_path, train):
+    if train is trainables.runs_out_of_memory:
+        pytest.importorskip("torch")
     alg = searcher()
     base = ASHAScheduler(time_attr="training_iteration", max_t=30)
     result = run(
@@ -245,6 +247,7 @@ def test_a_batch_size_that_fails_is_not_the_best_and_does_not_end_the_search(tmp
 
 
 def test_only_the_default_is_given_and_the_largest_that_fits_is_found(tmp_path):
+    pytest.importorskip("torch")
     alg = searcher(default_batch_size=16, batch_sizes="auto", target=Target("accuracy", 0.5))
     result = run(
         trainables.larger_is_better_until_it_does_not_fit,

@@ -26,6 +26,7 @@ import numpy as np
 
 from zeus_ray.carbon.series import Array, Series
 from zeus_ray.errors import BadInput
+from zeus_ray.units import parse_iso_time
 
 TIME_NAMES = ("timestamp", "datetime", "point_time", "time", "date", "from", "start")
 VALUE_NAMES = ("actual", "hist", "carbon_intensity", "carbonintensity", "intensity", "moer", "price", "value")
@@ -212,7 +213,7 @@ def _time(cell: str) -> float | dt.datetime | None:
         time_s = number / 1000 if number >= 1e11 else number
         return time_s if FIRST_S <= time_s < LAST_S else None
     try:
-        moment = dt.datetime.fromisoformat(cell)
+        moment = parse_iso_time(cell)
     except ValueError:
         return None
     if not 1970 < moment.year < 2200:

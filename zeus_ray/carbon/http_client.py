@@ -21,6 +21,7 @@ from zeus_ray.carbon.csv_reader import on_grid
 from zeus_ray.carbon.remote_signal import SignalSource
 from zeus_ray.carbon.series import Series
 from zeus_ray.errors import BadInput, SignalLost
+from zeus_ray.units import parse_iso_time
 
 Client = httpx.Client
 TIMEOUT_S = 10.0
@@ -134,7 +135,7 @@ def series_of(
     times, values = [], []
     for row in rows:
         try:
-            moment = dt.datetime.fromisoformat(row[time_key])
+            moment = parse_iso_time(row[time_key])
             number = value(row)
             values.append(math.nan if number is None else number + 0.0)
             times.append(moment.replace(tzinfo=moment.tzinfo or dt.timezone.utc).timestamp())

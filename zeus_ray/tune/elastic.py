@@ -26,6 +26,7 @@ from zeus_ray.carbon.signal import open_signal
 from zeus_ray.errors import BadInput
 from zeus_ray.records import EmissionsConfig
 from zeus_ray.tune import controller as workload
+from zeus_ray.units import parse_iso_time
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -257,7 +258,7 @@ def _seconds(deadline: str | float | dt.datetime) -> float:
     """Seconds since 1970, UTC. Raises BadInput."""
     if isinstance(deadline, str):
         try:
-            deadline = dt.datetime.fromisoformat(deadline)
+            deadline = parse_iso_time(deadline)
         except ValueError as error:
             raise BadInput(
                 f"deadline is {deadline!r}; ISO 8601 is needed, such as 2026-12-01T08:00"

@@ -41,6 +41,8 @@ FOREIGN = {
     "pynvml": {"gpus/nvml.py"},
     "pydantic": {"records/serialization.py"},
     "httpx": {"gpus/zeusd.py", "carbon/http_client.py"},
+    "filelock": {"leases/journal.py", "leases/watchdog.py"},
+    "psutil": {"leases/process.py"},
 }
 FILES = sorted(ROOT.rglob("*.py"))
 

@@ -42,6 +42,8 @@ FOREIGN = {
     "pydantic": {"records/serialization.py"},
     "typer": {"cli"},
     "httpx": {"gpus/zeusd.py", "carbon/http_client.py"},
+    "filelock": {"leases/journal.py", "leases/watchdog.py"},
+    "psutil": {"leases/process.py"},
 }
 FILES = sorted(ROOT.rglob("*.py"))
 

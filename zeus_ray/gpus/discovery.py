@@ -60,10 +60,10 @@ def open_gpus(source: str) -> list[Gpu]:
         BadInput: no source has this name, or it does not take these options.
         NoDevice: there is no GPU here, or none that answers; the message says what follows from that.
     """
-    origin = load_source(source)
+    loaded = load_source(source)
     try:
-        indices = range(origin.count())
-        opened = [_open_if_it_answers(origin, index) for index in indices]
+        indices = range(loaded.count())
+        opened = [_open_if_it_answers(loaded, index) for index in indices]
     except NoDevice as error:
         raise NoDevice(_no_gpu(str(error))) from error
     gpus = [gpu for gpu in opened if gpu is not None]
@@ -104,17 +104,17 @@ def resolve_uuids(source: str, names: Sequence[str], gpus: Sequence[Gpu]) -> lis
     Raises:
         BadInput: a name that fits none of ``gpus``, or several.
     """
-    origin, known = load_source(source), [gpu.uuid for gpu in gpus]
-    return list(dict.fromkeys(_resolve_uuid(origin, str(name).strip(), known) for name in names))
+    loaded, known = load_source(source), [gpu.uuid for gpu in gpus]
+    return list(dict.fromkeys(_resolve_uuid(loaded, str(name).strip(), known) for name in names))
 
 
-def _resolve_uuid(origin: GpuSource, name: str, known: list[str]) -> str:
+def _resolve_uuid(loaded: GpuSource, name: str, known: list[str]) -> str:
     if name.isdecimal():
-        found = origin.compute_order(known)[int(name) :][:1]
+        found = loaded.compute_order(known)[int(name) :][:1]
     else:
         found = [uuid for uuid in known if name and uuid.startswith(name)]
     if not found:
-        parent = origin.parent_uuid(name)
+        parent = loaded.parent_uuid(name)
         found = [uuid for uuid in known if uuid == parent]
     if len(found) != 1:
         raise BadInput(
@@ -123,9 +123,9 @@ def _resolve_uuid(origin: GpuSource, name: str, known: list[str]) -> str:
     return found[0]
 
 
-def _open_if_it_answers(origin: GpuSource, index: int) -> Gpu | None:
+def _open_if_it_answers(loaded: GpuSource, index: int) -> Gpu | None:
     try:
-        return origin.open(origin.uuid(index))
+        return loaded.open(loaded.uuid(index))
     except DeviceLost:
         return None
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from zeus_ray.errors import BadInput, NoDevice
-from zeus_ray.gpus.protocol import GpuSource, LimitRange
+from zeus_ray.errors import BadInput, NoDevice, NotSupported
+from zeus_ray.gpus.protocol import Gpu, GpuSource, LimitRange
 from zeus_ray.records import MeasuredBy
 
 VIRTUAL_GPUS = 8
@@ -136,6 +136,17 @@ class VirtualSource(GpuSource):
     def driver_version(self) -> str:
         """No driver is needed."""
         return "none needed"
+
+
+def as_virtual(gpu: Gpu) -> VirtualGpu:
+    """``gpu``, which must be virtual.
+
+    Raises:
+        NotSupported: it is a real GPU, whose time passes by itself.
+    """
+    if not isinstance(gpu, VirtualGpu):
+        raise NotSupported(f"{gpu.uuid} is a real GPU: its time passes by itself")
+    return gpu
 
 
 def _at_least(what: str, given: int, least: int) -> int:

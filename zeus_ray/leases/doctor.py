@@ -137,16 +137,16 @@ def _settings(problems: list[str]) -> tuple[str, str]:
 
 
 def _examine_gpus(source: str, control: str, folder: Path, problems: list[str]) -> tuple[GpuReport, ...]:
-    origin = load_source(source)
+    loaded = load_source(source)
     try:
         opened = open_gpus(source)
     except (NoDevice, BadInput) as error:
         problems.append(str(error))
         return ()
-    lost = origin.count() - len(opened)
+    lost = loaded.count() - len(opened)
     if lost:
         problems.append(f"{lost} GPU(s) are lost: a reset or a reboot may bring them back")
-    if origin.virtual:
+    if loaded.virtual:
         opened = opened[:1]
         problems.append(f"{GPU_VARIABLE}={source}: figures come from a model, not from a GPU")
     reports = []

@@ -9,14 +9,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from zeus_ray.errors import DeviceError, NotSupported
+from zeus_ray.errors import DeviceError
 from zeus_ray.gpus.discovery import power_control, strictest
 from zeus_ray.gpus.energy.energy_meter import EnergyMeter
 from zeus_ray.gpus.energy.power_trace import PowerTrace
 from zeus_ray.gpus.energy.readings import NO_READING, EnergyReading, Reading
 from zeus_ray.gpus.energy.sampling_thread import SamplingThread
 from zeus_ray.gpus.protocol import Gpu
-from zeus_ray.gpus.virtual_gpu import VirtualGpu
+from zeus_ray.gpus.virtual_gpu import VirtualGpu, as_virtual
 from zeus_ray.leases.journal import LeaseEntry
 from zeus_ray.leases.lease import GpuStatus, Lease
 from zeus_ray.leases.limit_owner import LimitOwner
@@ -70,8 +70,11 @@ class LeaseManager:
         self._sampler = SamplingThread(self.sample, lambda: self.idle, every_s)
         self._owner.adopt(self._control)
         self._adopted = {(entry.holder, entry.control): entry.lease_id for entry in self._table}
+        for entry in self._table:
+            self._meter.resume(entry.charged_to)
         if self._adopted:
-            self._resume()
+            self._learn_phase()
+            self._sampler.start()
 
     @property
     def idle(self) -> bool:
@@ -87,7 +90,7 @@ class LeaseManager:
         exclusive: bool = False,
         emissions: str = "",
     ) -> Lease:
-        """Lease the GPU, and set ``limit_w`` where one is given.
+        """Lease the GPU, and set ``limit_w`` if it is given.
 
         Args:
             holder: the trial, and the process with whose end the lease ends.
@@ -103,30 +106,24 @@ class LeaseManager:
         control = strictest(self._control, control)
         with self._lock:
             self.reap()
-            adopted = self._adopted.pop((holder, control), "")
-            if (
-                adopted in self._table
-            ):  # a repeated call: the process before this one ended before it answered
-                reading = self.read(adopted) if limit_w is None else self.set_limit(adopted, limit_w)
-                return self._lease(self._table[adopted], reading)
-            self._table.check_exclusive(exclusive)
-            self._learn_phase()
-            self._owner.open(control)
+            lease_id = self._adopted.pop(
+                (holder, control), ""
+            )  # a repeated call, not answered before a crash
+            if lease_id not in self._table:
+                lease_id = self._begin(holder, control, exclusive, emissions)
             try:
-                entry = self._table.begin(
-                    holder, control, self._meter.read(), exclusive=exclusive, emissions=emissions
-                )
-            except DeviceError:
-                self._owner.unlock_unused()
-                raise
-            self._owner.record()
-            try:
-                reading = self._read(entry) if limit_w is None else self.set_limit(entry.lease_id, limit_w)
+                reading = self.read(lease_id) if limit_w is None else self.set_limit(lease_id, limit_w)
             except Exception:
-                self.release(entry.lease_id)
+                self.release(lease_id)
                 raise
             self._sampler.start()
-            return self._lease(entry, reading)
+            return Lease.on(
+                self._gpu,
+                lease_id=lease_id,
+                original_limit_w=self._owner.original_w,
+                why_not=self._owner.why_not(self._table[lease_id]),
+                reading=reading,
+            )
 
     def set_limit(self, lease_id: str, limit_w: float) -> Reading:
         """Set the limit for this lease, and read back what is in force.
@@ -172,9 +169,7 @@ class LeaseManager:
                 try:
                     self.release(lease_id)
                 except DeviceError:
-                    logger.exception(
-                        "zeus-ray: %s is not at its original limit; its journal keeps it", self._gpu.uuid
-                    )
+                    logger.exception("zeus-ray: %s keeps its limit, and its journal", self._gpu.uuid)
             return ended
 
     def sample(self) -> None:
@@ -189,7 +184,7 @@ class LeaseManager:
                 if unrecorded and self._gpu.now_s() - self._owner.recorded_s > RECORD_ENERGY_EVERY_S:
                     self._table.charge(self._meter.read())
                     self._owner.record()
-        except DeviceError as error:  # the next sample is needed all the same
+        except DeviceError as error:
             logger.debug("zeus-ray: no sample: %s", error)
 
     def power_trace(self, lease_id: str) -> list[tuple[float, float, float]]:
@@ -210,19 +205,19 @@ class LeaseManager:
     def train(self, lease_id: str, samples: int, batch_size: int) -> Reading:
         """Train ``samples`` on a virtual GPU. Raises NotSupported on a real one."""
         with self._lock:
-            self._virtual.train(samples, batch_size)
+            as_virtual(self._gpu).train(samples, batch_size)
             return self._read_after_work(lease_id)
 
     def load(self, lease_id: str, wall_s: float) -> Reading:
         """Put ``wall_s`` of full load on a virtual GPU. Raises NotSupported on a real one."""
         with self._lock:
-            self._virtual.load(wall_s)
+            as_virtual(self._gpu).load(wall_s)
             return self._read_after_work(lease_id)
 
     def time_per_sample_s(self, batch_size: int) -> float:
         """Seconds per sample of a virtual GPU at the limit in force. Raises NotSupported on a real one."""
         with self._lock:
-            return self._virtual.time_per_sample_s(batch_size)
+            return as_virtual(self._gpu).time_per_sample_s(batch_size)
 
     def close(self) -> None:
         """End every lease, restore the original limit, and close the GPU."""
@@ -231,18 +226,19 @@ class LeaseManager:
                 self.release(entry.lease_id)
             self._gpu.close()
 
-    @property
-    def _virtual(self) -> VirtualGpu:
-        if not isinstance(self._gpu, VirtualGpu):
-            raise NotSupported(f"{self._gpu.uuid} is a real GPU: its time passes by itself")
-        return self._gpu
-
-    def _resume(self) -> None:
-        """Continue the measurement of the adopted leases."""
-        for entry in self._table:
-            self._meter.resume(entry.charged_to)
+    def _begin(self, holder: HolderProcess, control: str, exclusive: bool, emissions: str) -> str:
+        """Add a lease to the table and the journal. Returns its id."""
+        self._table.check_exclusive(exclusive)
         self._learn_phase()
-        self._sampler.start()
+        self._owner.open(control)
+        try:
+            now = self._meter.read()
+            entry = self._table.begin(holder, control, now, exclusive=exclusive, emissions=emissions)
+        except DeviceError:
+            self._owner.unlock_unused()
+            raise
+        self._owner.record()
+        return entry.lease_id
 
     def _learn_phase(self) -> None:
         """Watch the counter's updates without the lock, so that others can read meanwhile."""
@@ -263,15 +259,6 @@ class LeaseManager:
         except DeviceError as error:
             logger.warning("zeus-ray: no last reading for %s: %s", entry.lease_id, error)
             return NO_READING, None
-
-    def _lease(self, entry: LeaseEntry, reading: Reading) -> Lease:
-        return Lease.on(
-            self._gpu,
-            lease_id=entry.lease_id,
-            original_limit_w=self._owner.original_w,
-            why_not=self._owner.why_not(entry),
-            reading=reading,
-        )
 
     def _sample_power(self) -> None:
         try:

@@ -187,7 +187,7 @@ class TrainingRun:
         """Stop at the cost cap. Checks again after half the time that is left at the present rate."""
         reading = self._clock.read()
         cap, cost = self.plan.knobs.cost_cap, self._reports.cost(reading)
-        self.stop = stop_reason(cost=cost, cost_cap=cap)
+        self.stop = self.stop or stop_reason(cost=cost, cost_cap=cap)
         if self.stop is None:
             rate = cost / reading.time_s if reading.time_s > 0 else math.inf
             left_s = (cap - cost) / rate if rate > 0 else math.inf

@@ -19,8 +19,8 @@ import psutil
 import ray
 from ray.cluster_utils import Cluster
 
+from zeus_ray.actors.gpu_actor_client import gpu_actor
 from zeus_ray.actors.inventory import examine_all
-from zeus_ray.actors.placement import gpu_actor
 from zeus_ray.gpus import discovery
 from zeus_ray.leases.process import HolderProcess
 
@@ -29,11 +29,11 @@ IDLE_S = 20.0
 
 
 def lease(actor: Any) -> Any:
-    return actor.call.remote("acquire", HolderProcess.current("bench"), control="auto")
+    return actor.acquire.remote(HolderProcess.current("bench"))
 
 
 def release(actor: Any, lease_id: str) -> Any:
-    return actor.call.remote("release", lease_id)
+    return actor.release.remote(lease_id)
 
 
 def first_leases(node_ids: list[str], gpus: int) -> tuple[list[Any], float]:

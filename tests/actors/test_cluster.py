@@ -158,7 +158,7 @@ def test_off_in_any_of_three_places_writes_no_limit(nodes, tmp_path, monkeypatch
 def test_the_limit_of_a_trial_that_was_killed_is_restored(nodes):
     @ray.remote(num_gpus=1, resources={"node_a": 1})
     def hold():
-        from zeus_ray.actors.placement import lease_gpus
+        from zeus_ray.actors.gpu_actor_client import lease_gpus
         from zeus_ray.leases.process import HolderProcess
 
         given = ray.get_runtime_context().get_accelerator_ids()["GPU"]
@@ -184,7 +184,7 @@ def test_a_limit_goes_on_following_the_signal_after_its_actor_was_killed(nodes, 
 
     @ray.remote(num_gpus=1, resources={"node_a": 1}, max_retries=0)
     def trial():
-        from zeus_ray.actors.placement import lease_gpus
+        from zeus_ray.actors.gpu_actor_client import lease_gpus
         from zeus_ray.leases.process import HolderProcess
 
         given = ray.get_runtime_context().get_accelerator_ids()["GPU"]

@@ -50,7 +50,7 @@ def test_limit_and_energy_are_exported():
         @ray.remote(num_cpus=0)
         class Exporter:
             def export(self):
-                from zeus_ray.actors.gpu_metrics import GpuMetrics
+                from zeus_ray.actors.gpu_actor import GpuMetrics
                 from zeus_ray.leases.lease import GpuStatus
 
                 self.metrics = GpuMetrics()
@@ -73,7 +73,7 @@ def test_the_grafana_dashboard_queries_metrics_that_exist():
 
     panel = json.loads((Path(zeus_ray.actors.__file__).parent / "grafana.json").read_text())
     asked = " ".join(target["expr"] for one in panel["panels"] for target in one["targets"])
-    source = (Path(zeus_ray.actors.__file__).parent / "gpu_metrics.py").read_text()
+    source = (Path(zeus_ray.actors.__file__).parent / "gpu_actor.py").read_text()
     for name in ("zeus_gpu_power_limit_watts", "zeus_trial_energy_joules_total"):
         assert f"ray_{name}" in asked
         assert f'"{name}"' in source

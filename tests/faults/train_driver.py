@@ -25,8 +25,8 @@ STOP_AT = 5
 
 
 def work(config):
-    """The training function of the job's only worker."""
-    from zeus_ray.actors.placement import lease_gpus
+    """The training function of the job's one worker."""
+    from zeus_ray.actors.gpu_actor_client import lease_gpus
     from zeus_ray.leases.process import HolderProcess
 
     given = ray.get_runtime_context().get_accelerator_ids()["GPU"]

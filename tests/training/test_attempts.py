@@ -1,4 +1,4 @@
-"""The attempts of one trial: energy, time, epochs and profiles go on from one to the next."""
+"""The attempts of one trial: each adds to the energy, time, epochs and profiles of those before it."""
 
 import math
 
@@ -42,7 +42,7 @@ def test_a_second_attempt_adds_to_the_first(group, folder):
     # The lease went on, so the second attempt reads the first one's energy again on top of the log's.
     assert after.energy_j == pytest.approx(2 * before.energy_j, rel=1e-3)
     stored = from_json(AttemptEntry, folder.read("zeus-attempt-1.json"))
-    assert stored.usage.energy_j == before.energy_j
+    assert stored.energy_j == before.energy_j
     assert stored.version == 1
 
 

@@ -1,7 +1,9 @@
 """A new training framework is one file and one line in the registry."""
 
+import importlib.util
 import sys
 import types
+from pathlib import Path
 
 import pytest
 from runs import NO_GPU, reported
@@ -76,6 +78,12 @@ def test_its_error_of_too_little_memory_is_a_result_of_the_run(monkeypatch):
 @pytest.mark.usefixtures("dummy")
 def test_it_can_say_where_a_run_takes_place():
     assert current_context().from_checkpoint
+
+
+@pytest.mark.parametrize("path", FRAMEWORKS.values())
+def test_every_line_of_the_registry_names_a_framework(path):
+    module, _, name = path.partition(":")
+    assert f"class {name}(Framework)" in Path(importlib.util.find_spec(module).origin).read_text()
 
 
 def test_a_framework_that_is_not_imported_is_not_loaded(monkeypatch):

@@ -49,6 +49,17 @@ def test_reaching_the_target_stops(group, mode, values, stop):
     assert math.isnan(report.cost_to_target) == (stop is None)
 
 
+def test_a_stop_reason_is_kept_though_the_training_loop_has_not_ended(group):
+    uncapped = TrainingRun(plan(), group)
+    train(uncapped, 1)
+    run = TrainingRun(plan(target=Target("metric", 0.9), cost_cap=10 * reported(uncapped).cost), group)
+    run.report({"metric": 1.0})
+    for _ in range(1_000):  # a loop of a framework that looks at `stop` later; the cost is checked meanwhile
+        run.before_step()
+        run.after_step()
+        assert run.stop == StopReason.TARGET_REACHED
+
+
 def test_every_key_is_in_the_first_report_and_the_metrics_are_unchanged(group):
     result = TrainingRun(plan(), group).report({"metric": 1.0, "zeus": "mine"})
     assert set(TrialReport().to_result()) < set(result)

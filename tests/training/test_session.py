@@ -1,6 +1,9 @@
 """``zeus.session`` in a process without Ray."""
 
 import logging
+import os
+import subprocess
+import sys
 
 import pytest
 from runs import train
@@ -18,6 +21,18 @@ from zeus_ray.training.session import plan_from_config
 @pytest.fixture
 def simulated(state_dir, monkeypatch):  # noqa: ARG001 — which unsets the variable first
     monkeypatch.setenv("ZEUS_RAY_GPU", "simulated:V100")
+
+
+def test_a_session_outside_ray_imports_neither_ray_nor_torch():
+    code = (
+        "import sys, zeus_ray as zeus\n"
+        "with zeus.session(batch_size=8, power_limits_w=()) as run:\n"
+        "    list(run.steps([None] * 10)), run.report({})\n"
+        "print(*sys.modules)"
+    )
+    env = {**os.environ, "ZEUS_RAY_GPU": "simulated"}
+    ran = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    assert not {"ray", "torch", "pyarrow"} & set(ran.stdout.split())
 
 
 @pytest.mark.usefixtures("simulated")

@@ -266,13 +266,12 @@ def test_only_the_default_is_given_and_the_largest_that_fits_is_found(tmp_path):
 
 
 def test_simulated_boards_are_free_again_at_the_end(ray_local, tmp_path):
-    from zeus_ray.actors.placement import gpu_actor
+    from zeus_ray.actors.gpu_actor_client import GpuActorClient
     from zeus_ray.leases.process import HolderProcess
 
     run(trainables.with_session, tmp_path, searcher=searcher(), num_samples=2)
-    actor = gpu_actor("simulated:V100", "SIM-V100-0", ray_local.nodes()[0]["NodeID"])
-    lease = ray_local.get(actor.call.remote("acquire", HolderProcess.current("next"), exclusive=True))
-    ray_local.get(actor.call.remote("release", lease.lease_id))
+    client = GpuActorClient("simulated:V100", "SIM-V100-0", ray_local.nodes()[0]["NodeID"])
+    client.release(client.acquire(HolderProcess.current("next"), exclusive=True).lease_id)
 
 
 def test_verify_trains_both_to_the_end_over_seeds_and_the_report_shows_it(tmp_path):

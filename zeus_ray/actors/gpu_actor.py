@@ -1,7 +1,8 @@
 """One Ray actor per GPU: it alone sets the limit, measures, and restores what it found.
 
 It lives on the GPU's node, outlives the trial that created it, and ends when idle. A lease ends with its
-trial however that ends: the actor watches the trial's process.
+trial however that ends: the actor watches the trial's process. It exports the metrics that Ray does not: the
+power limit in force, and the energy of each trial.
 """
 
 from __future__ import annotations
@@ -11,13 +12,13 @@ import threading
 import time
 
 import ray
+from ray.util.metrics import Counter, Gauge
 
-from zeus_ray.actors.gpu_metrics import GpuMetrics
 from zeus_ray.actors.signal_actor import open_shared
 from zeus_ray.gpus import discovery as discover
 from zeus_ray.gpus.energy.readings import Reading
 from zeus_ray.leases.carbon_aware_limit import CarbonAwareLeaseManager
-from zeus_ray.leases.lease import Lease
+from zeus_ray.leases.lease import GpuStatus, Lease
 from zeus_ray.leases.process import HolderProcess
 from zeus_ray.leases.service import GpuLeaseService
 
@@ -44,7 +45,7 @@ class GpuActor:
 
     @property
     def _service(self) -> GpuLeaseService:
-        """The manager, and a note that somebody has called."""
+        """The manager; remembers the time of the call."""
         self._called_at_s = time.monotonic()
         return self._manager
 
@@ -124,6 +125,34 @@ class GpuActor:
                     # As a task, not from this thread: exit_actor works only inside an actor's task.
                     self._myself.end_if_idle.remote()
             except Exception:
-                # Whatever failed here, the loop must go on: the watchdog outside Ray leaves a GPU alone while
-                # its actor lives.
+                # Whatever failed here, the loop must continue: the watchdog outside Ray does nothing while
+                # the actor of a GPU lives.
                 logger.exception("zeus-ray: watching the leases of %s", self._uuid)
+
+
+class GpuMetrics:
+    """The metrics of one GPU, exported by the process that calls ``update``; they need ``ray[default]``.
+
+    Ray exports power, temperature and utilisation of every GPU. These have the same ``GpuUuid`` tag, so that
+    a dashboard can join them (``grafana.json`` beside this file).
+    """
+
+    def __init__(self) -> None:
+        self._limit_w = Gauge(
+            "zeus_gpu_power_limit_watts", description="Power limit in force (W).", tag_keys=("GpuUuid",)
+        )
+        self._energy_j = Counter(
+            "zeus_trial_energy_joules_total",
+            description="Energy of the GPU for a trial (J); equal shares where several trials hold it.",
+            tag_keys=("GpuUuid", "TrialId"),
+        )
+        self._counted_j: dict[str, float] = {}
+
+    def update(self, status: GpuStatus) -> None:
+        """Export the limit, and the energy used since the last call."""
+        self._limit_w.set(status.power_limit_w, tags={"GpuUuid": status.uuid})
+        for trial_id, energy_j in status.energy_j:
+            more_j = energy_j - self._counted_j.get(trial_id, 0.0)
+            if more_j > 0:
+                self._energy_j.inc(more_j, tags={"GpuUuid": status.uuid, "TrialId": trial_id})
+        self._counted_j = dict(status.energy_j)

@@ -35,7 +35,7 @@ class TrialReport:
         carbon_g: emissions of the energy when it was used (gCO2eq); NaN without a carbon signal.
         price: what the energy cost when it was used, in the currency of the signal; NaN without a price.
         target_reached: whether this report or an earlier one of the trial reached the target.
-        stop_reason: why the trial ends, a value of :class:`StopReason`; "" while it goes on.
+        stop_reason: why the trial ends, a value of :class:`StopReason`; "" while it runs.
         gpu: kind of GPU, several kinds joined by " + "; "" without a GPU.
         moved_from: kind of GPU of the attempt before, if it was another; energy and time are of both then.
         shared: whether another job held one of the GPUs meanwhile; energy is this job's equal share then.

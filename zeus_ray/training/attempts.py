@@ -1,8 +1,9 @@
 """What the earlier attempts of a trial used and measured: kept in the trial's storage, one file per attempt.
 
-A trial that was killed, paused or moved starts its clock and its energy again; the sums go on from these
-files. What an attempt used after its last report is known to the actors of its GPUs: the next attempt asks
-them. A file is replaced as a whole, which is atomic on local disks and the only way on object stores.
+After a trial was killed, paused or moved, its next attempt starts at zero energy and time, and adds what
+these files say. What an attempt used after its last report is known to the actors of its GPUs: the next
+attempt asks them. A file is replaced as a whole, which is atomic on local disks and the only way on object
+stores.
 """
 
 from __future__ import annotations
@@ -54,21 +55,19 @@ FinalUsage = Callable[[Held], AttemptUsage | None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class AttemptEntry:
-    """One attempt as it is stored.
+class AttemptEntry(AttemptUsage):
+    """One attempt as it is stored: what it used to its last report, or to its end.
 
     Attributes:
         attempt: its number, from 1.
-        usage: what it used, to its last report or to its end.
         samples: trained by it, and by those it continued from.
         gpu: its kind of GPU; "" without one.
         profile: what it measured of the power profile; None: nothing.
-        held: its leases; empty once their end is in ``usage``.
+        held: its leases; empty once they are counted to their end.
         version: of this format.
     """
 
     attempt: int
-    usage: AttemptUsage
     samples: int = 0
     gpu: str = ""
     profile: PowerProfile | None = None
@@ -107,7 +106,7 @@ class AttemptLog:
         return cls(
             folder=folder,
             attempt=1 + last.attempt,
-            before=functools.reduce(AttemptUsage.plus, (entry.usage for entry in entries)),
+            before=functools.reduce(AttemptUsage.plus, entries, NOTHING_USED),
             samples=last.samples,
             gpu=last.gpu,
             profiles=tuple(entry.profile for entry in entries if entry.profile is not None),
@@ -126,7 +125,15 @@ class AttemptLog:
         if self.folder is None:
             return
         entry = AttemptEntry(
-            attempt=self.attempt, usage=usage, samples=samples, gpu=gpu, profile=profile, held=tuple(held)
+            energy_j=usage.energy_j,
+            time_s=usage.time_s,
+            carbon_g=usage.carbon_g,
+            price=usage.price,
+            attempt=self.attempt,
+            samples=samples,
+            gpu=gpu,
+            profile=profile,
+            held=tuple(held),
         )
         self.folder.write(ATTEMPT_FILE.format(number=self.attempt), to_json(entry))
 
@@ -140,9 +147,15 @@ def _to_its_end(folder: Storage, name: str, final_usage: FinalUsage) -> AttemptE
     """One attempt's entry, with what its leases used to their end where that is still known."""
     entry = from_json(AttemptEntry, folder.read(name))
     final = final_usage(entry.held) if entry.held else None
-    used = entry.usage
-    if final is None or not (final.energy_j >= used.energy_j and final.time_s >= used.time_s):
+    if final is None or not (final.energy_j >= entry.energy_j and final.time_s >= entry.time_s):
         return entry
-    entry = replace(entry, usage=final, held=())
+    entry = replace(
+        entry,
+        energy_j=final.energy_j,
+        time_s=final.time_s,
+        carbon_g=final.carbon_g,
+        price=final.price,
+        held=(),
+    )
     folder.write(name, to_json(entry))
     return entry

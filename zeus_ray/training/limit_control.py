@@ -77,7 +77,7 @@ class LimitController:
     # --- the training loop -------------------------------------------------------------------------
 
     def resume(self) -> None:
-        """Training starts, or goes on after a pause."""
+        """Training starts, or continues after a pause."""
         self.finish()
         if self._profiler is not None:
             self._profiler.resume()

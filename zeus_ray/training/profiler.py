@@ -1,4 +1,4 @@
-"""Just-in-time profiling: power limits are probed while training goes on (Zeus, section 4.2).
+"""Just-in-time profiling: power limits are probed during training (Zeus, section 4.2).
 
 Each limit is set, given time to settle, then measured for a window, in the order given. A window continues
 across the end of an epoch, without the evaluation between two epochs, so that a run of short epochs completes
@@ -88,7 +88,7 @@ class Profiler:
         return self._window is None and not self._waiting
 
     def resume(self) -> None:
-        """Training starts, or goes on after a pause."""
+        """Training starts, or continues after a pause."""
         if self._window is None:
             self._next_limit()
         if self._window is not None:

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from zeus_ray.errors import BadInput
-from zeus_ray.gpus.energy.readings import Reading
 from zeus_ray.objective import stop_reason
 from zeus_ray.records import NAN, Plan, StopReason
 from zeus_ray.training.attempts import AttemptLog
@@ -100,18 +99,14 @@ class TrainingRun:
         if from_checkpoint:
             self._clock.samples_before = self._attempts.samples
         if self._group.held:
-            self._log(self._clock.read())
+            self._reports.log(self._clock.read(), self._limit.profile_so_far)
 
     def power_trace(self) -> PowerPoints:
         """The first GPU's power so far: (time_s, power_w, power_limit_w), thinned as it grows."""
         return next(iter(self._group.power_traces().values()), [])
 
     def write_power_trace(self, path: str | os.PathLike[str]) -> None:
-        """Write every GPU's power so far to a Parquet file: gpu, time_s, power_w, power_limit_w.
-
-        Raises:
-            OSError: the file cannot be written.
-        """
+        """Write every GPU's power so far to Parquet: gpu, time_s, power_w, power_limit_w. Raises OSError."""
         write_power_traces(path, self._group.power_traces())
 
     # --- training ------------------------------------------------------------------------------
@@ -178,10 +173,16 @@ class TrainingRun:
     def after_step(self) -> None:
         """The step is done. Takes about a microsecond, unless a window ends or the cost is checked."""
         self._clock.end_step()
-        if not self._limit.settled:
+        if self._limit.settled:
+            self.check()
+        else:
             self._limit.step()
-        elif self._clock.now_s() >= self._check_cost_at_s:
+
+    def check(self) -> StopReason | None:
+        """Check the cost cap where it is time. For a loop that does not tell its steps, between reports."""
+        if self.stop is None and self._limit.settled and self._clock.now_s() >= self._check_cost_at_s:
             self._check_cost()
+        return self.stop
 
     def _check_cost(self) -> None:
         """Stop at the cost cap. Checks again after half the time that is left at the present rate."""
@@ -192,12 +193,6 @@ class TrainingRun:
             rate = cost / reading.time_s if reading.time_s > 0 else math.inf
             left_s = (cap - cost) / rate if rate > 0 else math.inf
             self._check_cost_at_s = reading.time_s + max(1.0, 0.5 * left_s)
-
-    def check(self) -> StopReason | None:
-        """Check the cost cap between reports, for a loop that tells neither steps nor epochs."""
-        if self.stop is None and self._limit.settled and self._clock.now_s() >= self._check_cost_at_s:
-            self._check_cost()
-        return self.stop
 
     def scale_lr(self, base_lr: float, rule: LrRule = "linear") -> float:
         """``base_lr``, tuned for the default batch size, scaled to this one; the report carries it.
@@ -249,7 +244,7 @@ class TrainingRun:
         )
         if self.stop:
             self._limit.finish(partial=True)
-        self._log(reading)
+        self._reports.log(reading, self._limit.profile_so_far)
         report = self._reports.report(
             reading,
             stop=self.stop,
@@ -269,9 +264,6 @@ class TrainingRun:
             raise error
         self.stop = StopReason.OUT_OF_MEMORY
         self.report({self.plan.target.metric: NAN})
-
-    def _log(self, reading: Reading) -> None:
-        self._reports.log(reading, self._limit.profile_so_far)
 
     def _metric(self, metrics: Mapping[str, Any]) -> float:
         return float(metrics.get(self.plan.target.metric, NAN)) if self.plan.target else NAN

@@ -113,7 +113,7 @@ class TrialContext(RunContext):
 
     def lease(self, plan: Plan, gpus: int) -> GpuGroup:
         """Lease the trial's GPUs through their actors, or ``gpus`` simulated ones where Ray gave none."""
-        from zeus_ray.actors.placement import lease_gpus  # noqa: PLC0415 — imports Ray
+        from zeus_ray.actors.gpu_actor_client import lease_gpus  # noqa: PLC0415 — imports Ray
 
         source, control = gpu_settings(plan)
         return lease_gpus(

@@ -46,6 +46,7 @@ class SearchRecorder:
         self.record(event)
         self.search.tell(event.outcome)
         self._note_told(event)
+        run.curve = []  # it is in the log; snapshots of many ended runs stay small
 
     def record(self, event: Event) -> None:
         """Append to the log. A storage that refuses is reported, with the event: it ends no training."""

@@ -1,11 +1,11 @@
-"""Faults by the hundred: every kind of death on real processes, over the pretended NVML library.
+"""Hundreds of faults: every kind of killed process, on real processes over the simulated NVML library.
 
     python benchmarks/bench_faults.py [--n 200] [--ray 44] [--seed 0] [--save FILE [--first 0] [--most 50]]
 
-Prints a table: how often each kind was done, the seconds until the limit found was back, and what went
-wrong. Exit code 1 if anything did. ``--ray``: how many of them with a Ray of their own (5 to 40 s each).
+Prints a table: how often each kind was done, the seconds until the original limit was restored, and what
+went wrong. Exit code 1 if anything did. ``--ray``: how many of them with a Ray of their own (5 to 40 s each).
 ``--save`` appends each fault to a file of JSON lines; with ``--first`` and ``--most`` a long campaign is
-done in parts, and the table is always that of the whole file.
+done in parts; the table is always that of the whole file.
 """
 
 from __future__ import annotations
@@ -25,41 +25,44 @@ from typing import Any
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 sys.path[:0] = [str(TESTS), str(TESTS / "faults")]
 
-import deaths  # noqa: E402 — from the tests, which are no package
-import ray_deaths  # noqa: E402 — likewise
-from fake_nvml.boards import Library  # noqa: E402 — likewise
+import process_faults  # noqa: E402 — from the tests, which are no package
+import ray_faults  # noqa: E402 — likewise
+from fake_nvml.library import Library  # noqa: E402 — likewise
 
 Fault = tuple[str, float, str]
-"""Kind, seconds until the limit found was back (inf: never), what went wrong ("" if nothing)."""
-Plan = tuple[int, Callable[[Any], float], Callable[..., Any]]
-"""Number of the fault, its kind, what makes its scene."""
+"""Kind, seconds until the original limit was restored (inf: never), what went wrong ("" if nothing)."""
+PlannedFault = tuple[int, Callable[[Any], float], Callable[..., Any]]
+"""Number of the fault, its kind, and the class of its scenario."""
 
 
-def planned(count: int, with_ray: int) -> list[Plan]:
+def planned(count: int, with_ray: int) -> list[PlannedFault]:
     """Every kind in turn."""
-    sets = ((deaths.KINDS, deaths.Scene, count - with_ray), (ray_deaths.KINDS, ray_deaths.RayScene, with_ray))
-    one_by_one = [(kinds[i % len(kinds)], scene) for kinds, scene, times in sets for i in range(times)]
-    return [(number, kind, scene) for number, (kind, scene) in enumerate(one_by_one)]
+    sets = (
+        (process_faults.KINDS, process_faults.Scenario, count - with_ray),
+        (ray_faults.KINDS, ray_faults.RayScenario, with_ray),
+    )
+    one_by_one = [(kinds[i % len(kinds)], scenario) for kinds, scenario, times in sets for i in range(times)]
+    return [(number, kind, scenario) for number, (kind, scenario) in enumerate(one_by_one)]
 
 
-def strike(kind: Callable[[Any], float], scene: Any) -> Fault:
-    """One fault on one scene."""
+def strike(kind: Callable[[Any], float], scenario: Any) -> Fault:
+    """One fault on one scenario."""
     try:
-        seconds = kind(scene)
-    except Exception:  # noqa: BLE001 — a campaign goes on, and tells at the end
+        seconds = kind(scenario)
+    except Exception:  # noqa: BLE001 — a campaign continues, and prints it at the end
         return kind.__name__, float("inf"), traceback.format_exc(limit=-2)
     finally:
-        scene.close()
-    wrong = "" if scene.board.limit_w == deaths.FOUND_W else f"left at {scene.board.limit_w:g} W"
+        scenario.close()
+    wrong = "" if scenario.gpu.limit_w == process_faults.ORIGINAL_W else f"left at {scenario.gpu.limit_w:g} W"
     return kind.__name__, seconds, wrong
 
 
-def campaign(plans: Iterable[Plan], seed: int) -> Iterator[Fault]:
-    """Each fault on a scene of its own."""
+def campaign(plans: Iterable[PlannedFault], seed: int) -> Iterator[Fault]:
+    """Each fault on a scenario of its own."""
     with tempfile.TemporaryDirectory() as folder:
         library = Library.build(Path(folder))
         for number, kind, make in plans:
-            random.seed(f"{seed} {number}")  # the moment of death does not hang on what was done before
+            random.seed(f"{seed} {number}")  # the moment of a kill does not depend on earlier faults
             home = Path(folder) / f"node-{number}"
             home.mkdir()
             yield strike(kind, make(library, home))
@@ -71,7 +74,7 @@ def print_table(faults: Iterable[Fault]) -> int:
     for fault in faults:
         rows[fault[0]].append(fault)
     rows["all"] = [fault for kind in rows.values() for fault in kind]
-    print("| kind of death | n | back within (s): median | worst | wrong |")
+    print("| kind of fault | n | restored within (s): median | worst | wrong |")
     print("|---|---|---|---|---|")
     for name, kind in rows.items():
         times = [seconds for _, seconds, _ in kind]
@@ -87,7 +90,7 @@ def print_table(faults: Iterable[Fault]) -> int:
 def saved(file: Path) -> list[Fault]:
     """The faults of a file, of all parts of a campaign."""
     lines = file.read_text().splitlines() if file.exists() else []
-    return [(fault["kind"], float(fault["back_s"]), fault["wrong"]) for fault in map(json.loads, lines)]
+    return [(fault["kind"], float(fault["restored_s"]), fault["wrong"]) for fault in map(json.loads, lines)]
 
 
 def main() -> int:
@@ -99,15 +102,15 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the moments at which processes are killed")
     parser.add_argument("--save", type=Path, help="append each fault to this file, and show all of it")
     parser.add_argument("--first", type=int, default=0, help="begin with this one of the n")
-    parser.add_argument("--most", type=int, default=sys.maxsize, help="do so many of the n now")
+    parser.add_argument("--most", type=int, default=sys.maxsize, help="do this many of the n now")
     options = parser.parse_args()
     plans = planned(options.n, options.ray)[options.first :][: options.most]
     faults = []
-    for kind, back_s, wrong in campaign(plans, options.seed):
-        faults.append((kind, back_s, wrong))
+    for kind, restored_s, wrong in campaign(plans, options.seed):
+        faults.append((kind, restored_s, wrong))
         if options.save:
             with options.save.open("a") as file:
-                print(json.dumps({"kind": kind, "back_s": str(back_s), "wrong": wrong}), file=file)
+                print(json.dumps({"kind": kind, "restored_s": str(restored_s), "wrong": wrong}), file=file)
     return 1 if print_table(saved(options.save) if options.save else faults) else 0
 
 

@@ -1,4 +1,4 @@
-"""What a fleet costs: one actor per GPU, on one to eight local Ray nodes with simulated GPUs.
+"""The cost of a fleet: one actor per GPU, on one to eight local Ray nodes with simulated GPUs.
 
     python benchmarks/bench_fleet.py [--quick] [--nodes 1 2 4 8] [--gpus 8]
 
@@ -19,9 +19,9 @@ import psutil
 import ray
 from ray.cluster_utils import Cluster
 
+from zeus_ray.actors.gpu_actor_client import gpu_actor
 from zeus_ray.actors.inventory import examine_all
-from zeus_ray.actors.placement import gpu_actor
-from zeus_ray.gpus import discovery as discover
+from zeus_ray.gpus import discovery
 from zeus_ray.leases.process import HolderProcess
 
 SOURCE = "simulated:V100"
@@ -29,33 +29,33 @@ IDLE_S = 20.0
 
 
 def lease(actor: Any) -> Any:
-    return actor.call.remote("acquire", HolderProcess.current("bench"), control="auto")
+    return actor.acquire.remote(HolderProcess.current("bench"))
 
 
 def release(actor: Any, lease_id: str) -> Any:
-    return actor.call.remote("release", lease_id)
+    return actor.release.remote(lease_id)
 
 
 def first_leases(node_ids: list[str], gpus: int) -> tuple[list[Any], float]:
     """Actors of all GPUs, each leased and released once, and the seconds until the last had its lease."""
-    began = time.perf_counter()
-    uuids = [discover.virtual_uuid(SOURCE, index) for index in range(gpus)]
+    start = time.perf_counter()
+    uuids = [discovery.virtual_uuid(SOURCE, index) for index in range(gpus)]
     actors = [gpu_actor(SOURCE, uuid, node_id) for node_id in node_ids for uuid in uuids]
     leases = ray.get([lease(actor) for actor in actors])
-    took = time.perf_counter() - began
+    durations_ms = time.perf_counter() - start
     ray.get([release(actor, held.lease_id) for actor, held in zip(actors, leases, strict=True)])
-    return actors, took
+    return actors, durations_ms
 
 
 def round_trips_ms(actors: list[Any], times: int) -> list[float]:
     """Lease and release of one GPU after another, as one driver sees it."""
-    took = []
+    durations_ms = []
     for i in range(times):
         actor = actors[i % len(actors)]
-        began = time.perf_counter()
+        start = time.perf_counter()
         ray.get(release(actor, ray.get(lease(actor)).lease_id))
-        took.append((time.perf_counter() - began) * 1e3)
-    return sorted(took)
+        durations_ms.append((time.perf_counter() - start) * 1e3)
+    return sorted(durations_ms)
 
 
 def processes_of(name: str) -> list[psutil.Process]:
@@ -74,9 +74,9 @@ def measure(gpus: int, times: int) -> str:
     actors, first_s = first_leases(node_ids, gpus)
     trips = round_trips_ms(actors, times)
     pss_mb = [p.memory_full_info().pss / 1e6 for p in processes_of("GpuActor")]
-    began = time.perf_counter()
+    start = time.perf_counter()
     examine_all()
-    inventory_s = time.perf_counter() - began
+    inventory_s = time.perf_counter() - start
     for actor in actors:
         ray.kill(actor)
     return (
@@ -88,10 +88,10 @@ def measure(gpus: int, times: int) -> str:
 
 @ray.remote(num_cpus=0)
 class Bare:
-    """An actor that does nothing."""
+    """An actor without a task."""
 
     def ping(self) -> bool:
-        """Say that it is there."""
+        """Whether it runs."""
         return True
 
 
@@ -128,7 +128,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="two nodes of two GPUs")
     options = parser.parse_args()
     sizes, gpus = ([1, 2], 2) if options.quick else (options.nodes, options.gpus)
-    settings = {discover.GPU_VARIABLE: SOURCE}
+    settings = {discovery.GPU_VARIABLE: SOURCE}
     cluster = Cluster(
         initialize_head=True,
         head_node_args={"num_cpus": 1, "include_dashboard": False, "env_vars": settings},

@@ -1,9 +1,9 @@
-"""How long a recurring job waits for its history: telling, and reading it back into a search.
+"""How long a recurring job waits for its event log: to append an outcome, and to rebuild its search.
 
     python benchmarks/bench_history.py [--runs 10 100 1000]
 
-One job on local disk, on no board, a learning curve that is arithmetic. "ask" is all that a run waits
-for at its start: list the folder, read every file, replay it, decide, append.
+One job on local disk, without a GPU; the learning curve is arithmetic. "ask" is all that a run waits for
+at its start: list the folder, read every file, replay it, decide, append.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def job(folder: Path) -> zeus.RecurringJob:
 
 
 def row(epoch: int, size: int) -> dict[str, object]:
-    """A report as a run on a board would give it."""
+    """A report as a run on a GPU would give it."""
     epoch_s = 8 + 200 / size
     points = tuple((w, 0.9 * w, epoch_s * (1 + 12 / (w - 60))) for w in LIMITS_W)
     profile = PowerProfile(batch_size=size, gpu="V100", max_power_w=250.0, points=points)
@@ -48,7 +48,7 @@ def row(epoch: int, size: int) -> dict[str, object]:
 
 
 def train(one: zeus.RecurringJob) -> float:
-    """One run; how long telling its end took (s)."""
+    """One run. Returns how long telling its end took (s)."""
     plan = one.ask("V100")
     for epoch in range(1, EPOCHS):
         if one.observe(plan.knobs.run_id, row(epoch, plan.knobs.batch_size)):
@@ -59,7 +59,7 @@ def train(one: zeus.RecurringJob) -> float:
 
 
 def main() -> int:
-    """Print the times at each size of history."""
+    """Print the times at each size of the event log."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, nargs="+", default=[10, 100])
     options = parser.parse_args()
@@ -67,10 +67,10 @@ def main() -> int:
         folder = Path(name)
         for runs in options.runs:
             one = job(folder)
-            tell_s = [train(one) for _ in range(runs - len(one.past().runs))]
+            tell_s = [train(one) for _ in range(runs - len(one.summary().runs))]
             fresh = job(folder)
             began_s = time.perf_counter()
-            fresh.withdraw(fresh.ask("V100").knobs.run_id, "only to see how long it takes")
+            fresh.withdraw(fresh.ask("V100").knobs.run_id, "a measurement of the time to ask")
             ask_s = time.perf_counter() - began_s
             files = list((folder / "nightly").glob("*.json"))
             size_kb = sum(path.stat().st_size for path in files) / 1e3

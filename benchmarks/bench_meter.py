@@ -1,11 +1,11 @@
-"""Metering on a real NVIDIA GPU, without ever setting a limit: is it right, and what does it cost?
+"""Metering on a real NVIDIA GPU, without ever setting a limit: is it accurate, and what does it cost?
 
     ZEUS_RAY_POWER_CONTROL=off python benchmarks/bench_meter.py [--seconds 20] [--pairs 5]
 
-The load is a matrix product: on the GPU where torch sees one, else on the CPU (then only latencies and
-slowdown mean something). Compares the energy counter with the integral of sampled power, and the speed
+The load is a matrix product: on the GPU where torch sees one, else on the CPU (then only the latencies and
+the slowdown are meaningful). Compares the energy counter with the integral of sampled power, and the speed
 of the load with and without metering, in turn. ``--pretend`` runs it over the tests' C library instead
-of a GPU, to see that the benchmark itself works.
+of a GPU, to test the benchmark itself.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from typing import Any
 import numpy as np
 
 from zeus_ray.errors import NoDevice
-from zeus_ray.gpus import discovery as discover
+from zeus_ray.gpus import discovery
 from zeus_ray.leases.lease import Lease
 from zeus_ray.leases.manager import LeaseManager
 from zeus_ray.leases.process import HolderProcess
 
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 FASTER_S = 0.05
-"""Step of the power integral: finer than the timeline of a run, to judge the counter by."""
+"""Step of the power integral: finer than in a run, to compare the counter with."""
 
 
 def make_load() -> tuple[Callable[[], Any], str]:
@@ -56,42 +56,42 @@ def make_load() -> tuple[Callable[[], Any], str]:
 
 def latency_ms(call: Callable[[], Any], times: int = 200) -> tuple[float, float]:
     """Median and 99th percentile of a call."""
-    took = []
+    durations_ms = []
     for _ in range(times):
-        began = time.perf_counter()
+        start = time.perf_counter()
         call()
-        took.append((time.perf_counter() - began) * 1e3)
-    return statistics.median(took), sorted(took)[int(0.99 * times)]
+        durations_ms.append((time.perf_counter() - start) * 1e3)
+    return statistics.median(durations_ms), sorted(durations_ms)[int(0.99 * times)]
 
 
 @contextmanager
 def metered(uuid: str) -> Iterator[tuple[LeaseManager, Lease]]:
-    keeper = LeaseManager(discover.open_board("nvml", uuid), sample_every_s=FASTER_S)
-    lease = keeper.acquire(HolderProcess.current("bench"))
+    manager = LeaseManager(discovery.open_gpu("nvml", uuid), sample_every_s=FASTER_S)
+    lease = manager.acquire(HolderProcess.current("bench"))
     try:
         if lease.may_set:
             raise SystemExit("this benchmark could set a limit, and must not")
-        yield keeper, lease
+        yield manager, lease
     finally:
-        keeper.close()
+        manager.close()
 
 
 def rate(work: Callable[[], Any], seconds: float) -> float:
     """Units of work per second."""
-    count, began = 0, time.perf_counter()
-    while time.perf_counter() - began < seconds:
+    count, start = 0, time.perf_counter()
+    while time.perf_counter() - start < seconds:
         work()
         count += 1
-    return count / (time.perf_counter() - began)
+    return count / (time.perf_counter() - start)
 
 
 def compare_energy(uuid: str, work: Callable[[], Any], seconds: float) -> None:
-    with metered(uuid) as (keeper, lease):
-        rate(work, min(2.0, seconds))  # warm, and the meter knows the counter's rhythm
-        begin = keeper.read(lease.lease_id)
+    with metered(uuid) as (manager, lease):
+        rate(work, min(2.0, seconds))  # warm, and the phase of the counter is known
+        begin = manager.read(lease.lease_id)
         rate(work, seconds)
-        end = keeper.read(lease.lease_id)
-        points = np.array(keeper.timeline(lease.lease_id))
+        end = manager.read(lease.lease_id)
+        points = np.array(manager.power_trace(lease.lease_id))
     during = points[(points[:, 0] >= begin.time_s) & (points[:, 0] <= end.time_s)]
     integral_j = float(np.trapezoid(during[:, 1], during[:, 0])) / float(np.ptp(during[:, 0]))
     counter_j = (end.energy_j - begin.energy_j) / (end.time_s - begin.time_s)
@@ -118,33 +118,33 @@ def main() -> int:
     parser.add_argument("--pairs", type=int, default=5, help="with and without metering")
     parser.add_argument("--pretend", action="store_true", help="over the tests' C library")
     options = parser.parse_args()
-    os.environ[discover.CONTROL_VARIABLE] = "off"  # before anything looks at a board, whatever was set
-    pretended = pretend() if options.pretend else None
+    os.environ[discovery.CONTROL_VARIABLE] = "off"  # before any GPU is opened, whatever was set
+    node = pretend() if options.pretend else None
     try:
-        board = discover.open_boards("nvml")[0]
+        gpu = discovery.open_gpus("nvml")[0]
     except NoDevice as error:
         print(f"not run on hardware: {error}")
         return 1
-    from zeus_ray.gpus import nvml
+    from zeus_ray.gpus.nvml import NvmlSource
 
     work, where = make_load()
     today = dt.datetime.now(tz=dt.timezone.utc).date()
-    print(f"{board.name}, driver {nvml.driver_version()}, {today}; load on {where}\n")
+    print(f"{gpu.name}, driver {NvmlSource().driver_version()}, {today}; load on {where}\n")
     print("| what | result |\n|---|---|")
     for name in ("energy_j", "power_w", "enforced_limit_w"):
-        median_ms, p99_ms = latency_ms(getattr(board, name))
+        median_ms, p99_ms = latency_ms(getattr(gpu, name))
         print(f"| {name}: median, p99 | {median_ms:.3f} ms, {p99_ms:.3f} ms |")
-    compare_energy(board.uuid, work, options.seconds)
-    compare_speed(board.uuid, work, options.seconds, options.pairs)
-    if pretended is not None:
-        print(f"\nwrites to the board, tried or done: {pretended.attempts}")
+    compare_energy(gpu.uuid, work, options.seconds)
+    compare_speed(gpu.uuid, work, options.seconds, options.pairs)
+    if node is not None:
+        print(f"\nwrites to the GPU, tried or done: {node.attempts}")
     return 0
 
 
 def pretend() -> Any:
-    """A loaded V100 with a counter that ticks every 100 ms, in this process."""
+    """A loaded V100 whose counter is updated every 100 ms, in this process."""
     sys.path.insert(0, str(TESTS))
-    from fake_nvml.boards import Library
+    from fake_nvml.library import Library
 
     folder = Path(tempfile.mkdtemp())
     node = Library.build(folder).node(folder, cards="V100", refresh_ms=100)

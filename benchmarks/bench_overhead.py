@@ -1,9 +1,9 @@
-"""What zeus-ray itself costs: a whole search, one suggestion, one lease, one training step anywhere.
+"""What zeus-ray itself costs: a whole search, one suggestion, one lease, one training step.
 
     python benchmarks/bench_overhead.py [--quick] [--steps] [--pairs 5]
 
-The search is timed in pairs, with and without zeus-ray in turn, on the same trials: same batch
-sizes, same number of epochs, same work per step. Times of single calls are medians.
+The search is timed in pairs, alternately with and without zeus-ray, on the same trials: same batch sizes,
+same number of epochs, same work per step. Times of single calls are medians.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ WORK = np.random.default_rng(0).random((160, 160))
 
 
 def work_one_step() -> None:
-    """About a third of a millisecond of arithmetic, standing in for a training step."""
+    """About a third of a millisecond of arithmetic, in place of a training step."""
     WORK @ WORK
 
 
@@ -63,7 +63,7 @@ def search_with(trials: int, steps: int, folder: str) -> tuple[float, list[tuple
     searcher = zeus.ZeusSearcher(
         target=zeus.Target("accuracy", TARGET_ACCURACY),
         default_batch_size=SIZES[len(SIZES) // 2],
-        policy="nsdi23",  # it tries all twenty batch sizes; ours would end the search before
+        policy="nsdi23",  # it tries all twenty batch sizes; "zeus-ray" would end the search earlier
     )
     began_s = time.perf_counter()
     result = tune.run(
@@ -123,7 +123,7 @@ def median_s(call: Callable[[], object], times: int) -> float:
 def measure_search(pairs: int, trials: int, steps: int) -> None:
     ratios = []
     with tempfile.TemporaryDirectory() as folder:
-        search_with(2, steps, folder)  # the actors' first start is apart
+        search_with(2, steps, folder)  # starts the actors, which is not measured
         for pair in range(pairs):
             with_s, ran = search_with(trials, steps, folder)
             without_s = search_without(ran, steps, folder)
@@ -150,7 +150,7 @@ def measure_suggest(told: int) -> None:
         knobs = search.ask()
         taken.append(time.perf_counter() - began_s)
         if knobs is None:
-            raise SystemExit("the search asks for nothing: it should, with nothing in flight")
+            raise SystemExit("the search suggests nothing, although no run is pending")
         points = tuple((w, 0.9 * w, 10.0 * (1 + 30 / w)) for w in (250.0, 200.0, 150.0, 100.0))
         search.observe_profile(
             PowerProfile(batch_size=knobs.batch_size, gpu="V100", max_power_w=250.0, points=points)
@@ -173,16 +173,14 @@ def measure_suggest(told: int) -> None:
 def measure_lease() -> None:
     import ray
 
-    from zeus_ray.actors.placement import gpu_actor
+    from zeus_ray.actors.gpu_actor_client import GpuActorClient
     from zeus_ray.leases.process import HolderProcess
 
-    node = ray.nodes()[0]["NodeID"]
-    actor = gpu_actor("simulated:V100", "SIM-V100-0", node)
+    client = GpuActorClient("simulated:V100", "SIM-V100-0", ray.nodes()[0]["NodeID"])
     holder = HolderProcess.current("bench")
 
     def lease_and_release() -> None:
-        lease = ray.get(actor.call.remote("acquire", holder))
-        ray.get(actor.call.remote("release", lease.lease_id))
+        client.release(client.acquire(holder).lease_id)
 
     lease_and_release()
     print(f"lease + release: {median_s(lease_and_release, 200) * 1e3:.2f} ms")
@@ -197,16 +195,14 @@ def measure_step(steps: int) -> None:
     from zeus_ray.training.ranks import DistributedGpuGroup
     from zeus_ray.training.run import TrainingRun
 
-    keeper = LeaseManager(SimulatedGpu.open("V100", 0))
-    for name, boards in (
-        ("a simulated board", GpuGroup([LeasedGpu.local(keeper, HolderProcess.current("bench"), "auto")])),
-        ("no board", GpuGroup([])),
-        (
-            "boards shared by the workers of Ray Train",
-            DistributedGpuGroup(GpuGroup([]), lambda value: [value]),
-        ),
+    manager = LeaseManager(SimulatedGpu.open("V100", 0))
+    leased = GpuGroup([LeasedGpu.local(manager, HolderProcess.current("bench"))])
+    for name, group in (
+        ("a simulated GPU", leased),
+        ("no GPU", GpuGroup([])),
+        ("a group of the workers of Ray Train", DistributedGpuGroup(GpuGroup([]), lambda value: [value])),
     ):
-        run = TrainingRun(Plan(knobs=Knobs(run_id="", batch_size=8)), boards)
+        run = TrainingRun(Plan(knobs=Knobs(run_id="", batch_size=8)), group)
         loader = [None] * steps
 
         def bare(loader: list[None] = loader) -> None:
@@ -219,13 +215,13 @@ def measure_step(steps: int) -> None:
 
         per_step_us = (median_s(metered, 15) - median_s(bare, 15)) / steps * 1e6
         print(f"steps(), per training step on {name}: {per_step_us:.2f} µs (aim: 20 µs)")
-        boards.release()
+        group.release()
 
 
 def measure_frameworks(steps: int, times: int) -> None:
-    """Whole trainings with our callback and without any, in turn; the fastest of each counts.
+    """Whole trainings, alternately with and without our callback; the fastest of each counts.
 
-    Processor time of the training thread: what others do on this machine is not ours.
+    Processor time of the training thread, which other load on the machine hardly changes.
     """
     for name, fit in (("Lightning", fit_lightning), ("Transformers", fit_transformers)):
         fit(10, None)

@@ -1,9 +1,9 @@
-"""How far off the energy of a window is, against the known truth of the tests' C library, in real time.
+"""Error of the energy of a window, against the true energy of the tests' C library, in real time.
 
     python benchmarks/bench_windows.py [--n 40] [--seed 0]
 
-The counter is refreshed each 100 ms and the board fully loaded, its load going on and off for the last row.
-"Naive": the counter read at both ends. "Beyond bound": windows further off than the error they stated.
+The counter is updated every 100 ms and the GPU is fully loaded; for the last row its load goes on and off.
+"Naive": the counter read at both ends. "Beyond bound": windows with an error above the stated bound.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from fake_nvml.boards import Library
+from fake_nvml.library import Library
 
 from zeus_ray.gpus.nvml import NvmlGpu
 from zeus_ray.leases.manager import LeaseManager
@@ -29,27 +29,31 @@ LENGTHS_S = ((0.05, 0.1), (0.1, 0.5), (0.5, 1.0), (1.0, 2.0), (2.0, 3.0))
 
 
 def window(
-    node: Any, gpu: NvmlGpu, keeper: LeaseManager, lease_id: str, seconds: float, *, jumpy: bool
+    node: Any, gpu: NvmlGpu, manager: LeaseManager, lease_id: str, seconds: float, *, jumpy: bool
 ) -> list[float]:
-    """[off, bound, off of a naive reading], each as a share of the truth."""
-    begin, naive_j, true_j = keeper.read(lease_id), gpu.energy_j(), node.true_energy_j()
+    """[error, stated bound, error of a naive reading], each as a share of the true energy."""
+    begin, naive_j, true_j = manager.read(lease_id), gpu.energy_j(), node.true_energy_j()
     until_s = time.monotonic() + seconds
     while (left_s := until_s - time.monotonic()) > 0:
         if jumpy:
             node.load(random.choice((0.0, 0.5, 1.0)))
         time.sleep(min(left_s, random.uniform(0.05, 0.5) if jumpy else left_s))
-    end, naive_j, true_j = keeper.read(lease_id), gpu.energy_j() - naive_j, node.true_energy_j() - true_j
-    off_j = abs(end.energy_j - begin.energy_j - true_j)
-    return [off_j / true_j, (begin.energy_j_err + end.energy_j_err) / true_j, abs(naive_j - true_j) / true_j]
+    end, naive_j, true_j = manager.read(lease_id), gpu.energy_j() - naive_j, node.true_energy_j() - true_j
+    error_j = abs(end.energy_j - begin.energy_j - true_j)
+    return [
+        error_j / true_j,
+        (begin.energy_j_err + end.energy_j_err) / true_j,
+        abs(naive_j - true_j) / true_j,
+    ]
 
 
 def print_row(name: str, windows: list[list[float]]) -> None:
-    off, bound, naive = (sorted(column) for column in zip(*windows, strict=True))
-    beyond = sum(one[0] > one[1] for one in windows)
+    error, bound, naive = (sorted(column) for column in zip(*windows, strict=True))
+    beyond = sum(error > bound for error, bound, _ in windows)
     half, p95 = len(windows) // 2, int(0.95 * len(windows))
     print(
         f"| {name} | {len(windows)} | {naive[half]:.2%} / {naive[p95]:.2%} | "
-        f"{off[half]:.2%} / {off[p95]:.2%} / {off[-1]:.2%} | {bound[half]:.2%} | {beyond} |"
+        f"{error[half]:.2%} / {error[p95]:.2%} / {error[-1]:.2%} | {bound[half]:.2%} | {beyond} |"
     )
 
 
@@ -65,23 +69,25 @@ def main() -> None:
     node = Library.build(folder).node(folder, cards="V100", refresh_ms=100)
     os.environ.update(node.env)
     gpu = NvmlGpu(node.uuids[0])
-    keeper = LeaseManager(gpu, control="off", state_dir=folder / "state")
-    lease_id = keeper.acquire(HolderProcess.current("bench")).lease_id
+    manager = LeaseManager(gpu, control="off", state_dir=folder / "state")
+    lease_id = manager.acquire(HolderProcess.current("bench")).lease_id
     print(
         "| window (s) | n | naive: median / p95 | ours: median / p95 / worst | stated bound | beyond bound |"
     )
     print("|---|---|---|---|---|---|")
     node.load(1.0)
-    time.sleep(3)  # the rhythm is known
+    time.sleep(3)  # the phase of the counter is known
     for low_s, high_s in LENGTHS_S:
-        took = [
-            window(node, gpu, keeper, lease_id, random.uniform(low_s, high_s), jumpy=False)
+        windows = [
+            window(node, gpu, manager, lease_id, random.uniform(low_s, high_s), jumpy=False)
             for _ in range(options.n)
         ]
-        print_row(f"{low_s:g} to {high_s:g}", took)
-    took = [window(node, gpu, keeper, lease_id, random.uniform(2, 3), jumpy=True) for _ in range(options.n)]
-    print_row("2 to 3, load going on and off", took)
-    keeper.close()
+        print_row(f"{low_s:g} to {high_s:g}", windows)
+    windows = [
+        window(node, gpu, manager, lease_id, random.uniform(2, 3), jumpy=True) for _ in range(options.n)
+    ]
+    print_row("2 to 3, load going on and off", windows)
+    manager.close()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Fixtures of every room: pretended boards behind the real NVML binding, and a state folder of one's own."""
+"""Fixtures of every room: simulated GPUs behind the real NVML binding, and a state folder for each test."""
 
 import gc
 import sys
@@ -10,7 +10,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 import examples  # noqa: F401 — the profiles
-from fake_nvml.boards import Library
+from fake_nvml.library import Library
 
 hypothesis.settings.load_profile("quick")
 
@@ -21,7 +21,7 @@ def pytest_addoption(parser):
 
 @pytest.fixture(autouse=True)
 def state_dir(tmp_path_factory, request, monkeypatch):
-    """Journals of a test stay with the test. Most write none, and no folder is made for them."""
+    """A state folder for this test alone. It is not created: most tests write no journal."""
     folder = tmp_path_factory.getbasetemp() / f"zeus-state-{id(request.node):x}"
     monkeypatch.setenv("ZEUS_RAY_STATE_DIR", str(folder))
     monkeypatch.delenv("ZEUS_RAY_POWER_CONTROL", raising=False)
@@ -31,13 +31,13 @@ def state_dir(tmp_path_factory, request, monkeypatch):
 
 @pytest.fixture(scope="session")
 def fake_nvml(tmp_path_factory):
-    """The C library, built once. ``fake_nvml.node(folder, cards="V100,A100")`` makes boards."""
+    """The C library, built once. ``fake_nvml.node(folder, cards="V100,A100")`` makes GPUs."""
     return Library.build(tmp_path_factory.mktemp("fake-nvml"))
 
 
 @pytest.fixture
 def make_node(fake_nvml, tmp_path, monkeypatch):
-    """Make a node's boards and put this process on it."""
+    """Make a node's GPUs and put this process on it."""
 
     def make(cards="V100", **knobs):
         node = fake_nvml.node(tmp_path, cards=cards, **knobs)

@@ -15,7 +15,7 @@ def test_a_notebook_is_stored_without_outputs(path):
 
 @pytest.mark.notebook
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_runs_and_shows_tables_and_pictures(path, tmp_path, monkeypatch):
+def test_a_notebook_runs_and_displays_tables_and_plots(path, tmp_path, monkeypatch):
     import nbformat
     from nbclient import NotebookClient
 

@@ -1,4 +1,4 @@
-"""The README is true: its code runs, its commands and folders exist."""
+"""The README: its code runs, and the folders, commands and result keys that it names exist."""
 
 import os
 import re
@@ -13,23 +13,37 @@ README = (ROOT / "README.md").read_text()
 SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
-def test_every_folder_in_the_map_is_there():
+def test_every_folder_in_the_table_exists():
     named = re.findall(r"^\| `([\w/]+/)` \|", README, re.MULTILINE)
     assert len(named) >= 8
     assert [folder for folder in named if not (ROOT / folder).is_dir()] == []
 
 
-def test_every_make_target_is_there():
+def test_every_make_target_exists():
     targets = set(re.findall(r"^make (\w+)", README, re.MULTILINE))
     assert targets == {"demo", "test"}
     assert all(f"\n{target}:" in (ROOT / "Makefile").read_text() for target in targets)
 
 
-def test_every_result_key_is_one():
+def test_every_result_key_exists():
     from zeus_ray.records import TrialReport
 
     named = set(re.findall(r"`(zeus/\w+)`", README))
     assert named <= set(TrialReport().to_result())
+
+
+def test_every_command_and_option_exists(capsys, monkeypatch):
+    from zeus_ray.cli.main import main
+
+    monkeypatch.setenv("COLUMNS", "200")
+    shell = "".join(re.findall(r"```sh\n(.*?)```", README, re.DOTALL)).replace("\\\n", " ")
+    lines = re.findall(r"^zeus-ray (.*)$", shell, re.MULTILINE) + re.findall(r"`zeus-ray ([^`]*)`", README)
+    commands = [re.fullmatch(r"((?:job )?\w+)(.*)", line).groups() for line in lines]
+    assert {name for name, _ in commands} >= {"job run", "job report", "carbon", "doctor", "restore"}
+    for name, rest in commands:
+        assert main([*name.split(), "--help"]) == 0, name
+        options = set(re.findall(r"--[a-z][\w-]+", rest.partition(" -- ")[0]))
+        assert options - set(re.findall(r"--[a-z][\w-]+", capsys.readouterr().out)) == set(), name
 
 
 PREAMBLE = """
@@ -52,12 +66,12 @@ ray.init("local", num_cpus=2, include_dashboard=False, logging_level="ERROR", lo
 CHECKS = """
 assert searcher.best().batch_size in (8, 16, 32, 64, 128, 256)
 assert row["zeus/energy_j"] > 0
-assert len(job.past().trained) == 1
+assert len(job.summary().trained) == 1
 """
 
 
-def ran(tmp_path, *command):
-    """Run Python in a home of its own, on a simulated board."""
+def run_python(tmp_path, *command):
+    """Run Python with an empty home folder and a simulated GPU."""
     home = {"HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path)}
     quiet = {"RAY_AIR_NEW_OUTPUT": "0", "ZEUS_RAY_GPU": "simulated:V100"}
     return subprocess.run(
@@ -73,17 +87,17 @@ def ran(tmp_path, *command):
 
 @pytest.mark.ray
 def test_the_snippets_run(tmp_path):
-    """One after the other, as a reader would paste them; only the model is made up."""
+    """All of them in one script, in order; only the model is a stand-in."""
     pytest.importorskip("torch")
     script = tmp_path / "readme.py"
     script.write_text("\n".join([PREAMBLE, *SNIPPETS, CHECKS]))
-    done = ran(tmp_path, script)
+    done = run_python(tmp_path, script)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
 
 
 @pytest.mark.ray
 def test_the_example_of_ray_train_runs(tmp_path):
     pytest.importorskip("torch")
-    done = ran(tmp_path, "-m", "zeus_ray.train.example_ddp", "--trials", "1")
+    done = run_python(tmp_path, "-m", "zeus_ray.train.example_ddp", "--trials", "1")
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     assert "Best(batch_size=64" in done.stdout

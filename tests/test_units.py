@@ -1,4 +1,4 @@
-"""Numbers as one reads them."""
+"""Quantities, formatted for people."""
 
 import math
 
@@ -54,7 +54,7 @@ def test_power_and_percent():
     assert (units.percent(0.1234), units.percent(-0.5), units.percent(NAN)) == ("12.3 %", "50.0 %", "unknown")
 
 
-def test_one_unit_for_a_column_whatever_is_unknown_in_it():
+def test_the_unit_of_a_column_ignores_unknown_values():
     scale = units.energy_scale([NAN, 500, 20_000, math.inf])
     assert scale.unit == "kJ"
     assert [scale.text(joules) for joules in (500, 20_000, 1_234_000, NAN)] == ["0.50", "20.0", "1,234", "–"]

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from zeus_ray.jobs.recurring_job import RecurringJob as RecurringJob
     from zeus_ray.records import EmissionsConfig as EmissionsConfig
     from zeus_ray.records import Target as Target
-    from zeus_ray.reporting.html import show as show
+    from zeus_ray.reporting.search_report import show as show
+    from zeus_ray.training.session import session as session
     from zeus_ray.tune.elastic import Elastic as Elastic
     from zeus_ray.tune.metered import metered as metered
     from zeus_ray.tune.reporter import TrialReporter as TrialReporter
     from zeus_ray.tune.resources import resources as resources
     from zeus_ray.tune.scheduler import EnergyScheduler as EnergyScheduler
     from zeus_ray.tune.searcher import ZeusSearcher as ZeusSearcher
-    from zeus_ray.tune.session import session as session
     from zeus_ray.tune.verify import verify as verify
 
 __version__ = metadata.version("zeus-ray")
@@ -42,12 +42,12 @@ _HOMES = {
     "ZeusSearcher": "zeus_ray.tune.searcher",
     "EnergyScheduler": "zeus_ray.tune.scheduler",
     "RecurringJob": "zeus_ray.jobs.recurring_job",
-    "session": "zeus_ray.tune.session",
+    "session": "zeus_ray.training.session",
     "metered": "zeus_ray.tune.metered",
     "resources": "zeus_ray.tune.resources",
     "TrialReporter": "zeus_ray.tune.reporter",
     "verify": "zeus_ray.tune.verify",
-    "show": "zeus_ray.reporting.html",
+    "show": "zeus_ray.reporting.search_report",
     "Prices": "zeus_ray.carbon.energy_price",
     "open_signal": "zeus_ray.carbon.signal",
 }

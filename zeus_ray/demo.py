@@ -1,8 +1,9 @@
-"""``zeus-ray demo``: a real Ray Tune search that trains a real model on real data.
+"""``zeus-ray demo``: a Ray Tune search that trains a small network on real data.
 
-Scikit-learn's handwritten digits (1,797 images, shipped with the package), a small network, eight
-batch sizes with the learning rate scaled to each. Energy comes from NVML, or from a simulated GPU
-where there is none, which the demo says; the learning is real in both cases.
+The data are scikit-learn's handwritten digits (1,797 images, shipped with the package); the search has eight
+batch sizes, with the learning rate scaled to each. Energy is measured by NVML, or comes from a simulated GPU
+where there is none, which the output states at the start, at the end and on the plot. The training is real
+in both cases.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from zeus_ray.errors import NoDevice
-from zeus_ray.gpus import discovery as discover
+from zeus_ray.gpus import discovery
 from zeus_ray.records import Target
-from zeus_ray.reporting import html
+from zeus_ray.reporting.search_report import show
 
 if TYPE_CHECKING:
     from ray.tune import ExperimentAnalysis
@@ -26,14 +27,21 @@ if TYPE_CHECKING:
 
 BATCH_SIZES = (8, 16, 32, 64, 128, 256, 512, 1024)
 DEFAULT_BATCH_SIZE = 32
-TARGET = Target("accuracy", 0.95)
+DEMO_TARGET = Target("accuracy", 0.95)
 MAX_EPOCHS = 60
-SIMULATED = "simulated:V100"
+SIMULATED_GPU = "simulated:V100"
 
 
 @dataclass(frozen=True, kw_only=True)
 class DemoOptions:
-    """What ``zeus-ray demo`` can be told. ``out``: the folder for results and the picture."""
+    """The options of ``zeus-ray demo``.
+
+    Attributes:
+        eta: weight of energy against time, from 0 to 1.
+        seed: of the search and of the trainings.
+        trials: trainings at most.
+        out: folder for Ray's results and the plot.
+    """
 
     eta: float = 0.5
     seed: int = 0
@@ -41,8 +49,58 @@ class DemoOptions:
     out: Path = Path("zeus-ray-demo")
 
 
-def train(config: dict[str, Any]) -> None:
-    """The user's training function: the lines with ``run`` are what zeus-ray adds."""
+def run_demo(options: DemoOptions) -> None:
+    """Search, then print the trials, what was saved and what the search took, and save the plot."""
+    import ray  # noqa: PLC0415 — seconds to import
+
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # Tune's own progress output would hide the demo's
+    console = Console()
+    _choose_gpu()
+    _announce(console)
+    started_here = not ray.is_initialized()
+    if started_here:
+        ray.init("local", include_dashboard=False, num_cpus=os.cpu_count(), logging_level="ERROR")
+    try:
+        searcher, result = run_search(options)
+    finally:
+        if started_here:
+            ray.shutdown()
+    _report(console, options, searcher, result)
+
+
+def run_search(options: DemoOptions) -> tuple[ZeusSearcher, ExperimentAnalysis]:
+    """Run the search; its first trial is the baseline: the default batch size at the limit found."""
+    from ray import tune  # noqa: PLC0415 — seconds to import
+
+    import zeus_ray as zeus  # noqa: PLC0415 — likewise: it needs Ray from here on
+
+    searcher = zeus.ZeusSearcher(
+        target=DEMO_TARGET,
+        default_batch_size=DEFAULT_BATCH_SIZE,
+        eta=options.eta,
+        max_epochs=MAX_EPOCHS,
+        seed=options.seed,
+        baseline=True,
+    )
+    return searcher, tune.run(
+        train_digits,
+        config={
+            "batch_size": tune.choice(list(BATCH_SIZES)),
+            "seed": tune.randint(0, 2**31),
+        },
+        search_alg=searcher,
+        scheduler=zeus.EnergyScheduler(searcher),
+        num_samples=options.trials,
+        resources_per_trial=zeus.resources(),
+        storage_path=str(options.out.resolve()),
+        callbacks=[zeus.TrialReporter()],
+        reuse_actors=True,
+        verbose=0,
+    )
+
+
+def train_digits(config: dict[str, Any]) -> None:
+    """A user's training function; the lines with ``run`` are what zeus-ray adds."""
     import torch  # noqa: PLC0415 — only in the trial
     from torch import nn  # noqa: PLC0415
     from torch.utils.data import DataLoader  # noqa: PLC0415
@@ -52,7 +110,7 @@ def train(config: dict[str, Any]) -> None:
     torch.manual_seed(config["seed"])
     torch.set_num_threads(1)  # two trials at a time on two cores
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    training, test_x, test_y = _digits(device)
+    training, test_x, test_y = _load_data(device)
     with zeus.session(config) as run:
         loader = DataLoader(training, batch_size=config["batch_size"], shuffle=True)
         model = nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 10)).to(device)
@@ -69,8 +127,8 @@ def train(config: dict[str, Any]) -> None:
             run.report({"accuracy": accuracy})
 
 
-def _digits(device: str) -> tuple[Any, Any, Any]:
-    """Training set, test images, test labels; every fifth image is for the test."""
+def _load_data(device: str) -> tuple[Any, Any, Any]:
+    """The training set, the test images and the test labels; every fifth image is a test image."""
     import torch  # noqa: PLC0415 — only in the trial
     from sklearn.datasets import load_digits  # noqa: PLC0415
 
@@ -81,82 +139,39 @@ def _digits(device: str) -> tuple[Any, Any, Any]:
     return torch.utils.data.TensorDataset(x[~test], y[~test]), x[test], y[test]
 
 
-def search(options: DemoOptions) -> tuple[ZeusSearcher, ExperimentAnalysis]:
-    """Run the search; the first trial is the baseline: the default batch size at the limit found."""
-    from ray import tune  # noqa: PLC0415 — seconds to import
-
-    import zeus_ray as zeus  # noqa: PLC0415
-
-    searcher = zeus.ZeusSearcher(
-        target=TARGET,
-        default_batch_size=DEFAULT_BATCH_SIZE,
-        eta=options.eta,
-        max_epochs=MAX_EPOCHS,
-        seed=options.seed,
-        baseline=True,
-    )
-    return searcher, tune.run(
-        train,
-        config={
-            "batch_size": tune.choice(list(BATCH_SIZES)),
-            "seed": tune.randint(0, 2**31),
-        },
-        search_alg=searcher,
-        scheduler=zeus.EnergyScheduler(searcher),
-        num_samples=options.trials,
-        resources_per_trial=zeus.resources(),
-        storage_path=str(options.out.resolve()),
-        callbacks=[zeus.TrialReporter()],
-        reuse_actors=True,
-        verbose=0,
-    )
-
-
-def main(options: DemoOptions) -> None:
-    """Search, then say what it found and what it cost."""
-    import ray  # noqa: PLC0415 — seconds to import
-
-    # Tune's own progress would drown ours.
-    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
-    console = Console()
-    _say_which_gpu(console)
-    started_here = not ray.is_initialized()
-    if started_here:
-        ray.init("local", include_dashboard=False, num_cpus=os.cpu_count(), logging_level="ERROR")
+def _choose_gpu() -> None:
+    """Use NVML if it has a GPU, else the simulated one, unless the environment names a source."""
+    if os.environ.get(discovery.GPU_VARIABLE):
+        return
     try:
-        searcher, result = search(options)
-    finally:
-        if started_here:
-            ray.shutdown()
-    _tell(console, options, searcher, result)
+        for gpu in discovery.open_gpus("nvml"):
+            gpu.close()
+    except NoDevice:
+        os.environ[discovery.GPU_VARIABLE] = SIMULATED_GPU
 
 
-def _say_which_gpu(console: Console) -> None:
-    """NVML where there is one; else the simulated GPU, said in words nobody can miss."""
-    if not os.environ.get(discover.GPU_VARIABLE):
-        try:
-            for board in discover.open_boards("nvml"):
-                board.close()
-        except NoDevice:
-            os.environ[discover.GPU_VARIABLE] = SIMULATED
-    if discover.is_virtual(discover.gpu_source()):
+def _announce(console: Console) -> None:
+    source = discovery.gpu_source()
+    if discovery.is_virtual(source):
         console.print(
-            f"[bold]No NVIDIA GPU is measured here: it is SIMULATED[/bold] ({discover.gpu_source()}). The "
-            "training is real; watts, joules and seconds are not.\n"
+            f"[bold]The GPU is SIMULATED[/bold] ({source}): the training is real; watts, joules and seconds "
+            "come from a model.\n"
         )
     console.print(
-        f"Training a network on handwritten digits to {TARGET.metric} {TARGET.value}, "
-        f"over batch sizes {', '.join(map(str, BATCH_SIZES))}; yours would be {DEFAULT_BATCH_SIZE}.\n"
+        f"Training a network on handwritten digits to {DEMO_TARGET.metric} {DEMO_TARGET.value}. Batch sizes: "
+        f"{', '.join(map(str, BATCH_SIZES))}; the default to compare with: {DEFAULT_BATCH_SIZE}.\n"
     )
 
 
-def _tell(console: Console, options: DemoOptions, searcher: ZeusSearcher, result: ExperimentAnalysis) -> None:
-    """The table, the saving, the price of the search, and the picture by path."""
-    from zeus_ray.reporting import plots  # noqa: PLC0415 — matplotlib, once there is something to draw
+def _report(
+    console: Console, options: DemoOptions, searcher: ZeusSearcher, result: ExperimentAnalysis
+) -> None:
+    """Print the table and the sentences; draw the plot and print its path."""
+    from zeus_ray.reporting.plots import save_figure  # noqa: PLC0415 — matplotlib is imported only to draw
 
     console.print()
-    shown = html.show(result, best=searcher.best())
-    figure = shown.pareto()
+    figure = show(result, best=searcher.best()).pareto()
     if figure is not None:
-        path = plots.save(figure, options.out / "pareto.png")
-        console.print(f"Energy against time, every trial: {path.resolve()}", soft_wrap=True)
+        path = save_figure(figure, options.out / "pareto.png")
+        simulated = " (SIMULATED)" if discovery.is_virtual(discovery.gpu_source()) else ""
+        console.print(f"Plot of energy against time{simulated}: {path.resolve()}", soft_wrap=True)

@@ -1,20 +1,20 @@
-"""Every error zeus-ray raises on purpose.
+"""Every error that zeus-ray raises on purpose.
 
 ZeusError
-├── BadInput            an argument, a setting or a file says something that cannot be (also a ValueError)
+├── BadInput            an argument, a setting or a file has an impossible value (also a ValueError)
 ├── TargetNotReached    the default batch size did not reach the target, twice
 ├── DoesNotFit          a batch size is too large for the GPU's memory
-├── SignalLost          a provider of carbon intensity gave no answer; never reaches a training run
-├── HistoryError        where a recurring job is remembered cannot be read, or written
-└── DeviceError         a board, or the way to it
-    ├── NoDevice        there is none here, or not the one that was named
-    ├── NotSupported    the board cannot do this (no energy counter, no power limit, a MIG slice)
+├── SignalLost          a provider of carbon intensity or price did not answer; caught before a training run
+├── HistoryError        the history of a recurring job cannot be read or written
+└── DeviceError         a GPU, its driver or the access to it failed
+    ├── NoDevice        no GPU here, or not the one that was named
+    ├── NotSupported    the GPU cannot do this (no energy counter, no power limit, a MIG slice)
     ├── NoPermission    reading works, setting needs root, SYS_ADMIN or zeusd
-    ├── DeviceLost      it was there and no longer answers
-    └── LeaseRefused    another trial holds the board at another power limit
+    ├── DeviceLost      the GPU stopped answering
+    └── LeaseRefused    another trial holds the GPU at another power limit
 
-Messages say what was given and what is allowed. Foreign errors (NVML's, httpx's) are mapped to
-these in the one file that talks to the foreign thing.
+Messages state what was given and what is allowed. Errors of other libraries (NVML, httpx) are mapped to
+these in the one file that calls the library.
 """
 
 from __future__ import annotations
@@ -24,31 +24,41 @@ from typing import Any
 
 
 class ZeusError(Exception):
-    """Base of everything raised on purpose."""
+    """Base class of every error that zeus-ray raises on purpose."""
 
 
 class BadInput(ZeusError, ValueError):
-    """An argument, a setting or a file says something that cannot be."""
+    """An argument, a setting or a file has an impossible value."""
 
 
 class TargetNotReached(ZeusError):
-    """The default batch size did not reach the target, so there is nothing to compare with."""
+    """The default batch size did not reach the target, twice: there is nothing to compare with."""
 
 
 class DoesNotFit(ZeusError):
-    """A batch size is too large for the memory of the GPU; ``result`` is what is known of the run."""
+    """A batch size is too large for the GPU's memory.
+
+    Attributes:
+        result: the result of the run so far, with the ``zeus/`` keys.
+    """
 
     def __init__(self, message: str, result: Mapping[str, Any]) -> None:
-        super().__init__(message, dict(result))  # both, so that it can be sent to another process
+        super().__init__(
+            message, dict(result)
+        )  # both arguments, so that pickle can rebuild it in another process
         self.result = dict(result)
 
     def __str__(self) -> str:
-        """The message alone."""
+        """The message, without the result."""
         return str(self.args[0])
 
 
 class SignalLost(ZeusError):
-    """A provider of carbon intensity gave no answer. ``retry_after_s``: what it asked for, or 0."""
+    """A provider of carbon intensity or price did not answer.
+
+    Attributes:
+        retry_after_s: how long the provider asks to wait (s); 0 where it does not say.
+    """
 
     def __init__(self, message: str, retry_after_s: float = 0.0) -> None:
         super().__init__(message)
@@ -56,11 +66,11 @@ class SignalLost(ZeusError):
 
 
 class HistoryError(ZeusError):
-    """The storage that remembers a recurring job does not answer."""
+    """The history of a recurring job cannot be read or written."""
 
 
 class DeviceError(ZeusError):
-    """A GPU, or the way to it, failed."""
+    """A GPU, its driver or the access to it failed."""
 
 
 class NoDevice(DeviceError):
@@ -68,7 +78,7 @@ class NoDevice(DeviceError):
 
 
 class NotSupported(DeviceError):
-    """The board cannot do this: no energy counter, no power limit, a MIG slice."""
+    """The GPU cannot do this: no energy counter, no power limit, a MIG slice."""
 
 
 class NoPermission(DeviceError):
@@ -76,8 +86,8 @@ class NoPermission(DeviceError):
 
 
 class DeviceLost(DeviceError):
-    """The board was there and no longer answers."""
+    """The GPU stopped answering."""
 
 
 class LeaseRefused(DeviceError):
-    """Another trial holds the board at another power limit."""
+    """Another trial holds the GPU at another power limit."""

@@ -1,16 +1,18 @@
-"""Equations 1 to 3 of Zeus (You, Chung, Chowdhury, NSDI'23): what a training run costs.
+"""What a training run costs (Equations 1 to 3 of Zeus; You, Chung, Chowdhury, NSDI'23), and when it ends.
 
-Cost is in joules: eta weighs the energy drawn against the energy that boards at full power would
-have drawn in the same time, so that eta = 1 saves energy alone and eta = 0 time alone.
+Cost is in joules: eta weighs the energy drawn against the energy that the GPUs would have drawn at
+full power in the same time, so that eta = 1 minimises energy alone and eta = 0 time alone.
 """
 
 from __future__ import annotations
 
 import math
 
+from zeus_ray.records import NAN, StopReason
+
 FALLBACK_MAX_POWER_W = 300.0
-"""MAXPOWER where nobody knows it: of the order of a data-centre board. It only sets the exchange
-rate between joules and seconds; eta = 0 and eta = 1 do not depend on it."""
+"""MAXPOWER where it is unknown: typical of a data-centre GPU. It only sets the exchange rate between
+joules and seconds; eta = 0 and eta = 1 do not depend on it."""
 
 
 def max_power_or_fallback_w(max_power_w: float | None) -> float:
@@ -24,9 +26,8 @@ def cost(
 ) -> float:
     """Cost (J) of ``energy_j`` over all GPUs and ``time_s`` of wall time; Eq. 2: η·E + (1−η)·MAXPOWER·T.
 
-    With several GPUs energy is summed, time is the slowest's, MAXPOWER counts for each.
-    Energy that is not known (NaN) leaves time alone to go by: MAXPOWER·T, whatever eta is.
-    Time that is not known leaves nothing to compare by: NaN.
+    With several GPUs energy is summed, time is the slowest GPU's, MAXPOWER counts once per GPU.
+    Where energy is unknown (NaN) the cost is MAXPOWER·T, whatever eta is; where time is unknown it is NaN.
     """
     time_cost = max_power_or_fallback_w(max_power_w) * gpus * time_s
     if math.isnan(energy_j):
@@ -35,10 +36,10 @@ def cost(
 
 
 def eta_at(eta: float, energy_price: float) -> float:
-    """The eta that decides alike while a joule costs ``energy_price`` times what it does in the long run.
+    """The eta that gives the same decisions when a joule costs ``energy_price`` times its long-run mean.
 
     η·price·E + (1−η)·MAXPOWER·T is least where η'·E + (1−η')·MAXPOWER·T is, with
-    η' = η·price / (η·price + 1−η). Energy at no cost, or less, leaves time alone: η' = 0.
+    η' = η·price / (η·price + 1−η). With energy at no or negative cost, η' = 0.
     """
     if not math.isfinite(energy_price):
         return eta
@@ -49,3 +50,31 @@ def eta_at(eta: float, energy_price: float) -> float:
 def cost_rate_w(power_w: float, *, eta: float, max_power_w: float | None, gpus: int = 1) -> float:
     """Cost per second (W) at an average power per GPU: Eq. 3, inside the brackets."""
     return cost(power_w * gpus, 1.0, eta=eta, max_power_w=max_power_w, gpus=gpus)
+
+
+def stop_reason(
+    *,
+    reached: bool = False,
+    epochs: float = NAN,
+    max_epochs: float = math.inf,
+    cost: float = NAN,
+    cost_cap: float = math.inf,
+) -> StopReason | None:
+    """Why a run ends by its target and limits, or None: the one rule for driver and trial.
+
+    Args:
+        reached: whether the target is reached.
+        epochs: epochs trained.
+        max_epochs: the run ends after so many.
+        cost: cost so far (J, Eq. 2).
+        cost_cap: the run ends at this cost (J); 0 for a run that only measures a power profile.
+
+    NaN ends nothing. Of several reasons the first in the order of the arguments counts.
+    """
+    if reached:
+        return StopReason.TARGET_REACHED
+    if epochs >= max_epochs:
+        return StopReason.MAX_EPOCHS
+    if cost >= cost_cap:
+        return StopReason.COST_CAP if cost_cap > 0 else StopReason.PROFILED
+    return None

@@ -1,4 +1,4 @@
-"""Numbers with units, as one reads them; times in ISO 8601."""
+"""Quantities and times as text: three digits and a unit, "–" where unknown (NaN); ISO 8601 times."""
 
 from __future__ import annotations
 
@@ -9,71 +9,72 @@ from datetime import datetime
 
 UNKNOWN = "–"
 JOULES_PER_WH = 3600.0
-TIMES = ((86_400.0, "days"), (3_600.0, "h"), (60.0, "min"), (1.0, "s"))
-JOULES = ((1e9, "GJ"), (1e6, "MJ"), (1e3, "kJ"), (1.0, "J"))
+HOUR_S = 3600.0
+TIME_UNITS = ((86_400.0, "days"), (3_600.0, "h"), (60.0, "min"), (1.0, "s"))
+ENERGY_UNITS = ((1e9, "GJ"), (1e6, "MJ"), (1e3, "kJ"), (1.0, "J"))
 
 
 @dataclass(frozen=True)
 class Scale:
-    """One unit for a whole column or axis: divide by ``size``, name it ``unit``."""
+    """One unit for a whole column or axis: ``size`` is how many J or s it has, ``unit`` its name."""
 
     size: float
     unit: str
 
     def text(self, value: float) -> str:
-        """The value in this unit, three digits, no unit; "–" where unknown."""
+        """The value (J or s) in this unit, without the unit's name."""
         return three_digits(value / self.size)
 
 
 def energy_scale(joules: Iterable[float]) -> Scale:
-    """The unit in which the larger of these read well."""
-    return _scale(joules, JOULES, 1.0)
+    """The unit for these energies (J), by the largest."""
+    return _scale(joules, ENERGY_UNITS, 1.0)
 
 
 def time_scale(times_s: Iterable[float]) -> Scale:
-    """The unit in which the larger of these read well."""
-    return _scale(times_s, TIMES, 2.0)
+    """The unit for these times (s), by the largest."""
+    return _scale(times_s, TIME_UNITS, 2.0)
 
 
 def energy(joules: float) -> str:
-    """Joules as J, kJ, MJ or GJ, three digits; "–" where unknown."""
+    """An energy (J) as J, kJ, MJ or GJ: "48.9 kJ"."""
     return _with_unit(joules, energy_scale([joules]))
 
 
 def watt_hours(joules: float) -> str:
-    """Joules as Wh, kWh or MWh, three digits; "–" where unknown."""
+    """An energy (J) as Wh, kWh or MWh: "238 Wh"."""
     sizes = ((1e6, "MWh"), (1e3, "kWh"), (1.0, "Wh"))
     scale = _scale([joules / JOULES_PER_WH], sizes, 1.0)
     return _with_unit(joules / JOULES_PER_WH, scale)
 
 
 def power(watts: float) -> str:
-    """Watts without decimals; "–" where unknown."""
+    """A power (W) without decimals: "150 W"."""
     return UNKNOWN if math.isnan(watts) else f"{watts:.0f} W"
 
 
 def seconds(time_s: float) -> str:
-    """Seconds as s, min, h or days; "–" where unknown."""
+    """A time (s) as s, min, h or days: "2.50 min"."""
     return _with_unit(time_s, time_scale([time_s]))
 
 
 def percent(share: float) -> str:
-    """A share as a percentage, without sign; "unknown" where it is."""
+    """A share as a percentage without sign: 0.123 is "12.3 %"; "unknown" for NaN."""
     return "unknown" if math.isnan(share) else f"{abs(share) * 100:.1f} %"
 
 
 def less(share: float) -> str:
-    """A share that was saved as "12.3 % less"; a negative one as "12.3 % more"."""
+    """A share that was saved: 0.123 is "12.3 % less", −0.123 is "12.3 % more"."""
     return f"{percent(share)} {'less' if share >= 0 else 'more'}"
 
 
-def counted(number: int, thing: str) -> str:
-    """So many things: "1 run", "2 runs"."""
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+def counted(number: int, noun: str) -> str:
+    """A number and a noun, in the plural unless it is one: "1 run", "2 runs"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def three_digits(value: float) -> str:
-    """A number with three significant digits and no exponent; "–" where unknown."""
+    """A number with three significant digits and no exponent."""
     if not math.isfinite(value):
         return UNKNOWN if math.isnan(value) else str(value)
     if abs(value) >= 100:
@@ -95,6 +96,7 @@ def _with_unit(value: float, scale: Scale) -> str:
 
 
 def _scale(values: Iterable[float], sizes: tuple[tuple[float, str], ...], from_: float) -> Scale:
+    """The first unit of which the largest value is at least ``from_``, else the last."""
     largest = max((abs(value) for value in values if math.isfinite(value)), default=0.0)
     for size, unit in sizes:
         if largest >= from_ * size:

@@ -1,4 +1,4 @@
-"""Real Ray, real actors, the real NVML binding: only the C library under them is ours."""
+"""Real Ray, real actors, the real NVML binding over a fake NVML library."""
 
 import itertools
 import os
@@ -14,24 +14,23 @@ import pytest
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("cluster")]
 tune = pytest.importorskip("ray.tune")
 
-import moved  # noqa: E402 — from tests/faults
-import moving  # noqa: E402 — likewise
+import migrated_trial  # noqa: E402 — likewise
+import migration_checks  # noqa: E402 — from tests/faults
 import ray  # noqa: E402 — after the marker: importing it takes seconds
 
 import zeus_ray as zeus  # noqa: E402
-from zeus_ray.actors import inventory  # noqa: E402
-from zeus_ray.actors.placement import NAMESPACE  # noqa: E402
+from zeus_ray.actors import NAMESPACE, inventory  # noqa: E402
 from zeus_ray.leases.doctor import Health, examine, unexamined  # noqa: E402
 from zeus_ray.records import EmissionsConfig, PowerProfile, Target, TrialReport, to_json  # noqa: E402
 
-for module in (sys.modules[__name__], moving):  # workers cannot import the tests
+for module in (sys.modules[__name__], migrated_trial):  # workers cannot import the tests
     ray.cloudpickle.register_pickle_by_value(module)
 LIMITS_W = [120.0, 160.0, 200.0, 240.0]
 BEGAN_S = 1_640_995_200  # 2022
 
 
 def until(condition, seconds=10.0):
-    """Wait for what another process does; the deadline is the promise under test."""
+    """Wait until another process has made it true; ``seconds`` is what is promised."""
     deadline = time.monotonic() + seconds
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -40,7 +39,7 @@ def until(condition, seconds=10.0):
 
 @ray.remote(num_cpus=0)
 class Gate:
-    """Lets nobody through before ``size`` have come."""
+    """Opens when ``size`` trials have arrived."""
 
     def __init__(self, size):
         self.size, self.there = size, set()
@@ -81,7 +80,7 @@ def learns(config):
             run.report({"accuracy": epoch / 5})
 
 
-def test_four_gpus_at_once_each_with_its_own_limit_and_energy(boards, tmp_path):
+def test_four_gpus_at_once_each_with_its_own_limit_and_energy(nodes, tmp_path):
     namespace = ray.get_runtime_context().namespace
     gate = Gate.options(name="gate").remote(len(LIMITS_W))
     ray.get(gate.__ray_ready__.remote())
@@ -103,10 +102,10 @@ def test_four_gpus_at_once_each_with_its_own_limit_and_energy(boards, tmp_path):
         assert row["zeus/power_limit_w"] == limit_w
         assert row["zeus/measured_by"] == "counter"
         assert row["power_w"] == pytest.approx(limit_w, rel=0.1)
-    assert until(lambda: set(boards["a"].limits_w + boards["b"].limits_w) == {300.0})
+    assert until(lambda: set(nodes["a"].limits_w + nodes["b"].limits_w) == {300.0})
 
 
-def test_a_search_over_two_nodes_profiles_and_gives_every_limit_back(boards, tmp_path):
+def test_a_search_over_two_nodes_profiles_and_restores_every_limit(nodes, tmp_path):
     searcher = zeus.ZeusSearcher(
         target=Target("accuracy", 1.0), default_batch_size=32, power_limits_w=[250, 150, 100]
     )
@@ -124,11 +123,11 @@ def test_a_search_over_two_nodes_profiles_and_gives_every_limit_back(boards, tmp
     )
     reports = [TrialReport.from_result(trial.last_result) for trial in result.trials]
     assert any(report.profile for report in reports)
-    assert until(lambda: set(boards["a"].limits_w + boards["b"].limits_w) == {300.0})
+    assert until(lambda: set(nodes["a"].limits_w + nodes["b"].limits_w) == {300.0})
 
 
 @pytest.mark.parametrize("who", ["driver", "trial", "node"])
-def test_off_set_anywhere_means_that_nothing_is_written(boards, tmp_path, monkeypatch, who):
+def test_off_in_any_of_three_places_writes_no_limit(nodes, tmp_path, monkeypatch, who):
     def train(config):
         if config["who"] == "trial":
             os.environ["ZEUS_RAY_POWER_CONTROL"] = "off"
@@ -136,7 +135,7 @@ def test_off_set_anywhere_means_that_nothing_is_written(boards, tmp_path, monkey
 
     if who == "driver":
         monkeypatch.setenv("ZEUS_RAY_POWER_CONTROL", "off")
-    before = {name: node.attempts for name, node in boards.items()}
+    before = {name: node.attempts for name, node in nodes.items()}
     searcher = zeus.ZeusSearcher(target=Target("accuracy", 1.0), default_batch_size=32)
     node = "c" if who == "node" else "a"
     result = tune.run(
@@ -153,51 +152,51 @@ def test_off_set_anywhere_means_that_nothing_is_written(boards, tmp_path, monkey
     )
     reports = [TrialReport.from_result(trial.last_result) for trial in result.trials]
     assert all(report.energy_j > 0 and report.power_limit_w == 300.0 for report in reports)
-    assert {name: node.attempts for name, node in boards.items()} == before
+    assert {name: node.attempts for name, node in nodes.items()} == before
 
 
-def test_a_trial_killed_with_9_gives_its_limit_back(boards):
+def test_the_limit_of_a_trial_that_was_killed_is_restored(nodes):
     @ray.remote(num_gpus=1, resources={"node_a": 1})
     def hold():
-        from zeus_ray.actors.placement import lease_boards
+        from zeus_ray.actors.gpu_actor_client import lease_gpus
         from zeus_ray.leases.process import HolderProcess
 
         given = ray.get_runtime_context().get_accelerator_ids()["GPU"]
         holder = HolderProcess.current("killed")
-        leased = lease_boards(holder, source="nvml", control="auto", given=given)
+        leased = lease_gpus(holder, source="nvml", control="auto", given=given)
         leased.set_limit(130.0)
         os.kill(os.getpid(), signal.SIGKILL)
 
     with pytest.raises(ray.exceptions.RayError):
         ray.get(hold.options(max_retries=0).remote())
-    assert until(lambda: set(boards["a"].limits_w) == {300.0})
-    assert boards["a"].attempts > 0
+    assert until(lambda: set(nodes["a"].limits_w) == {300.0})
+    assert nodes["a"].attempts > 0
 
 
-def test_a_limit_follows_the_grid_on_when_its_actor_was_killed_with_9(boards, tmp_path):
+def test_a_limit_goes_on_following_the_signal_after_its_actor_was_killed(nodes, tmp_path):
     grid, name, done = (tmp_path / what for what in ("grid.csv", "name", "done"))
     rows = [f"{BEGAN_S + 3600 * h},{800 if h % 2 else 50}" for h in range(480)]
     grid.write_text("\n".join(["timestamp,carbon_intensity", *rows]))
-    fast = (time.time(), BEGAN_S, 3600.0)  # a second is an hour on the grid
-    footprint = EmissionsConfig(signal=f"csv:{grid}", eta=0.8, every_s=3600.0, clock=fast)
+    fast = (time.time(), BEGAN_S, 3600.0)  # a second is an hour in the signal
+    emissions = EmissionsConfig(signal=f"csv:{grid}", eta=0.8, every_s=3600.0, clock=fast)
     points = ((250, 240, 10.0), (200, 190, 10.8), (150, 143, 12.5), (100, 95, 18.0))
     profile = PowerProfile(batch_size=32, gpu="V100", max_power_w=250, points=points)
 
     @ray.remote(num_gpus=1, resources={"node_a": 1}, max_retries=0)
     def trial():
-        from zeus_ray.actors.placement import lease_boards
+        from zeus_ray.actors.gpu_actor_client import lease_gpus
         from zeus_ray.leases.process import HolderProcess
 
         given = ray.get_runtime_context().get_accelerator_ids()["GPU"]
         holder, asks = HolderProcess.current("chase"), {"source": "nvml", "control": "auto", "given": given}
-        leased = lease_boards(holder, footprint=to_json(footprint), **asks)
+        leased = lease_gpus(holder, emissions=to_json(emissions), **asks)
         leased.follow(profile)
         name.write_text(leased.held[0][0])
         assert until(done.exists, 90)
         leased.release()
 
     def limits_seen(seen):
-        seen.update(limit_w for limit_w in boards["a"].limits_w if limit_w != 300.0)
+        seen.update(limit_w for limit_w in nodes["a"].limits_w if limit_w != 300.0)
         return len(seen) == 2
 
     running, before, after = trial.remote(), set(), set()
@@ -211,20 +210,18 @@ def test_a_limit_follows_the_grid_on_when_its_actor_was_killed_with_9(boards, tm
     assert after == before
     done.touch()
     ray.get(running)
-    assert until(lambda: set(boards["a"].limits_w) == {300.0})
+    assert until(lambda: set(nodes["a"].limits_w) == {300.0})
 
 
-def test_paused_resumed_elsewhere_killed_and_retried_every_limit_is_back_and_every_joule_counted(
-    boards, tmp_path
-):
+def test_through_pause_move_kill_and_retry_every_limit_is_restored_and_all_energy_counted(nodes, tmp_path):
     for name, index in itertools.product("ab", range(2)):
-        boards[name].load(moved.LOAD, index)
-    watch = moved.Watch(boards)
-    result = moving.search(tmp_path, 150.0)
-    assert until(lambda: set(boards["a"].limits_w + boards["b"].limits_w) == {300.0})
-    moved.judge(tmp_path, watch.end(), result, limit_w=150.0, found_w=300.0)
+        nodes[name].load(migrated_trial.LOAD, index)
+    watch = migrated_trial.Watch(nodes)
+    result = migration_checks.search(tmp_path, 150.0)
+    assert until(lambda: set(nodes["a"].limits_w + nodes["b"].limits_w) == {300.0})
+    migrated_trial.judge(tmp_path, watch.end(), result, limit_w=150.0, found_w=300.0)
     for name, index in itertools.product("ab", range(2)):
-        boards[name].load(1.0, index)
+        nodes[name].load(1.0, index)
 
 
 @ray.remote(num_cpus=0)
@@ -238,16 +235,16 @@ def listening(process):
     return [one for one in connections(kind="inet") if one.status == psutil.CONN_LISTEN]
 
 
-def test_our_actors_listen_no_more_than_any_actor_of_rays_does():
+def test_gpu_actors_listen_on_no_more_ports_than_any_ray_actor():
     bare = Bare.remote()
     pid = ray.get(bare.pid.remote())
     ours = [p for p in psutil.Process().children(recursive=True) if "GpuActor" in " ".join(p.cmdline())]
-    assert ours  # of the tests before: they stay a minute
+    assert ours  # of the tests before: they end after a minute
     for process in ours:
         assert len(listening(process)) == len(listening(psutil.Process(pid))), process
 
 
-def test_a_lost_board_fails_its_trial_and_no_other(boards, tmp_path):
+def test_a_lost_gpu_fails_its_trial_and_no_other(nodes, tmp_path):
     def train(config):
         with zeus.session(config, power_limit_w=150.0) as run:
             while not (tmp_path / "lost").exists():
@@ -256,8 +253,8 @@ def test_a_lost_board_fails_its_trial_and_no_other(boards, tmp_path):
                 run.report({"accuracy": 1.0})
 
     def lose_one():
-        until(lambda: boards["a"].limits_w == [150.0, 150.0], 60)
-        boards["a"].boards[0].lost = 1
+        until(lambda: nodes["a"].limits_w == [150.0, 150.0], 60)
+        nodes["a"].boards[0].lost = 1
         (tmp_path / "lost").touch()
 
     threading.Thread(target=lose_one, daemon=True).start()
@@ -273,15 +270,15 @@ def test_a_lost_board_fails_its_trial_and_no_other(boards, tmp_path):
     failed = [trial for trial in result.trials if trial.status == "ERROR"]
     assert len(failed) == 1
     assert "DeviceLost" in Path(failed[0].error_file).read_text()
-    boards["a"].boards[0].lost = 0
-    assert until(lambda: boards["a"].limits_w == [300.0, 300.0])
+    nodes["a"].boards[0].lost = 0
+    assert until(lambda: nodes["a"].limits_w == [300.0, 300.0])
 
 
-def test_doctor_and_restore_ask_every_node_and_bear_with_one_that_fails():
+def test_doctor_and_restore_ask_every_node_even_if_one_fails():
     reports = inventory.examine_all()
     assert sorted(report.health.name for report in reports.values()) == ["LIMITED", "OK", "OK"]
     off = next(report for report in reports.values() if report.health is Health.LIMITED)
-    assert (off.power_control, [board.may_set for board in off.boards]) == ("off", [None])
+    assert (off.power_control, [gpu.may_set for gpu in off.boards]) == ("off", [None])
     assert all(report.driver == "580.00.fake" for report in reports.values())
 
     def fails_on_one():
@@ -289,23 +286,23 @@ def test_doctor_and_restore_ask_every_node_and_bear_with_one_that_fails():
             raise ModuleNotFoundError("No module named 'zeus_ray'")
         return "fine"
 
-    answers = inventory._everywhere(inventory._living(), fails_on_one, unexamined)
+    answers = inventory._ask_all(inventory._living(), fails_on_one, unexamined)
     assert sorted(map(str, answers.values()))[1:] == ["fine", "fine"]
-    ill = next(answer for answer in answers.values() if answer != "fine")
-    assert ill.health is Health.BROKEN
-    assert "No module named 'zeus_ray'" in ill.problems[0]
+    failed = next(answer for answer in answers.values() if answer != "fine")
+    assert failed.health is Health.BROKEN
+    assert "No module named 'zeus_ray'" in failed.problems[0]
 
     here = examine()  # no driver in this process
     assert inventory._as_counted(here, {"Resources": {"GPU": 1.0}}).health is Health.BROKEN
     assert inventory._as_counted(here, {"Resources": {"CPU": 1.0}}).health is Health.OK
-    assert inventory._as_counted(ill, {"Resources": {}}).health is Health.BROKEN
+    assert inventory._as_counted(failed, {"Resources": {}}).health is Health.BROKEN
 
-    owed = inventory.restore_everywhere()
-    assert sorted(owed) == sorted(reports)
-    assert all(one.done for answer in owed.values() for one in answer)
+    restored = inventory.restore_everywhere()
+    assert sorted(restored) == sorted(reports)
+    assert all(one.done for answer in restored.values() for one in answer)
 
 
-def test_a_trial_that_asks_for_no_gpu_on_a_gpu_cluster_is_told_before_it_runs(tmp_path):
+def test_a_trial_without_a_gpu_on_a_gpu_cluster_is_refused_before_it_runs(tmp_path):
     searcher = zeus.ZeusSearcher(target=Target("accuracy", 1.0), default_batch_size=32)
     with pytest.raises(Exception, match="ask for no GPU"):
         tune.run(

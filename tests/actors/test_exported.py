@@ -1,4 +1,4 @@
-"""The metrics really leave Ray: scraped as Prometheus would."""
+"""The metrics as Prometheus scrapes them from Ray."""
 
 import json
 import socket
@@ -18,7 +18,7 @@ def free_port():
 
 
 def scraped(port, wanted, seconds=60):
-    """The lines of our metrics, once all ``wanted`` are there."""
+    """The lines of the zeus-ray metrics, once all ``wanted`` are exported."""
     deadline_s = time.monotonic() + seconds
     lines = []
     while time.monotonic() < deadline_s:
@@ -50,12 +50,12 @@ def test_limit_and_energy_are_exported():
         @ray.remote(num_cpus=0)
         class Exporter:
             def export(self):
-                from zeus_ray.actors.gpu_metrics import GpuMetrics
-                from zeus_ray.leases.lease import Status
+                from zeus_ray.actors.gpu_actor import GpuMetrics
+                from zeus_ray.leases.lease import GpuStatus
 
                 self.metrics = GpuMetrics()
                 for energy_j in (100.0, 250.0):
-                    status = Status(uuid="GPU-1", power_limit_w=150.0, energy_j=(("trial", energy_j),))
+                    status = GpuStatus(uuid="GPU-1", power_limit_w=150.0, energy_j=(("trial", energy_j),))
                     self.metrics.update(status)
 
         exporter = Exporter.remote()
@@ -68,12 +68,12 @@ def test_limit_and_energy_are_exported():
     assert all('GpuUuid="GPU-1"' in line for line in lines)
 
 
-def test_the_dashboard_asks_for_metrics_that_exist():
+def test_the_grafana_dashboard_queries_metrics_that_exist():
     import zeus_ray.actors
 
     panel = json.loads((Path(zeus_ray.actors.__file__).parent / "grafana.json").read_text())
     asked = " ".join(target["expr"] for one in panel["panels"] for target in one["targets"])
-    source = (Path(zeus_ray.actors.__file__).parent / "gpu_metrics.py").read_text()
+    source = (Path(zeus_ray.actors.__file__).parent / "gpu_actor.py").read_text()
     for name in ("zeus_gpu_power_limit_watts", "zeus_trial_energy_joules_total"):
         assert f"ray_{name}" in asked
         assert f'"{name}"' in source

@@ -1,7 +1,7 @@
-"""Ray Train on two nodes: two workers, two boards, one limit, one bill.
+"""Ray Train on two nodes: two workers and two GPUs are one run at one limit.
 
-Without Ray's dashboard a stopped job may keep its placement group, so there is room here for two jobs. An
-early stop from outside is among the faults (``train_job_stopped_early``), with a dashboard.
+Without Ray's dashboard a stopped job may keep its placement group, so the cluster has room for two jobs. An
+early stop from outside is tested among the faults (``train_job_stopped_early``), with a dashboard.
 """
 
 import math
@@ -23,8 +23,8 @@ ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers canno
 LIMITS_W = [250.0, 150.0, 100.0]
 
 
-class Truth:
-    """What this worker's board really does, asked of the pretended hardware itself."""
+class Hardware:
+    """What this worker's GPU does, read from the fake hardware itself."""
 
     def __init__(self):
         import ctypes
@@ -34,14 +34,14 @@ class Truth:
 
         pynvml.nvmlInit()
         self.index = int(ray.get_runtime_context().get_accelerator_ids()["GPU"][0])
-        self.board = pynvml.nvmlDeviceGetHandleByIndex(self.index)
-        self.limit_w = lambda: pynvml.nvmlDeviceGetEnforcedPowerLimit(self.board) / 1000
+        self.handle = pynvml.nvmlDeviceGetHandleByIndex(self.index)
+        self.limit_w = lambda: pynvml.nvmlDeviceGetEnforcedPowerLimit(self.handle) / 1000
         self.c = ctypes.CDLL("libnvidia-ml.so.1")
         self.c.fake_attach.restype, self.c.fake_attach.argtypes = ctypes.c_void_p, [ctypes.c_char_p] * 3
         self.c.fake_true_energy.restype = ctypes.c_double
         self.c.fake_true_energy.argtypes = [ctypes.c_void_p, ctypes.c_uint32]
         name, cards = (os.environ[f"FAKE_NVML_{what}"].encode() for what in ("NODE", "CARDS"))
-        path = os.environ["FAKE_NVML_STATE"].encode() + b"/" + name + b".boards"
+        path = os.environ["FAKE_NVML_STATE"].encode() + b"/" + name + b".gpus"
         self.node = self.c.fake_attach(path, cards, name)
 
     def energy_j(self):
@@ -58,15 +58,15 @@ def worker(config):
         zeus.session(config)
     with torch_trainer.session(config, window_s=0.3, settle_s=0.1) as run:
         model = DistributedDataParallel(torch.nn.Linear(8, 8))
-        truth, limits = Truth(), []
-        first, first_j = run.measure({}), truth.energy_j()
+        hardware, limits = Hardware(), []
+        first, first_j = run.measure({}), hardware.energy_j()
         for epoch in range(1, 41):
             for _batch in run.steps([None] * 100):
-                limits.append(truth.limit_w())
-                if config["does"] == "outgrows the memory" and run.rank == 1:
+                limits.append(hardware.limit_w())
+                if config["does"] == "runs out of memory" and run.rank == 1:
                     raise torch.OutOfMemoryError("tried to allocate 80 GiB")
                 model(torch.rand(run.micro_batch_size, 8)).sum().backward()
-            now, now_j = run.measure({}), truth.energy_j()
+            now, now_j = run.measure({}), hardware.energy_j()
             everyones = torch_trainer.everyones(
                 (limits, now_j - first_j, ray.get_runtime_context().get_node_id())
             )
@@ -102,8 +102,8 @@ def job(config):
     ).fit()
 
 
-def search(boards, tmp_path, does):
-    """One trial of the job; afterwards every limit is back within what we promise."""
+def search(nodes, tmp_path, does):
+    """One trial of the job; every limit must be restored in time afterwards."""
     from test_cluster import until
 
     searcher = zeus.ZeusSearcher(
@@ -125,18 +125,18 @@ def search(boards, tmp_path, does):
         storage_path=str(tmp_path / "tune"),
         verbose=0,
     )
-    assert until(lambda: set(boards["a"].limits_w + boards["b"].limits_w) == {300.0})
+    assert until(lambda: set(nodes["a"].limits_w + nodes["b"].limits_w) == {300.0})
     (trial,) = result.trials
     assert trial.status == "TERMINATED"
-    assert does == "outgrows the memory" or [p.name for p in Path(trial.path).glob("zeus-attempt-*")] == [
+    assert does == "runs out of memory" or [p.name for p in Path(trial.path).glob("zeus-attempt-*")] == [
         "zeus-attempt-1.json"
     ]
     return trial.last_result, TrialReport.from_result(trial.last_result)
 
 
-def test_two_workers_on_two_nodes_are_one_run(boards, tmp_path):
+def test_two_workers_on_two_nodes_are_one_run(nodes, tmp_path):
     pytest.importorskip("torch")
-    last, report = search(boards, tmp_path, "learns")
+    last, report = search(nodes, tmp_path, "learns")
     assert last["nodes"] == 2
     assert last["measured_j"] == pytest.approx(last["true_j"], rel=0.01)
     assert last["same_limits"]
@@ -146,9 +146,9 @@ def test_two_workers_on_two_nodes_are_one_run(boards, tmp_path):
     assert report.carbon_g == pytest.approx(report.energy_j / 3.6e6 * 400, rel=1e-3)
 
 
-def test_a_worker_that_runs_out_of_memory_is_an_answer(boards, tmp_path):
+def test_a_worker_that_runs_out_of_memory_is_a_result_of_the_trial(nodes, tmp_path):
     pytest.importorskip("torch")
-    last, report = search(boards, tmp_path, "outgrows the memory")
+    last, report = search(nodes, tmp_path, "runs out of memory")
     assert report.stop_reason == StopReason.OUT_OF_MEMORY
     assert report.measured_by == "counter"
     assert math.isnan(last["accuracy"])

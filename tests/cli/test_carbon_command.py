@@ -1,4 +1,4 @@
-"""``zeus-ray carbon``, as a person meets it."""
+"""``zeus-ray carbon``: what it prints, its JSON, and its errors."""
 
 import datetime as dt
 import json
@@ -7,42 +7,44 @@ import math
 import numpy as np
 import pytest
 
-from zeus_ray.cli import carbon as grid
+from zeus_ray.carbon import cache, providers
+from zeus_ray.carbon.planning.start_advice import hourly_means
+from zeus_ray.carbon.series import Series
 from zeus_ray.cli.main import main
-from zeus_ray.reporting.bars import bars
+from zeus_ray.reporting.terminal_bars import LABEL_WIDTH, bar_chart
 
 NOON = dt.datetime(2022, 6, 1, 12, tzinfo=dt.timezone.utc).timestamp()
 
 
 @pytest.fixture(autouse=True)
-def nobodys_cache(tmp_path, monkeypatch):
+def empty_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("ELECTRICITYMAPS_TOKEN", raising=False)
     monkeypatch.setenv("COLUMNS", "120")
 
 
 @pytest.fixture
-def file(tmp_path):
-    """Three weeks to NOON, dirty but for the hours from 18:00 to 22:00 UTC."""
-    rows = [(NOON - 3600 * back) for back in range(21 * 24, 0, -1)]
-    clean = [100 if 18 <= dt.datetime.fromtimestamp(t, dt.timezone.utc).hour < 22 else 400 for t in rows]
+def file_signal(tmp_path):
+    """Three weeks up to NOON: 100 g/kWh from 18:00 to 22:00 UTC, else 400."""
+    times = [(NOON - 3600 * back) for back in range(21 * 24, 0, -1)]
+    values = [100 if 18 <= dt.datetime.fromtimestamp(t, dt.timezone.utc).hour < 22 else 400 for t in times]
     path = tmp_path / "grid.csv"
-    path.write_text("time,intensity\n" + "".join(f"{t},{v}\n" for t, v in zip(rows, clean, strict=True)))
-    return path
+    path.write_text("time,intensity\n" + "".join(f"{t},{v}\n" for t, v in zip(times, values, strict=True)))
+    return f"csv:{path}"
 
 
-def test_the_clean_hours_are_found(file, capsys):
-    assert main(["carbon", "--csv", str(file), "--hours", "4", "--json"]) == 0
+def test_json_names_the_clean_hours(file_signal, capsys):
+    assert main(["carbon", "--signal", file_signal, "--hours", "4", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["best_window"]["start"] == "2022-06-01T18:00:00+00:00"
-    assert found["best_window"]["mean"] == pytest.approx(100, abs=20)  # of 400: days are not wholly believed
-    assert found["now"] == {"time": "2022-06-01T12:00:00+00:00", "value": 400}
-    assert len(found["forecast"]["values"]) == 48
-    assert "as if now were its end" in found["notes"][0]
+    assert found["best_start"] == "2022-06-01T18:00:00Z"
+    assert found["best_mean"] == pytest.approx(100, abs=20)  # the forecast does not rest on past days alone
+    assert (found["now"], found["value_now"]) == ("2022-06-01T12:00:00Z", 400)
+    assert (found["forecast_start"], len(found["forecast"])) == ("2022-06-01T12:00:00Z", 48)
+    assert "the file ends before today" in found["notes"][0]
 
 
-def test_a_person_sees_a_plot_and_a_sentence(file, capsys):
-    assert main(["carbon", "--csv", str(file)]) == 0
+def test_text_shows_a_bar_chart_and_the_best_start(file_signal, capsys):
+    assert main(["carbon", "--signal", file_signal]) == 0
     shown = capsys.readouterr().out
     assert "400 gCO2eq/kWh now" in shown
     assert "█" in shown
@@ -51,69 +53,66 @@ def test_a_person_sees_a_plot_and_a_sentence(file, capsys):
     assert "with pauses" in shown
 
 
-def test_a_price_that_falls_below_zero_is_shown(tmp_path, capsys):
+def test_a_price_below_zero_is_shown(tmp_path, capsys):
     path = tmp_path / "p.csv"
     path.write_text("time,price\n" + "".join(f"{NOON + 3600 * i},{0.1 * math.sin(i)}\n" for i in range(48)))
-    assert main(["carbon", "--csv", f"{path}?unit=EUR/kWh"]) == 0
+    assert main(["carbon", "--signal", f"csv:{path}?unit=EUR/kWh"]) == 0
     assert "EUR/kWh" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
-        ([], "whose grid"),
-        (["--zone", "uk", "--csv", "x"], "not both"),
-        (["--zone", "DE"], "electricitymaps:ZONE"),
-        (["--zone", "electricitymaps:DE"], "ELECTRICITYMAPS_TOKEN"),
-        (["--zone", "electricitymaps:Narnia"], "one such as DE"),
-        (["--csv", "no-such.csv"], "no-such.csv cannot be read"),
-        (["--zone", "constant:4", "--hours", "0"], "--hours is 0; allowed"),
-        (["--zone", "constant:4", "--hours", "nan"], "--hours is nan"),
-        (["--zone", "constant:4", "--deadline", "tomorrow"], "such as 2026-12-01T08:00"),
-        (["--zone", "constant:4", "--deadline", "2020-01-01"], "is in the past"),
+        (["--signal", "DE"], "electricitymaps:ZONE"),
+        (["--signal", "electricitymaps:DE"], "ELECTRICITYMAPS_TOKEN"),
+        (["--signal", "electricitymaps:Narnia"], "one such as DE"),
+        (["--signal", "csv:no-such.csv"], "no-such.csv cannot be read"),
+        (["--signal", "constant:4", "--hours", "0"], "hours is 0; allowed"),
+        (["--signal", "constant:4", "--hours", "nan"], "hours is nan"),
+        (["--signal", "constant:4", "--deadline", "tomorrow"], "such as 2026-12-01T08:00"),
+        (["--signal", "constant:4", "--deadline", "2020-01-01"], "is in the past"),
     ],
 )
-def test_bad_input_is_one_line_that_helps(arguments, said, capsys):
+def test_bad_input_is_one_line_that_names_what_is_allowed(arguments, message, capsys):
     assert main(["carbon", *arguments]) == 2
     error = capsys.readouterr().err
-    assert said in error
+    assert message in error
     assert error.count("\n") == 1
 
 
-def test_a_deadline_that_leaves_too_little(capsys):
+def test_the_signal_is_required(capsys):
+    assert main(["carbon"]) == 2
+    assert "--signal" in capsys.readouterr().err
+
+
+def test_a_job_longer_than_the_time_to_the_deadline_is_refused(capsys):
     soon = dt.datetime.now().astimezone() + dt.timedelta(hours=2)
-    assert main(["carbon", "--zone", "constant:4", "--hours", "3", "--deadline", soon.isoformat()]) == 2
-    assert "a job of 3 h cannot be done in the 2 h" in capsys.readouterr().err
+    assert main(["carbon", "--signal", "constant:4", "--hours", "3", "--deadline", soon.isoformat()]) == 2
+    assert "a job of 3 h does not fit in the 2 h" in capsys.readouterr().err
 
 
-def test_a_provider_that_does_not_answer_is_an_error_only_while_nothing_is_known(monkeypatch, capsys):
-    from zeus_ray.carbon import cache as known
-    from zeus_ray.carbon import providers
-    from zeus_ray.carbon.series import Series
-
-    nowhere = providers.Uk(base_url="http://127.0.0.1:9")  # the discard port: nobody listens
-    monkeypatch.setitem(providers.PROVIDERS, "uk", lambda: nowhere)
-    assert main(["carbon", "--zone", "uk"]) == 2
+def test_the_cache_replaces_a_provider_that_does_not_answer(monkeypatch, capsys):
+    unreachable = providers.Uk(base_url="http://127.0.0.1:9")  # nothing listens on the discard port
+    monkeypatch.setitem(providers.PROVIDERS, "uk", lambda: unreachable)
+    assert main(["carbon", "--signal", "uk"]) == 2
     assert capsys.readouterr().err == "zeus-ray: uk:GB: no answer (ConnectError)\n"
     hours = Series(NOON, 3600.0, np.arange(30.0))
-    known.save(known.cache_file(nowhere.name, nowhere.zone), known.CachedSignal(hours, asked_s=hours.end_s))
-    assert main(["carbon", "--zone", "uk"]) == 0
-    assert "shown from memory" in capsys.readouterr().out
+    path = cache.cache_file(unreachable.name, unreachable.zone)
+    cache.save(path, cache.CachedSignal(hours, asked_s=hours.end_s))
+    assert main(["carbon", "--signal", "uk"]) == 0
+    assert "values are from the cache" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("values", [[], [math.nan], [0.0, 0.0], [-1.0, 2.0], [1e9, 1e-9]])
-def test_bars_of_anything(values):
-    drawn = bars(values, height=3).plain
-    assert drawn.count("\n") == 3
+def test_a_bar_chart_takes_any_values(values):
+    assert bar_chart(values, height=3).plain.count("\n") == 3
 
 
 def test_bars_are_as_high_as_their_values():
-    rows = bars([4.0, 2.0, 1.0, 0.0], height=2).plain.splitlines()
-    assert [row[9:] for row in rows] == ["█   ", "██▄ "]
+    rows = bar_chart([4.0, 2.0, 1.0, 0.0], height=2).plain.splitlines()
+    assert [row[LABEL_WIDTH:] for row in rows] == ["█   ", "██▄ "]
 
 
-def test_hours_are_means_of_shorter_intervals():
-    from zeus_ray.carbon.series import Series
-
-    half = Series(NOON, 1800.0, np.array([1.0, 3.0, 5.0, 7.0]))
-    assert list(grid._hourly(half, NOON).values) == [2.0, 6.0]
+def test_hourly_means_of_half_hours():
+    half_hours = Series(NOON, 1800.0, np.array([1.0, 3.0, 5.0, 7.0]))
+    assert list(hourly_means(half_hours, NOON).values) == [2.0, 6.0]

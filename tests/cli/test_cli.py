@@ -1,4 +1,4 @@
-"""The command line, as a person meets it."""
+"""The command line: help, exit codes, ``doctor`` and ``restore``."""
 
 import json
 import subprocess
@@ -6,22 +6,52 @@ import sys
 
 import pytest
 
+from zeus_ray import __version__
 from zeus_ray.cli.main import main
 from zeus_ray.leases.doctor import examine
-from zeus_ray.records import PowerProfile, to_json
-from zeus_ray.store.event_log import PROFILE, Events, folder_at
+from zeus_ray.records import PowerProfile
+from zeus_ray.store.event_log import open_job_log
+from zeus_ray.store.events import ProfileMeasured
+
+COMMANDS = ["demo", "doctor", "restore", "carbon", "job run", "job report"]
 
 
-@pytest.mark.parametrize("command", ["demo", "doctor", "restore", "recur", "report", "carbon"])
-def test_help_teaches(command, capsys):
-    with pytest.raises(SystemExit) as ended:
-        main([command, "--help"])
-    assert ended.value.code == 0
-    assert len(capsys.readouterr().out) > 300
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_an_example(command, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    assert main([*command.split(), "--help"]) == 0
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert any(line.startswith(f"zeus-ray {command} -") for line in lines)
+
+
+@pytest.mark.parametrize("command", sorted(set(COMMANDS) - {"demo"}))
+def test_help_lists_the_exit_codes(command, capsys):
+    assert main([*command.split(), "--help"]) == 0
+    assert "Exit codes:" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["job"], ["nonsense"]])
+def test_without_a_command_the_usage_is_shown(arguments, capsys):
+    code = main(arguments)
+    assert code == 2 if "nonsense" in arguments else code in {0, 2}  # with none at all: 0 before click 8.2
+    assert "Usage: zeus-ray" in "".join(capsys.readouterr())
+
+
+def test_version(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"zeus-ray {__version__}\n"
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys; from zeus_ray.cli.main import main; main(['job', 'run', '--help']); print(*sys.modules)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"ray", "torch", "pandas", "numpy", "pynvml", "matplotlib", "httpx"} & set(ran.stdout.split())
 
 
 @pytest.mark.processes
-def test_doctor_says_that_there_is_no_driver_and_what_to_do(monkeypatch):
+def test_doctor_without_a_driver_tells_what_to_do(monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     code = "import sys; from zeus_ray.cli.main import main; sys.exit(main(['doctor']))"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -31,44 +61,44 @@ def test_doctor_says_that_there_is_no_driver_and_what_to_do(monkeypatch):
     assert "ZEUS_RAY_GPU" in ran.stdout
 
 
-def test_doctor_on_a_healthy_node(make_node, capsys):
+def test_doctor_on_a_node_whose_gpus_work(make_node, capsys):
     make_node("V100,A100")
     assert main(["doctor", "--json"]) in (0, 1)
     (node,) = json.loads(capsys.readouterr().out).values()
-    assert [board["max_w"] for board in node["boards"]] == [300, 400]
+    assert [gpu["max_w"] for gpu in node["gpus"]] == [300, 400]
     assert main(["doctor"]) in (0, 1)
     assert "A100" in capsys.readouterr().out
 
 
-def test_doctor_without_rights_is_limited(make_node, capsys):
+def test_doctor_without_permission_is_limited(make_node, capsys):
     make_node("V100", no_permission=1)
     assert main(["doctor"]) == 1
     assert "no" in capsys.readouterr().out
 
 
-def test_doctor_says_what_a_limit_would_save_by_what_a_job_recorded(make_node, tmp_path, capsys):
+def test_doctor_estimates_savings_from_the_profiles_of_a_job(make_node, tmp_path, capsys):
     make_node("V100", no_permission=1)
-    (board,) = examine().boards
-    points = ((board.max_w, 250.0, 10.0), (150.0, 140.0, 11.0))
-    for gpu in (board.name, "another card"):
-        profile = PowerProfile(batch_size=64, gpu=gpu, max_power_w=300.0, points=points)
-        Events(folder_at(tmp_path, "nightly")).append(PROFILE, "a", {"profile": to_json(profile)})
+    (gpu,) = examine().gpus
+    points = ((gpu.max_w, 250.0, 10.0), (150.0, 140.0, 11.0))
+    for name in (gpu.name, "another card"):
+        profile = PowerProfile(batch_size=64, gpu=name, max_power_w=300.0, points=points)
+        open_job_log(tmp_path, "nightly").append(ProfileMeasured(run_id="a", profile=profile))
     assert main(["doctor", "--history", str(tmp_path)]) == 1
-    said = " ".join(capsys.readouterr().out.split())
-    assert f"nightly at batch size 64 on {board.name}: 150 W instead of" in said
-    assert "38.4 % less energy and 10.0 % more time" in said
-    assert "another card" not in said
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"nightly at batch size 64 on {gpu.name}: 150 W instead of" in shown
+    assert "38.4 % less energy and 10.0 % more time" in shown
+    assert "another card" not in shown
     assert main(["doctor", "--history", str(tmp_path / "nothing")]) == 1
     assert "no job of that history" in capsys.readouterr().out
 
 
-def test_restore_with_nothing_left_behind(make_node, capsys):
+def test_restore_with_nothing_to_restore(make_node, capsys):
     make_node("V100")
     assert main(["restore"]) == 0
-    assert "nothing was left behind" in capsys.readouterr().out
+    assert "no limit was left behind" in capsys.readouterr().out
 
 
-@pytest.mark.ray  # which the demo imports
+@pytest.mark.ray  # the demo imports it
 def test_bad_input_is_one_line_and_exit_code_2(capsys, monkeypatch):
     monkeypatch.setenv("ZEUS_RAY_GPU", "magic")
     assert main(["demo"]) == 2
@@ -77,9 +107,11 @@ def test_bad_input_is_one_line_and_exit_code_2(capsys, monkeypatch):
 
 @pytest.mark.parametrize("address", ["nonsense", "127.0.0.1:1", "local", "host:port", ":6379"])
 @pytest.mark.parametrize("command", ["doctor", "restore"])
-def test_an_address_that_is_no_cluster_is_said_at_once(command, address, capsys, monkeypatch):
-    monkeypatch.setitem(sys.modules, "ray", None)  # it is not even asked
+def test_an_address_without_a_cluster_is_refused_before_ray_is_imported(
+    command, address, capsys, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "ray", None)
     assert main([command, "--address", address]) == 2
-    said = capsys.readouterr().err
-    assert f"--address {address!r}" in said
-    assert "HOST:PORT as `ray start --head` printed it" in said
+    error = capsys.readouterr().err
+    assert f"--address {address!r}" in error
+    assert "HOST:PORT as `ray start --head` printed it" in error

@@ -1,5 +1,5 @@
-/* A wall clock that jumps, for processes that preload this: the 8 bytes of the file $FAKE_CLOCK are the
- * seconds (a double) it is off by. Monotonic clocks are the machine's own, as when an operator sets the time. */
+/* A wall clock that jumps, for processes that preload this: the file $FAKE_CLOCK holds its offset in seconds
+ * (a double). Monotonic clocks are not changed, as when an operator sets the time. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <math.h>

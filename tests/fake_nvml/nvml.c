@@ -1,9 +1,9 @@
-/* libnvidia-ml.so.1 as far as Ray, nvidia-ml-py and zeus-ray use it, over pretended boards.
+/* The part of libnvidia-ml.so.1 that Ray, nvidia-ml-py and zeus-ray use, with simulated GPUs.
  *
- * FAKE_NVML_STATE   folder of the state file; unset: no driver here
- * FAKE_NVML_NODE    which node this process is on (default "node"): each has its own boards
- * FAKE_NVML_CARDS   kinds of its boards, such as "V100,A100" (default "V100")
- * The rest of the knobs are in state.c, and everything can be changed while it runs (boards.py).
+ * FAKE_NVML_STATE   folder of the state file; unset: no driver
+ * FAKE_NVML_NODE    the node of this process (default "node"): each node has its own GPUs
+ * FAKE_NVML_CARDS   the node's cards, such as "V100,A100" (default "V100")
+ * The other knobs are in state.c; all can be changed while processes run (library.py).
  */
 #define _GNU_SOURCE
 #include "state.h"
@@ -19,7 +19,7 @@ enum {
     INSUFFICIENT_SIZE = 7, DRIVER_NOT_LOADED = 9, TIMEOUT = 10, LOST = 15, UNKNOWN = 999
 };
 typedef int result;
-typedef struct { board_t *board; int is_mig; } handle_t;
+typedef struct { gpu_t *gpu; int is_mig; } handle_t;
 typedef struct {
     char busIdLegacy[16];
     unsigned domain, bus, device, pciDeviceId, pciSubSystemId;
@@ -28,21 +28,21 @@ typedef struct {
 
 static node_t *node;
 static char attached[4096];
-static handle_t boards[MAX_BOARDS], slices[MAX_BOARDS];
+static handle_t gpus[MAX_GPUS], slices[MAX_GPUS];
 
 static result attach(void) {
     const char *folder = getenv("FAKE_NVML_STATE"), *where = getenv("FAKE_NVML_NODE");
     const char *cards = getenv("FAKE_NVML_CARDS");
     if (!folder || !*folder) return DRIVER_NOT_LOADED;
     char path[4096];
-    snprintf(path, sizeof path, "%s/%s.boards", folder, where ? where : "node");
+    snprintf(path, sizeof path, "%s/%s.gpus", folder, where ? where : "node");
     if (!node || strcmp(path, attached)) {
         node = fake_attach(path, cards ? cards : "V100", where ? where : "node");
         if (!node) return UNKNOWN;
         strcpy(attached, path);
-        for (uint32_t i = 0; i < MAX_BOARDS; i++) {
-            boards[i] = (handle_t){&node->boards[i], 0};
-            slices[i] = (handle_t){&node->boards[i], 1};
+        for (uint32_t i = 0; i < MAX_GPUS; i++) {
+            gpus[i] = (handle_t){&node->gpus[i], 0};
+            slices[i] = (handle_t){&node->gpus[i], 1};
         }
     }
     return node->dead_driver ? DRIVER_NOT_LOADED : OK;
@@ -87,54 +87,54 @@ result nvmlDeviceGetCount(unsigned *count) { return nvmlDeviceGetCount_v2(count)
 result nvmlDeviceGetHandleByIndex_v2(unsigned index, handle_t **to) {
     if (!node) return UNINITIALIZED;
     if (index >= node->count) return INVALID_ARGUMENT;
-    return *to = &boards[index], OK;
+    return *to = &gpus[index], OK;
 }
 result nvmlDeviceGetHandleByIndex(unsigned index, handle_t **to) { return nvmlDeviceGetHandleByIndex_v2(index, to); }
 
 result nvmlDeviceGetHandleByUUID(const char *uuid, handle_t **to) {
     if (!node) return UNINITIALIZED;
     for (uint32_t i = 0; i < node->count; i++) {
-        if (!strcmp(uuid, node->boards[i].uuid)) return *to = &boards[i], OK;
-        if (node->boards[i].mig && !strcmp(uuid, node->boards[i].mig_uuid)) return *to = &slices[i], OK;
+        if (!strcmp(uuid, node->gpus[i].uuid)) return *to = &gpus[i], OK;
+        if (node->gpus[i].mig && !strcmp(uuid, node->gpus[i].mig_uuid)) return *to = &slices[i], OK;
     }
     return NOT_FOUND;
 }
 
-/* Every call on a board begins here: how long it takes, and whether the board still answers. */
+/* Every call for a GPU begins here: its latency, and whether the GPU is lost. */
 static result reach(handle_t *h) {
     if (!node) return UNINITIALIZED;
-    if (h->board->latency_us) {
+    if (h->gpu->latency_us) {
         if (node->manual_clock) {
             fake_lock(node);
-            node->manual_s += h->board->latency_us * 1e-6;
+            node->manual_s += h->gpu->latency_us * 1e-6;
             fake_unlock(node);
         } else {
-            usleep(h->board->latency_us);
+            usleep(h->gpu->latency_us);
         }
     }
-    return h->board->lost ? LOST : OK;
+    return h->gpu->lost ? LOST : OK;
 }
 
 #define REACH(h) do { result r_ = reach(h); if (r_ != OK) return r_; } while (0)
 
-result nvmlDeviceGetName(handle_t *h, char *to, unsigned size) { REACH(h); return put(to, size, h->board->name); }
+result nvmlDeviceGetName(handle_t *h, char *to, unsigned size) { REACH(h); return put(to, size, h->gpu->name); }
 result nvmlDeviceGetUUID(handle_t *h, char *to, unsigned size) {
-    return put(to, size, h->is_mig ? h->board->mig_uuid : h->board->uuid);
+    return put(to, size, h->is_mig ? h->gpu->mig_uuid : h->gpu->uuid);
 }
-result nvmlDeviceGetIndex(handle_t *h, unsigned *to) { return *to = (unsigned)(h->board - node->boards), OK; }
+result nvmlDeviceGetIndex(handle_t *h, unsigned *to) { return *to = (unsigned)(h->gpu - node->gpus), OK; }
 result nvmlDeviceGetPciInfo_v3(handle_t *h, pci_t *to) {
-    unsigned index = (unsigned)(h->board - node->boards);
+    unsigned index = (unsigned)(h->gpu - node->gpus);
     memset(to, 0, sizeof *to);
     to->bus = index + 1;
     snprintf(to->busIdLegacy, sizeof to->busIdLegacy, "0000:%02X:00.0", index + 1);
     snprintf(to->busId, sizeof to->busId, "00000000:%02X:00.0", index + 1);
     return OK;
 }
-result nvmlDeviceGetPersistenceMode(handle_t *h, unsigned *to) { REACH(h); return *to = h->board->persistent, OK; }
+result nvmlDeviceGetPersistenceMode(handle_t *h, unsigned *to) { REACH(h); return *to = h->gpu->persistent, OK; }
 result nvmlDeviceGetTemperature(handle_t *h, int sensor, unsigned *to) { (void)sensor; REACH(h); return *to = 40, OK; }
 result nvmlDeviceGetUtilizationRates(handle_t *h, unsigned *to) {
     REACH(h);
-    to[0] = to[1] = (unsigned)(h->board->load * 100);
+    to[0] = to[1] = (unsigned)(h->gpu->load * 100);
     return OK;
 }
 result nvmlDeviceGetMemoryInfo(handle_t *h, unsigned long long *to) {
@@ -144,16 +144,16 @@ result nvmlDeviceGetMemoryInfo(handle_t *h, unsigned long long *to) {
 }
 result nvmlDeviceGetMigMode(handle_t *h, unsigned *now, unsigned *pending) {
     REACH(h);
-    return *now = *pending = h->board->mig, OK;
+    return *now = *pending = h->gpu->mig, OK;
 }
 result nvmlDeviceIsMigDeviceHandle(handle_t *h, unsigned *to) { return *to = (unsigned)h->is_mig, OK; }
-result nvmlDeviceGetMaxMigDeviceCount(handle_t *h, unsigned *to) { return *to = h->board->mig, OK; }
+result nvmlDeviceGetMaxMigDeviceCount(handle_t *h, unsigned *to) { return *to = h->gpu->mig, OK; }
 result nvmlDeviceGetMigDeviceHandleByIndex(handle_t *h, unsigned index, handle_t **to) {
-    if (!h->board->mig || index) return NOT_FOUND;
-    return *to = &slices[h->board - node->boards], OK;
+    if (!h->gpu->mig || index) return NOT_FOUND;
+    return *to = &slices[h->gpu - node->gpus], OK;
 }
 result nvmlDeviceGetDeviceHandleFromMigDeviceHandle(handle_t *h, handle_t **to) {
-    return *to = &boards[h->board - node->boards], OK;
+    return *to = &gpus[h->gpu - node->gpus], OK;
 }
 result nvmlDeviceGetComputeRunningProcesses_v3(handle_t *h, unsigned *count, void *to) {
     (void)to;
@@ -164,29 +164,29 @@ result nvmlDeviceGetGraphicsRunningProcesses_v3(handle_t *h, unsigned *count, vo
     return nvmlDeviceGetComputeRunningProcesses_v3(h, count, to);
 }
 
-/* Power and energy: what this library is for. */
+/* Power and energy. */
 result nvmlDeviceGetPowerManagementLimit(handle_t *h, unsigned *mw) {
     REACH(h);
     if (h->is_mig) return NOT_SUPPORTED;
-    return *mw = h->board->limit_mw, OK;
+    return *mw = h->gpu->limit_mw, OK;
 }
 result nvmlDeviceGetPowerManagementDefaultLimit(handle_t *h, unsigned *mw) {
     REACH(h);
-    return *mw = h->board->default_mw, OK;
+    return *mw = h->gpu->default_mw, OK;
 }
 result nvmlDeviceGetPowerManagementLimitConstraints(handle_t *h, unsigned *low, unsigned *high) {
     REACH(h);
     if (h->is_mig) return NOT_SUPPORTED;
-    return *low = h->board->min_mw, *high = h->board->max_mw, OK;
+    return *low = h->gpu->min_mw, *high = h->gpu->max_mw, OK;
 }
 result nvmlDeviceGetEnforcedPowerLimit(handle_t *h, unsigned *mw) {
     REACH(h);
-    board_t *b = h->board;
+    gpu_t *b = h->gpu;
     *mw = b->enforced_cap_mw && b->enforced_cap_mw < b->limit_mw ? b->enforced_cap_mw : b->limit_mw;
     return OK;
 }
 
-static result may_set(board_t *b, unsigned mw) {
+static result may_set(gpu_t *b, unsigned mw) {
     if (b->no_permission) return NO_PERMISSION;
     if (b->mig) return NOT_SUPPORTED;
     if (mw < b->min_mw || mw > b->max_mw) return INVALID_ARGUMENT;
@@ -197,7 +197,7 @@ static result may_set(board_t *b, unsigned mw) {
 result nvmlDeviceSetPowerManagementLimit(handle_t *h, unsigned mw) {
     REACH(h);
     fake_lock(node);
-    board_t *b = h->board;
+    gpu_t *b = h->gpu;
     result code = h->is_mig ? NOT_SUPPORTED : may_set(b, mw);
     if (code == OK) {
         fake_settle(node, b);
@@ -212,7 +212,7 @@ result nvmlDeviceSetPowerManagementLimit(handle_t *h, unsigned mw) {
 
 result nvmlDeviceGetTotalEnergyConsumption(handle_t *h, unsigned long long *mj) {
     REACH(h);
-    board_t *b = h->board;
+    gpu_t *b = h->gpu;
     if (b->no_energy || h->is_mig) return NOT_SUPPORTED;
     fake_lock(node);
     fake_settle(node, b);
@@ -223,7 +223,7 @@ result nvmlDeviceGetTotalEnergyConsumption(handle_t *h, unsigned long long *mj) 
 
 result nvmlDeviceGetPowerUsage(handle_t *h, unsigned *mw) {
     REACH(h);
-    board_t *b = h->board;
+    gpu_t *b = h->gpu;
     if (b->refuse_reads) return b->refuse_reads--, TIMEOUT;
     double enforced = b->enforced_cap_mw && b->enforced_cap_mw < b->limit_mw ? b->enforced_cap_mw : b->limit_mw;
     return *mw = (unsigned)fmin(b->idle_mw + b->load * (b->uncapped_mw - b->idle_mw), enforced), OK;

@@ -15,7 +15,7 @@
 
 typedef struct { const char *kind, *name; uint32_t min_w, max_w, idle_w; } card_t;
 
-/* Limits as nvidia-smi prints them for these cards (../shared facts and vendors' data sheets). */
+/* Limits as nvidia-smi prints them for these cards, and vendors' data sheets. */
 static const card_t CARDS[] = {
     {"V100", "Tesla V100-SXM2-16GB", 100, 300, 32},
     {"V100-PCIE", "Tesla V100-PCIE-16GB", 100, 250, 32},
@@ -44,14 +44,14 @@ static uint32_t option(const char *name) {
     return text ? (uint32_t)atoi(text) : 0;
 }
 
-static void make_board(node_t *node, const char *kind, const char *where) {
+static void make_gpu(node_t *node, const char *kind, const char *where) {
     const card_t *card = NULL;
     for (size_t i = 0; i < sizeof CARDS / sizeof *CARDS; i++)
         if (!strcmp(CARDS[i].kind, kind)) card = &CARDS[i];
-    if (!card || node->count == MAX_BOARDS) return;
-    board_t *b = &node->boards[node->count];
+    if (!card || node->count == MAX_GPUS) return;
+    gpu_t *b = &node->gpus[node->count];
     snprintf(b->name, sizeof b->name, "%s", card->name);
-    uint32_t id = hash(where) ^ node->count * 2654435761u; /* differs in its first characters, as real ones do */
+    uint32_t id = hash(where) ^ node->count * 2654435761u; /* differs in the first characters, as real UUIDs do */
     snprintf(b->uuid, sizeof b->uuid, "GPU-%08x-0000-4000-8000-%012x", id, node->count);
     snprintf(b->mig_uuid, sizeof b->mig_uuid, "MIG-%08x-0000-5000-8000-%012x", id, node->count);
     b->min_mw = card->min_w * 1000;
@@ -78,7 +78,7 @@ static void make_node(node_t *node, const char *cards, const char *where) {
     pthread_mutexattr_setrobust(&robust, PTHREAD_MUTEX_ROBUST);
     pthread_mutex_init(&node->lock, &robust);
     char *list = strdup(cards), *rest = list, *kind;
-    while ((kind = strsep(&rest, ","))) make_board(node, kind, where);
+    while ((kind = strsep(&rest, ","))) make_gpu(node, kind, where);
     free(list);
     node->magic = MAGIC;
 }
@@ -102,66 +102,66 @@ void fake_lock(node_t *node) {
 
 void fake_unlock(node_t *node) { pthread_mutex_unlock(&node->lock); }
 
-static double enforced_w(const board_t *b) {
+static double enforced_w(const gpu_t *b) {
     uint32_t mw = b->enforced_cap_mw && b->enforced_cap_mw < b->limit_mw ? b->enforced_cap_mw : b->limit_mw;
     return mw * 1e-3;
 }
 
-static double power_w(const board_t *b) {
+static double power_w(const gpu_t *b) {
     double wanted = (b->idle_mw + b->load * (b->uncapped_mw - b->idle_mw)) * 1e-3;
     return fmin(wanted, enforced_w(b));
 }
 
-/* Bring the truth up to now; what the counter shows follows at its ticks. Call with the lock held. */
-void fake_settle(node_t *node, board_t *b) {
+/* Advance the true energy to now; the counter follows at its updates. Call with the lock held. */
+void fake_settle(node_t *node, gpu_t *b) {
     double now = fake_now(node), power = power_w(b);
     if (now <= b->at_s) return;
-    double tick = now;
+    double update = now;
     if (b->refresh_ms) {
         double period = b->refresh_ms * 1e-3;
-        tick = floor(now / period) * period;
+        update = floor(now / period) * period;
     }
-    if (tick > b->at_s && !b->stuck) b->shown_j = b->energy_j + power * (tick - b->at_s);
+    if (update > b->at_s && !b->stuck) b->shown_j = b->energy_j + power * (update - b->at_s);
     b->energy_j += power * (now - b->at_s);
     b->at_s = now;
 }
 
-/* What the tests ask of the hardware itself. */
+/* For the tests. */
 double fake_true_energy(node_t *node, uint32_t index) {
     fake_lock(node);
-    fake_settle(node, &node->boards[index]);
-    double energy_j = node->boards[index].energy_j;
+    fake_settle(node, &node->gpus[index]);
+    double energy_j = node->gpus[index].energy_j;
     fake_unlock(node);
     return energy_j;
 }
 
 void fake_set_load(node_t *node, uint32_t index, double load) {
     fake_lock(node);
-    fake_settle(node, &node->boards[index]);
-    node->boards[index].load = load;
+    fake_settle(node, &node->gpus[index]);
+    node->gpus[index].load = load;
     fake_unlock(node);
 }
 
 void fake_reload_driver(node_t *node, uint32_t index) {
     fake_lock(node);
-    fake_settle(node, &node->boards[index]);
-    node->boards[index].origin_j = node->boards[index].energy_j;
-    node->boards[index].shown_j = node->boards[index].energy_j;
+    fake_settle(node, &node->gpus[index]);
+    node->gpus[index].origin_j = node->gpus[index].energy_j;
+    node->gpus[index].shown_j = node->gpus[index].energy_j;
     fake_unlock(node);
 }
 
-/* Move a manual clock on, at every board's present power. */
+/* Advance the manual clock, with every GPU at its present power. */
 void fake_advance(node_t *node, double seconds) {
     fake_lock(node);
     node->manual_s += seconds;
-    for (uint32_t i = 0; i < node->count; i++) fake_settle(node, &node->boards[i]);
+    for (uint32_t i = 0; i < node->count; i++) fake_settle(node, &node->gpus[i]);
     fake_unlock(node);
 }
 
-/* From now on time passes only when told. */
+/* From now on time passes only by fake_advance. */
 void fake_stop_clock(node_t *node) {
     fake_lock(node);
-    for (uint32_t i = 0; i < node->count; i++) fake_settle(node, &node->boards[i]);
+    for (uint32_t i = 0; i < node->count; i++) fake_settle(node, &node->gpus[i]);
     node->manual_s = fake_now(node);
     node->manual_clock = 1;
     fake_unlock(node);

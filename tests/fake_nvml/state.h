@@ -1,11 +1,11 @@
-/* The boards of one pretended node, in a file that every process maps: what one sets, all see.
- * tests/fake_nvml/boards.py mirrors these structs field by field. */
+/* The simulated GPUs of one node, in a file that every process maps: a change is seen by all.
+ * tests/fake_nvml/library.py mirrors these structs field by field. */
 #ifndef FAKE_STATE_H
 #define FAKE_STATE_H
 #include <pthread.h>
 #include <stdint.h>
 
-#define MAX_BOARDS 64
+#define MAX_GPUS 64
 #define MAGIC 0x5a455553u
 
 typedef struct {
@@ -13,30 +13,30 @@ typedef struct {
     char uuid[64];
     char mig_uuid[64];
     uint32_t min_mw, max_mw, default_mw, limit_mw;
-    uint32_t enforced_cap_mw; /* 0: enforced is what was set */
+    uint32_t enforced_cap_mw; /* 0: the enforced limit is the one that is set */
     uint32_t idle_mw, uncapped_mw;
     uint32_t lost, no_permission, no_energy, mig, stuck, persistent; /* flags */
     uint32_t refuse_sets, refuse_reads;                  /* how many of the next calls fail */
     uint32_t refresh_ms, latency_us;
     uint64_t writes, refused;             /* limits set, and attempts that failed */
     double load;                          /* 0 to 1 */
-    double energy_j, at_s;                /* the truth, up to at_s */
-    double shown_j;                       /* what the counter shows: the truth at its last tick */
-    double origin_j;                      /* the counter counts from here (driver reload) */
-} board_t;
+    double energy_j, at_s;                /* true energy, up to at_s */
+    double shown_j;                       /* the counter's value: true energy at its last update */
+    double origin_j;                      /* true energy at the counter's zero (driver reload) */
+} gpu_t;
 
 typedef struct {
     uint32_t magic, count;
     uint32_t manual_clock;
     uint32_t dead_driver;
     double manual_s;
-    pthread_mutex_t lock; /* robust: its holder may be killed */
-    board_t boards[MAX_BOARDS];
+    pthread_mutex_t lock; /* robust: the process that holds it may be killed */
+    gpu_t gpus[MAX_GPUS];
 } node_t;
 
 node_t *fake_attach(const char *path, const char *cards, const char *node);
 double fake_now(node_t *node);
-void fake_settle(node_t *node, board_t *board);
+void fake_settle(node_t *node, gpu_t *gpu);
 void fake_lock(node_t *node);
 void fake_unlock(node_t *node);
 #endif

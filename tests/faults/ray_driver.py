@@ -1,7 +1,7 @@
-"""A driver with a whole Ray of its own: one trial leases the node's GPU. Says who is who, then waits.
+"""A driver with its own Ray: one trial leases the node's GPU. Prints the pids, then waits.
 
 python ray_driver.py FOLDER LIMIT_W [LIMIT_W …]   several limits: the trial sets them in turn
-The trial writes its energy to FOLDER/energy with every reading, and ends when FOLDER/stop is there.
+The trial appends its energy to FOLDER/energy with every reading, and ends when FOLDER/stop exists.
 """
 
 import json
@@ -17,23 +17,23 @@ import ray
 
 @ray.remote(num_gpus=1, max_retries=0)
 def trial(folder, limits_w):
-    from zeus_ray.actors.placement import lease_boards
+    from zeus_ray.actors.gpu_actor_client import lease_gpus
     from zeus_ray.leases.process import HolderProcess
 
     given = ray.get_runtime_context().get_accelerator_ids()["GPU"]
-    boards = lease_boards(HolderProcess.current("trial"), source="nvml", control="auto", given=given)
+    group = lease_gpus(HolderProcess.current("trial"), source="nvml", control="auto", given=given)
     turn = 0
     try:
         while not (folder / "stop").exists():
             if turn == 0 or len(limits_w) > 1:
-                boards.set_limit(limits_w[turn % len(limits_w)])
+                group.set_limit(limits_w[turn % len(limits_w)])
             with (folder / "energy").open("a") as file:
-                print(boards.read().energy_j, file=file)
+                print(group.read().energy_j, file=file)
             (folder / "trial").write_text(str(os.getpid()))
             turn += 1
             time.sleep(0.05)
     finally:
-        boards.release()
+        group.release()
 
 
 def main(folder, limits_w):
@@ -41,14 +41,14 @@ def main(folder, limits_w):
     task = trial.remote(folder, limits_w)
     while not (folder / "trial").exists():
         ray.wait([task], timeout=0.1)
-    everyone = psutil.Process().children(recursive=True)
-    one = {
+    processes = psutil.Process().children(recursive=True)
+    pids = {
         "trial": int((folder / "trial").read_text()),
-        "raylet": next(p.pid for p in everyone if p.name() == "raylet"),
-        "actor": next(p.pid for p in everyone if "GpuActor" in " ".join(p.cmdline())),
-        "everyone": [p.pid for p in everyone],
+        "raylet": next(p.pid for p in processes if p.name() == "raylet"),
+        "actor": next(p.pid for p in processes if "GpuActor" in " ".join(p.cmdline())),
+        "processes": [p.pid for p in processes],
     }
-    print(json.dumps(one), flush=True)  # noqa: T201 — how the driver talks to the campaign
+    print(json.dumps(pids), flush=True)  # noqa: T201 — read by the scenario
     ray.get(task)
     print("ended", flush=True)  # noqa: T201 — likewise
 

@@ -1,4 +1,4 @@
-"""The processes that die in the fault campaign: python roles.py ROLE UUID …"""
+"""The processes that are killed in fault scenarios: python roles.py ROLE UUID …"""
 
 import resource
 import select
@@ -12,73 +12,75 @@ from zeus_ray.leases.manager import LeaseManager
 from zeus_ray.leases.process import HolderProcess
 
 
-def say(*words):
-    print(*words, flush=True)  # noqa: T201 — how a process of the campaign talks to it
+def send(*words):
+    print(*words, flush=True)  # noqa: T201 — read by the scenario
 
 
 def train(uuid, *limits_w):
-    """A driver outside Ray: keeps its own board, until its input ends. Several limits: sets them in turn."""
-    keeper = LeaseManager(NvmlGpu(uuid))
-    lease = keeper.acquire(HolderProcess.current("trial"))
+    """A run outside Ray with its own lease manager, until its input ends; it sets several limits in turn."""
+    manager = LeaseManager(NvmlGpu(uuid))
+    lease = manager.acquire(HolderProcess.current("trial"))
     try:
         if lease.may_set:
-            keeper.set_limit(lease.lease_id, float(limits_w[0]))
-        say("ready", lease.may_set, lease.why_not)
+            manager.set_limit(lease.lease_id, float(limits_w[0]))
+        send("ready", lease.may_set, lease.why_not)
         turn = 0
         while len(limits_w) > 1:
             turn += 1
-            keeper.set_limit(lease.lease_id, float(limits_w[turn % len(limits_w)]))
+            manager.set_limit(lease.lease_id, float(limits_w[turn % len(limits_w)]))
         wait_for_end()
     finally:
-        keeper.release(lease.lease_id)
-    say("released")
+        manager.release(lease.lease_id)
+    send("released")
 
 
 def full(uuid, limit_w):
-    """The disk takes not one byte more."""
-    keeper = LeaseManager(NvmlGpu(uuid))
-    lease = keeper.acquire(HolderProcess.current("trial"))
+    """A run on a full disk."""
+    manager = LeaseManager(NvmlGpu(uuid))
+    lease = manager.acquire(HolderProcess.current("trial"))
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     try:
-        keeper.set_limit(lease.lease_id, float(limit_w))
+        manager.set_limit(lease.lease_id, float(limit_w))
     except DeviceError as error:
-        say("refused", type(error).__name__)
-    keeper.release(lease.lease_id)
+        send("refused", type(error).__name__)
+    manager.release(lease.lease_id)
 
 
-def keep(uuid, limit_w, trial, pid, started_s):
-    """An actor: keeps the board for another process, and watches that."""
-    keeper = LeaseManager(NvmlGpu(uuid))
-    held = [entry.lease_id for entry in keeper._tenants]
-    holder = HolderProcess(trial_id=trial, pid=int(pid), started_s=float(started_s))
-    lease_id = held[0] if held else keeper.acquire(holder, float(limit_w)).lease_id
-    say("ready", lease_id, keeper.read(lease_id).energy_j)
+def manage(uuid, limit_w, trial_id, pid, started_s):
+    """A lease manager for a trial in another process, like the GPU actor."""
+    manager = LeaseManager(NvmlGpu(uuid))
+    adopted = [entry.lease_id for entry in manager._table]
+    holder = HolderProcess(trial_id=trial_id, pid=int(pid), started_s=float(started_s))
+    lease_id = adopted[0] if adopted else manager.acquire(holder, float(limit_w)).lease_id
+    send("ready", lease_id, manager.read(lease_id).energy_j)
     while True:
-        keeper.reap()
-        if not keeper.idle:
-            say("energy", keeper.read(lease_id).energy_j)
+        manager.reap()
+        if not manager.idle:
+            send("reading", time.monotonic(), manager.read(lease_id).energy_j)
         time.sleep(0.1)
 
 
-def live(*_):
-    """A trial: it is there, until its input ends."""
-    say("ready", HolderProcess.current("trial").started_s)
+def trial(*_):
+    """A trial that runs until its input ends."""
+    send("ready", HolderProcess.current("trial").started_s)
     wait_for_end()
 
 
 def clock(*_):
-    """What the time is on this node."""
-    say(time.time())
+    """Send the time on this node."""
+    send(time.time())
 
 
 def wait_for_end():
-    """Until the input ends. In steps: a Ctrl-C just before one long read would not be heard in it."""
+    """Wait until the input ends. In steps: a Ctrl-C just before one long read would be ignored."""
     while not select.select([sys.stdin], [], [], 0.05)[0]:
         pass
 
 
 if __name__ == "__main__":
-    # A shell starts its background jobs deaf to Ctrl-C, and so would be whatever the campaign starts.
+    # A shell starts background jobs with Ctrl-C ignored, and their children inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    {"train": train, "full": full, "keep": keep, "live": live, "clock": clock}[sys.argv[1]](*sys.argv[2:])
+    {"train": train, "full": full, "manage": manage, "trial": trial, "clock": clock}[sys.argv[1]](
+        *sys.argv[2:]
+    )

@@ -1,6 +1,6 @@
 """A whole search on the node's GPU, to be killed and restored: python search_driver.py FOLDER start|restore
 
-What is told is in FOLDER/history.jsonl.
+What is told is in FOLDER/history.
 """
 
 import json
@@ -26,8 +26,8 @@ def train(config):
 def main(folder, mode):
     ray.cloudpickle.register_pickle_by_value(sys.modules["__main__"])
     ray.init("local", num_cpus=2, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
-    everyone = [process.pid for process in psutil.Process().children(recursive=True)]
-    print(json.dumps({"everyone": everyone}), flush=True)  # noqa: T201 — to the campaign
+    processes = [process.pid for process in psutil.Process().children(recursive=True)]
+    print(json.dumps({"processes": processes}), flush=True)  # noqa: T201 — read by the scenario
     trainable = tune.with_resources(train, zeus.resources())
     if mode == "restore":
         tuner = tune.Tuner.restore(str(folder / "search"), trainable=trainable, resume_errored=True)
@@ -36,7 +36,7 @@ def main(folder, mode):
             target=zeus.Target("accuracy", 0.9),
             default_batch_size=64,
             policy="nsdi23",
-            history_file=folder / "history.jsonl",
+            history=folder / "history",
         )
         tuner = tune.Tuner(
             trainable,

@@ -1,8 +1,8 @@
 """A driver whose trial is a Ray Train job: its worker leases the GPU, and Ray Tune stops the trial early.
 
 python train_driver.py FOLDER LIMIT_W
-FOLDER/stopped appears with the decision, FOLDER/finally if the worker's ``finally`` ran. Then it waits,
-its Ray still up, for FOLDER/stop: it must not be Ray's end that gives the limit back.
+FOLDER/stopped is created with the decision, FOLDER/finally if the worker's ``finally`` ran. The driver keeps
+Ray running until FOLDER/stop exists, so that the limit is not restored by Ray's shutdown.
 """
 
 import json
@@ -26,23 +26,23 @@ STOP_AT = 5
 
 def work(config):
     """The training function of the job's one worker."""
-    from zeus_ray.actors.placement import lease_boards
+    from zeus_ray.actors.gpu_actor_client import lease_gpus
     from zeus_ray.leases.process import HolderProcess
 
     given = ray.get_runtime_context().get_accelerator_ids()["GPU"]
-    boards = lease_boards(HolderProcess.current("trial"), source="nvml", control="auto", given=given)
+    group = lease_gpus(HolderProcess.current("trial"), source="nvml", control="auto", given=given)
     try:
-        boards.set_limit(config["limit_w"])
+        group.set_limit(config["limit_w"])
         while True:
-            ray.train.report({"energy_j": boards.read().energy_j})
+            ray.train.report({"energy_j": group.read().energy_j})
             time.sleep(0.1)
     finally:
         Path(config["folder"], "finally").touch()
-        boards.release()
+        group.release()
 
 
 def trial(config):
-    """What Tune runs: it holds no GPU, its worker does."""
+    """The function that Tune runs: it has no GPU, its worker has."""
     DataParallelTrainer(
         work,
         train_loop_config=config,
@@ -54,7 +54,7 @@ def trial(config):
 
 
 class StopEarly(FIFOScheduler):
-    """As a search does when a trial is not worth going on."""
+    """Stops the trial, as a search does."""
 
     def on_trial_result(self, _controller, trial, result):
         if result["training_iteration"] < STOP_AT:
@@ -65,10 +65,10 @@ class StopEarly(FIFOScheduler):
 
 def main(folder, limit_w):
     ray.cloudpickle.register_pickle_by_value(sys.modules["__main__"])
-    # With a dashboard: without one, a Train run stopped early keeps its workers for 45 s and more.
+    # With a dashboard: without one, a Train run that is stopped early keeps its workers for 45 s or more.
     ray.init("local", num_cpus=3, include_dashboard=True, log_to_driver=False, logging_level=logging.ERROR)
-    everyone = psutil.Process().children(recursive=True)
-    print(json.dumps({"everyone": [p.pid for p in everyone]}), flush=True)  # noqa: T201 — to the campaign
+    processes = psutil.Process().children(recursive=True)
+    print(json.dumps({"processes": [p.pid for p in processes]}), flush=True)  # noqa: T201 — read by the scenario
     tune.run(
         trial,
         config={"folder": str(folder), "limit_w": limit_w},

@@ -1,13 +1,12 @@
-"""Joules against the library's own truth, on a clock that only the test moves."""
+"""Measured energy against the true energy of the C library, on a clock that the test moves."""
 
 import random
 
 import pytest
+from lease_helpers import manager_of, this_process
 
 from zeus_ray.gpus.energy.energy_meter import EnergyMeter
 from zeus_ray.gpus.nvml import NvmlGpu
-from zeus_ray.leases.manager import LeaseManager
-from zeus_ray.leases.process import HolderProcess
 
 Draw = random.Random  # noqa: S311 — random numbers for trying, not for secrets
 SLOW = {"refresh_ms": 100, "latency_us": 200}
@@ -27,7 +26,7 @@ def metered(make_node):
 
 
 def spend(node, meter, seconds, step_s=0.25):
-    """Let time pass as an actor does: sampling, and watching the counter now and then."""
+    """Let time pass as in an actor: sample, and watch the counter."""
     while seconds > 1e-9:
         node.advance(min(step_s, seconds))
         seconds -= step_s
@@ -36,7 +35,7 @@ def spend(node, meter, seconds, step_s=0.25):
 
 
 def window(node, meter, seconds, busy=None):
-    """(measured, true, stated error bound) of a window, in joules."""
+    """(measured, true, stated error bound) of a window (J)."""
     begin, true_j = meter.read(), node.true_energy_j()
     (busy or spend)(node, meter, seconds)
     end = meter.read()
@@ -61,7 +60,7 @@ def test_windows_of_two_seconds_are_within_one_percent(metered):
         errors.append(abs(measured_j - true_j) / true_j)
     assert max(errors) < 0.01
     naive = sorted(naive_error(node, meter._gpu, draw.uniform(2, 3)) for _ in range(100))
-    assert naive[50] > 5 * sorted(errors)[50]  # it is the interpolation that does it
+    assert naive[50] > 5 * sorted(errors)[50]  # by the interpolation
 
 
 def test_short_windows_are_within_their_own_bound(metered):
@@ -74,7 +73,7 @@ def test_short_windows_are_within_their_own_bound(metered):
         assert abs(measured_j - true_j) <= err_j
 
 
-def test_a_load_that_jumps_is_within_the_bound(metered):
+def test_jumps_of_the_load_are_within_the_bound(metered):
     node, meter = metered(**SLOW)
     draw = Draw(3)
 
@@ -90,7 +89,7 @@ def test_a_load_that_jumps_is_within_the_bound(metered):
         assert abs(measured_j - true_j) <= err_j
 
 
-def test_a_counter_without_steps_is_taken_as_it_is(metered):
+def test_a_continuous_counter_is_not_interpolated(metered):
     node, meter = metered()
     node.load(1)
     measured_j, true_j, err_j = window(node, meter, 0.5)
@@ -98,7 +97,7 @@ def test_a_counter_without_steps_is_taken_as_it_is(metered):
     assert err_j == 0
 
 
-def test_power_is_integrated_where_there_is_no_counter(metered):
+def test_power_is_integrated_without_a_counter(metered):
     node, meter = metered(no_energy=1)
     draw = Draw(4)
     assert meter.integrates
@@ -109,7 +108,7 @@ def test_power_is_integrated_where_there_is_no_counter(metered):
         assert measured_j == pytest.approx(true_j, rel=0.01)
 
 
-def test_a_load_that_changes_between_samples_is_within_the_integrals_bound(metered):
+def test_changes_between_samples_are_within_the_bound_of_the_integral(metered):
     node, meter = metered(no_energy=1)
     draw = Draw(5)
     begin, true_j = meter.read(), node.true_energy_j()
@@ -124,13 +123,13 @@ def test_a_load_that_changes_between_samples_is_within_the_integrals_bound(meter
     assert 0 < off_j <= end.err_j
 
 
-def test_a_counter_that_stands_still_is_replaced_by_power(metered):
+def test_a_stalled_counter_is_replaced_by_the_integral_of_power(metered):
     node, meter = metered(**SLOW)
     node.load(1)
-    node.boards[0].stuck = 1
+    node.gpus[0].stuck = 1
     measured_j, true_j, _ = window(node, meter, 10)
     assert measured_j == pytest.approx(true_j, rel=0.03)
-    node.boards[0].stuck = 0
+    node.gpus[0].stuck = 0
     measured_j, true_j, _ = window(node, meter, 10)
     assert measured_j == pytest.approx(true_j, rel=0.03)
 
@@ -148,64 +147,61 @@ def test_energy_never_falls(metered):
         last_j = now_j
 
 
-def test_power_that_times_out_costs_no_joule(metered):
+def test_a_power_reading_that_times_out_loses_no_energy(metered):
     node, meter = metered(**SLOW)
     node.load(1)
     spend(node, meter, 10)
-    node.boards[0].refuse_reads = 3
+    node.gpus[0].refuse_reads = 3
     measured_j, true_j, _ = window(node, meter, 2, lambda node, _meter, seconds: node.advance(seconds))
     assert measured_j == pytest.approx(true_j, rel=0.02)
 
 
-def test_a_shared_board_is_shared_out(make_node):
+def test_the_energy_of_a_shared_gpu_is_divided(make_node):
     node = make_node()
     node.stop_clock()
     node.load(1)
-    gpu = NvmlGpu(node.uuids[0], clock=node.now_s)
-    keeper = LeaseManager(gpu, sample_every_s=None, guarded=False, pause=node.advance)
+    manager = manager_of(node)
     begin_j = node.true_energy_j()
-    first = keeper.acquire(HolderProcess.current("first")).lease_id
+    first = manager.acquire(this_process("first")).lease_id
     node.advance(10)
-    second = keeper.acquire(HolderProcess.current("second")).lease_id
+    second = manager.acquire(this_process("second")).lease_id
     node.advance(10)
-    ended = keeper.release(first)
+    ended = manager.release(first)
     node.advance(10)
-    last = keeper.release(second)
+    last = manager.release(second)
     assert ended.energy_j == pytest.approx(285 * 15, rel=0.01)
     assert last.energy_j == pytest.approx(285 * 15, rel=0.01)
     assert ended.energy_j + last.energy_j <= (node.true_energy_j() - begin_j) * (1 + 1e-6)
 
 
 def test_windows_nest_and_overlap(make_node):
-    """Two readings of one lease are a window; any number may be open at once."""
+    """A window is two readings of one lease; any number may be open at once."""
     node = make_node()
     node.stop_clock()
     node.load(1)
-    keeper = LeaseManager(
-        NvmlGpu(node.uuids[0], clock=node.now_s), sample_every_s=None, guarded=False, pause=node.advance
-    )
-    lease_id = keeper.acquire(HolderProcess.current("trial")).lease_id
-    edges = []
+    manager = manager_of(node)
+    lease_id = manager.acquire(this_process("trial")).lease_id
+    readings_j = []
     for _ in range(4):
         node.advance(5)
-        edges.append(keeper.read(lease_id).energy_j)
-    a, b, c, d = edges
+        readings_j.append(manager.read(lease_id).energy_j)
+    a, b, c, d = readings_j
     assert c - a == pytest.approx(d - b, rel=1e-3)
     assert d - a == pytest.approx((b - a) + (c - b) + (d - c))
 
 
-def test_a_meter_goes_on_where_another_stood(metered):
+def test_a_meter_continues_from_the_last_reading_of_another(metered):
     node, meter = metered(**SLOW)
     node.load(1)
     spend(node, meter, 5)
     for reload_driver in (False, True, False):
-        mark, true_j = meter.read(), node.true_energy_j()
+        last, true_j = meter.read(), node.true_energy_j()
         if reload_driver:
             node.reload_driver()
             node.advance(1)
-        meter = EnergyMeter(meter._gpu, pause=node.advance)  # the next tick has not come yet
+        meter = EnergyMeter(meter._gpu, pause=node.advance)  # before the next update of the counter
         meter.learn(meter.watch())
-        meter.resume(mark)
+        meter.resume(last)
         spend(node, meter, 5)
-        spent_j = meter.read().energy_j - mark.energy_j
+        spent_j = meter.read().energy_j - last.energy_j
         assert spent_j == pytest.approx(node.true_energy_j() - true_j, rel=0.01)

@@ -1,4 +1,4 @@
-"""Recorded traces, replayed: invented text in a folder, and the real one with ``--traces DIR``."""
+"""Replayed traces: synthetic ones, and recorded ones with ``--traces DIR``."""
 
 import csv
 from pathlib import Path
@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from zeus_ray.errors import BadInput
-from zeus_ray.gpus import discovery as discover
-from zeus_ray.gpus.protocol import VirtualGpu
+from zeus_ray.gpus import discovery
 from zeus_ray.gpus.replay import ReplayedJob, ReplayGpu, interpolate, parse_replay
+from zeus_ray.gpus.virtual_gpu import VirtualGpu
 from zeus_ray.records import MeasuredBy
 
 HEADER = "dataset,network,batch_size,optimizer,power_limit,time_per_epoch,average_power"
@@ -32,7 +32,7 @@ def write(folder, rows, header=HEADER):
     (folder / "summary_power_v100.csv").write_text(f"{header}\n{rows}")
 
 
-def test_replays_the_first_job_unless_told(folder):
+def test_replays_the_first_job_by_default(folder):
     gpu = ReplayGpu.open(str(folder), 2)
     assert isinstance(gpu, VirtualGpu)
     assert (gpu.uuid, gpu.name, gpu.measured_by) == ("REPLAY-v100-2", "replayed v100", MeasuredBy.REPLAY)
@@ -80,7 +80,7 @@ def test_limits_between_recorded_ones(limit_w, epoch):
     assert interpolate(EPOCHS[:1], limit_w) == (50, 90)
 
 
-def test_full_load_is_that_of_the_hungriest_batch_size(folder):
+def test_full_load_is_that_of_the_batch_size_with_the_highest_power(folder):
     gpu = ReplayGpu.open(str(folder), 0)
     gpu.set_power_limit_w(100)
     gpu.load(10)
@@ -88,14 +88,14 @@ def test_full_load_is_that_of_the_hungriest_batch_size(folder):
     assert gpu.power_w() == 95
 
 
-def test_discovery_and_board_agree_on_the_uuid(folder):
+def test_the_source_and_the_gpu_agree_on_the_uuid(folder):
     source = f"replay:{folder}?dataset=squad"
-    uuid = discover.virtual_uuid(source, 1)
-    assert discover.open_board(source, uuid).uuid == uuid == "REPLAY-v100-1"
+    uuid = discovery.virtual_uuid(source, 1)
+    assert discovery.open_gpu(source, uuid).uuid == uuid == "REPLAY-v100-1"
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("options", "message"),
     [
         ("?gpu=a40", r"summary_power_a40.csv.*recordings there: summary_power_v100.csv"),
         ("?dataset=mnist", r"no mnist/\*/\*; recorded: cifar100/shufflenetv2/adadelta, .*squad/bert/adamw"),
@@ -105,12 +105,12 @@ def test_discovery_and_board_agree_on_the_uuid(folder):
         ("?gpu=", "summary_power_.csv"),
     ],
 )
-def test_options_that_are_none(folder, options, says):
-    with pytest.raises(BadInput, match=says):
+def test_invalid_options_list_what_is_allowed(folder, options, message):
+    with pytest.raises(BadInput, match=message):
         ReplayGpu.open(f"{folder}{options}", 0)
 
 
-def test_a_batch_size_not_recorded_lists_those_that_are(folder):
+def test_a_batch_size_that_was_not_recorded_lists_the_recorded_ones(folder):
     gpu = ReplayGpu.open(str(folder), 0)
     with pytest.raises(BadInput, match=r"batch size 256 .*recorded: 64, 128"):
         gpu.train(1, 256)
@@ -118,7 +118,7 @@ def test_a_batch_size_not_recorded_lists_those_that_are(folder):
 
 
 @pytest.mark.parametrize(
-    ("row", "says"),
+    ("row", "message"),
     [
         ("cifar100,shufflenetv2,128,adadelta,100,fast,95", "line 3: time_per_epoch is 'fast'"),
         ("cifar100,shufflenetv2,128,adadelta,100,nan,95", "line 3: time_per_epoch is 'nan'"),
@@ -128,9 +128,9 @@ def test_a_batch_size_not_recorded_lists_those_that_are(folder):
         ("cifar100,shufflenetv2,128,adadelta,100,5,95,7", "line 3: as many values"),
     ],
 )
-def test_a_malformed_row_is_named_by_file_and_line(tmp_path, row, says):
+def test_a_malformed_row_is_named_by_file_and_line(tmp_path, row, message):
     write(tmp_path, f"cifar100,shufflenetv2,64,adadelta,200,40,150\n{row}\n")
-    with pytest.raises(BadInput, match=rf"summary_power_v100.csv, {says}"):
+    with pytest.raises(BadInput, match=rf"summary_power_v100.csv, {message}"):
         ReplayGpu.open(str(tmp_path), 0)
 
 
@@ -146,7 +146,7 @@ def test_a_missing_column_and_an_empty_file(tmp_path):
         ReplayGpu.open(str(tmp_path), 0)
 
 
-def test_the_recorded_folder_replays_its_rows(request):
+def test_recorded_traces_are_replayed_row_by_row(request):
     folder = request.config.getoption("--traces")
     if folder is None:
         pytest.skip("no recorded traces: pass --traces DIR")

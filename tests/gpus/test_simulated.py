@@ -1,4 +1,4 @@
-"""The simulated cards against the fits they are made of."""
+"""Simulated cards against the published fits."""
 
 from itertools import pairwise
 
@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from zeus_ray.errors import BadInput
 from zeus_ray.gpus import card_models as cards
-from zeus_ray.gpus.protocol import VirtualGpu
 from zeus_ray.gpus.simulated import SimulatedGpu
+from zeus_ray.gpus.virtual_gpu import VirtualGpu
 from zeus_ray.records import MeasuredBy
 
 ALL = st.sampled_from(list(cards.CARDS.values()))
@@ -25,8 +25,8 @@ FRACTIONS = [
 
 def of_limit(card, batch_size, limit_w):
     """(seconds, joules) per sample."""
-    each_s = cards.time_per_sample_s(card, batch_size, limit_w)
-    return each_s, each_s * cards.power_w(limit_w, cards.uncapped_power_w(card, batch_size))
+    sample_s = cards.time_per_sample_s(card, batch_size, limit_w)
+    return sample_s, sample_s * cards.power_w(limit_w, cards.uncapped_power_w(card, batch_size))
 
 
 @pytest.mark.parametrize(("name", "shares"), FRACTIONS)
@@ -36,11 +36,11 @@ def test_throughput_under_a_limit_is_as_in_the_traces(name, shares):
 
 
 @pytest.mark.parametrize(("name", "share"), [("V100", 0.5), ("A40", 0.58)])
-def test_energy_is_cheapest_at_the_share_of_the_maximum_limit_where_the_traces_have_it(name, share):
+def test_the_limit_of_least_energy_is_that_of_the_traces(name, share):
     card = cards.card(name)
     limits_w = range(int(card.min_limit_w), int(card.max_limit_w) + 1)
-    cheapest_w = min(limits_w, key=lambda limit_w: of_limit(card, 4096, limit_w)[1])
-    assert cheapest_w / card.max_limit_w == pytest.approx(share, abs=0.05)
+    least_energy_w = min(limits_w, key=lambda limit_w: of_limit(card, 4096, limit_w)[1])
+    assert least_energy_w / card.max_limit_w == pytest.approx(share, abs=0.05)
 
 
 @examples(30)
@@ -55,7 +55,7 @@ def test_a_higher_limit_is_never_slower_and_never_draws_less(card, batch_size):
 
 @examples(30)
 @given(ALL, BATCH, st.floats(0, 1))
-def test_a_larger_batch_draws_more_and_is_quicker_where_no_limit_binds(card, batch_size, share):
+def test_a_larger_batch_draws_more_and_is_faster_where_no_limit_binds(card, batch_size, share):
     assert (
         of_limit(card, 2 * batch_size, card.max_limit_w)[0] < of_limit(card, batch_size, card.max_limit_w)[0]
     )
@@ -66,12 +66,12 @@ def test_a_larger_batch_draws_more_and_is_quicker_where_no_limit_binds(card, bat
     assert card.idle_w < small_j / small_s <= card.peak_w
 
 
-def test_half_speed_at_the_batch_size_that_says_so():
+def test_half_speed_at_the_half_speed_batch():
     card = cards.card("V100")
     assert cards.time_per_sample_s(card, cards.HALF_SPEED_BATCH, 250) == pytest.approx(2 * card.sample_s)
 
 
-def test_a_training_of_the_demos_length_takes_minutes_to_hours():
+def test_a_run_as_long_as_the_demo_takes_minutes_to_hours():
     for card in cards.CARDS.values():
         for batch_size in (8, 32, 1024):
             gpu = SimulatedGpu(card)
@@ -79,7 +79,7 @@ def test_a_training_of_the_demos_length_takes_minutes_to_hours():
             assert 60 < gpu.now_s() < 6 * 3600
 
 
-def test_no_work_no_time():
+def test_without_work_no_time_passes():
     gpu = SimulatedGpu.open("V100", 3)
     assert isinstance(gpu, VirtualGpu)
     assert (gpu.uuid, gpu.name, gpu.measured_by) == ("SIM-V100-3", "simulated V100", MeasuredBy.SIMULATED)
@@ -108,11 +108,11 @@ def test_full_load_takes_its_wall_time_at_the_maximum_limit_and_longer_below():
 
 
 @pytest.mark.parametrize(
-    ("wrong", "says"),
+    ("call", "message"),
     [
         (lambda _: SimulatedGpu.open("RTX", 0), "'RTX'; allowed: V100, A40, A100, H100"),
-        (lambda gpu: gpu.set_power_limit_w(99), "99 W is outside the board's range 100 to 250"),
-        (lambda gpu: gpu.set_power_limit_w(float("nan")), "outside the board's range"),
+        (lambda gpu: gpu.set_power_limit_w(99), "99 W is outside the GPU's range 100 to 250"),
+        (lambda gpu: gpu.set_power_limit_w(float("nan")), "outside the GPU's range"),
         (lambda gpu: gpu.train(10, 0), "batch size is 0"),
         (lambda gpu: gpu.time_per_sample_s(-1), "batch size is -1"),
         (lambda gpu: gpu.train(-1, 8), "samples is -1"),
@@ -120,8 +120,8 @@ def test_full_load_takes_its_wall_time_at_the_maximum_limit_and_longer_below():
         (lambda gpu: gpu.load(-1), "-1 s; 0 or more"),
     ],
 )
-def test_bad_input_names_what_is_allowed_and_changes_nothing(wrong, says):
+def test_bad_input_names_what_is_allowed_and_changes_nothing(call, message):
     gpu = SimulatedGpu.open("V100", 0)
-    with pytest.raises(BadInput, match=says):
-        wrong(gpu)
+    with pytest.raises(BadInput, match=message):
+        call(gpu)
     assert (gpu.power_limit_w(), gpu.now_s(), gpu.energy_j()) == (250, 0, 0)

@@ -1,4 +1,4 @@
-"""Recurring jobs run on simulated boards here."""
+"""Recurring jobs run on simulated GPUs here."""
 
 import sys
 from pathlib import Path
@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture(autouse=True)
-def _on_simulated_boards(state_dir, monkeypatch):  # noqa: ARG001 — which unsets the variable first
+def _on_simulated_gpus(state_dir, monkeypatch):  # noqa: ARG001 — which unsets the variable first
     monkeypatch.setenv("ZEUS_RAY_GPU", "simulated:V100")
 
 

@@ -34,7 +34,7 @@ def train(run, epochs=40, learns=curve):
 
 
 def train_both(run, search, knobs):
-    """Tell the search in memory what the history is told."""
+    """Train ``run`` and tell ``search``, which is in memory, what the event log is told."""
     for epoch in range(1, 41):
         for _batch in run.steps([None] * (10_000 // run.batch_size)):
             pass

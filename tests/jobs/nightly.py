@@ -1,4 +1,4 @@
-"""A process of the tests: ``nightly.py HISTORY RUNS [SECONDS]`` trains so often. Not a test."""
+"""A process of the tests: ``nightly.py HISTORY RUNS [SECONDS]`` trains RUNS times. Not a test."""
 
 import sys
 import time
@@ -12,5 +12,5 @@ for _ in range(runs):
     with job(history).run() as run:
         print(f"began {run.plan.knobs.run_id}", flush=True)  # noqa: T201 — likewise
         train(run)
-        time.sleep(pause_s)  # so that there is something to kill
+        time.sleep(pause_s)  # time to be killed in
     print(f"ended {run.plan.knobs.run_id}", flush=True)  # noqa: T201 — likewise

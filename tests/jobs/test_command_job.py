@@ -1,4 +1,4 @@
-"""``zeus-ray recur`` around a real process that knows nothing of it."""
+"""``zeus-ray job run`` around an unmodified command, as a real process."""
 
 import os
 import re
@@ -19,14 +19,14 @@ TRAINER = Path(__file__).parent / "trainer.py"
 
 def arguments(history, *how, options=(), sizes="32,64,128", target="accuracy=0.9"):
     return [
-        "recur",
+        *("job", "run"),
         *("--history", str(history), "--job", "nightly", "--batch-sizes", sizes),
         *("--default-batch-size", "64", "--target", target, "--grace", "1", *options),
         *("--", sys.executable, str(TRAINER), "{batch_size}", *how),
     ]
 
 
-def test_the_target_ends_the_command_and_all_is_told(history, capfd):
+def test_the_target_ends_the_command_and_the_log_is_explained(history, capfd):
     assert main(arguments(history)) == 0
     out, err = capfd.readouterr()
     assert "epoch 1 loss" in out  # the command's own output goes on
@@ -36,42 +36,42 @@ def test_the_target_ends_the_command_and_all_is_told(history, capfd):
     assert re.search(r"zeus-ray: \d+: accuracy 0\.9\d* of 0\.9, .* J in .* s, limit \d+ W", err)
     assert "nightly: 1 run, 1 of them to the target" in err
     assert "SIMULATED" in err
-    assert main(["report", "--history", str(history)]) == 0
+    assert main(["job", "report", "--history", str(history)]) == 0
     assert "target" in capfd.readouterr().out
 
 
-def test_it_goes_on_to_its_own_end_where_it_should(history, capfd):
-    assert main(arguments(history, options=["--run-on"])) == 0
+def test_the_command_goes_on_to_its_own_end_if_asked_to(history, capfd):
+    assert main(arguments(history, options=["--keep-running"])) == 0
     assert "saved" in capfd.readouterr().out
 
 
-def test_who_does_not_hear_sigterm_is_killed_and_braces_of_others_stay(history, capfd):
+def test_a_command_that_ignores_sigterm_is_killed_and_other_braces_stay(history, capfd):
     began = time.monotonic()
     assert main(arguments(history, "deaf", "{lr}{x}", options=["--lr", "0.2", "--lr-rule", "sqrt"])) == 0
     assert time.monotonic() - began < 30
     assert "lr 0.2{x}" in capfd.readouterr().out
 
 
-def test_the_commands_own_failure_is_its_exit_code(history, capfd):
+def test_a_failing_command_gives_its_exit_code(history, capfd):
     assert main(arguments(history, "fails")) == 7
     assert "exit code 7" in capfd.readouterr().err
 
 
-def test_a_batch_size_that_does_not_fit_is_not_the_nights_failure(history, capfd):
-    assert main(arguments(history, "memory", options=["--first", "128"])) == 0
+def test_after_out_of_memory_another_batch_size_runs(history, capfd):
+    assert main(arguments(history, "memory", options=["--points-to-evaluate", "128"])) == 0
     err = capfd.readouterr().err
     assert "ended: out of memory" in err
     assert "run 2 of nightly: batch size 64" in err
 
 
-def test_a_command_that_writes_no_metric_is_said_so(history, capfd):
+def test_a_command_without_a_metric_is_reported(history, capfd):
     assert main(arguments(history, "silent")) == 3
     assert "wrote no 'accuracy'" in capfd.readouterr().err
 
 
-def test_a_json_file_will_do(history, tmp_path, capfd):
+def test_the_metric_may_be_in_a_json_file(history, tmp_path, capfd):
     path = tmp_path / "metrics.json"
-    path.write_text('{"accuracy": 0.99}')  # of the night before
+    path.write_text('{"accuracy": 0.99}')  # of an earlier training
     options = ["--metrics-file", str(path)]
     assert main(arguments(history, f"file:{path}", options=options, target="accuracy=0.5")) == 0
     assert "accuracy 0.5" in capfd.readouterr().err
@@ -81,7 +81,7 @@ def test_a_target_out_of_reach_is_exit_code_3(history):
     assert main(arguments(history, target="accuracy=1.5", sizes="64")) == 3
 
 
-def test_a_real_board_gets_its_limit_and_is_given_back_what_was_found(history, make_node, monkeypatch, capfd):
+def test_a_gpu_gets_its_limit_and_then_the_one_before_again(history, make_node, monkeypatch, capfd):
     monkeypatch.delenv("ZEUS_RAY_GPU")
     node = make_node("V100")
     node.load(1.0)
@@ -96,17 +96,17 @@ def test_a_real_board_gets_its_limit_and_is_given_back_what_was_found(history, m
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_whoever_ends_it_ends_the_command_and_blames_nothing(history, number, code):
+def test_a_signal_stops_the_command_and_the_run_has_no_outcome(history, number, code):
     process, child = start(history)
     process.send_signal(number)
     _, err = process.communicate(timeout=30)
     assert process.returncode == code, err
     child.wait(10)
     assert list((history / "nightly").glob("*-lost-*"))
-    assert not list((history / "nightly").glob("*-end-*"))
+    assert not list((history / "nightly").glob("*-outcome-*"))
 
 
-def test_killed_with_9_the_command_goes_too_and_the_next_night_knows(history, capfd):
+def test_killed_with_9_the_command_ends_and_the_run_is_lost(history, capfd):
     process, child = start(history)
     process.kill()
     process.communicate()
@@ -116,7 +116,7 @@ def test_killed_with_9_the_command_goes_too_and_the_next_night_knows(history, ca
 
 
 def start(history):
-    """A run whose command is under way, and its process."""
+    """A run whose command has started, and the process of the command."""
     code = "import sys; from zeus_ray.cli.main import main; sys.exit(main(sys.argv[1:]))"
     process = subprocess.Popen(
         [sys.executable, "-c", code, *arguments(history, "sleeps", target="accuracy=2")],
@@ -143,11 +143,11 @@ def start(history):
         (lambda a: ["a/b" if x == "nightly" else x for x in a], "job"),
     ],
 )
-def test_bad_input_is_said_in_one_line(history, capfd, change, words):
+def test_bad_input_is_one_line(history, capfd, change, words):
     assert main(change(arguments(history))) == 2
     assert words in capfd.readouterr().err
 
 
-def test_a_report_of_nothing(tmp_path, capsys):
-    assert main(["report", "--history", str(tmp_path)]) == 1
-    assert "no run" in capsys.readouterr().out
+def test_a_report_without_runs(tmp_path, capsys):
+    assert main(["job", "report", "--history", str(tmp_path)]) == 1
+    assert "has no run" in capsys.readouterr().out

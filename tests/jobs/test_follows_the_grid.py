@@ -1,4 +1,4 @@
-"""A job that recurs, for carbon or money: the night's price moves its power limit, and nothing else."""
+"""A recurring job for carbon or money: the price of energy moves its power limit, and nothing else."""
 
 import dataclasses
 import itertools
@@ -9,18 +9,18 @@ import pytest
 from jobs import TARGET, job, train, train_both
 
 import zeus_ray as zeus
+from zeus_ray.cli.job_run_command import parsed_objective
 from zeus_ray.cli.main import main
 from zeus_ray.decide import Search
-from zeus_ray.jobs import command_job as tonight
 
 HOURS = 24 * 28
 ONE = {"batch_sizes": [256], "default_batch_size": 256}
-"""A job whose limit alone is to be chosen, on a board that is busy: it binds."""
+"""A job with one batch size: only the limit is searched, and its GPU is busy, so that the limit binds."""
 
 
 @pytest.fixture
 def grid(tmp_path):
-    """Makes a file: four weeks of 100 g/kWh up to now, and a day of something else."""
+    """Makes a CSV signal: four weeks of 100 g/kWh up to now, then a day of another value."""
 
     def make(value):
         path, began_s = tmp_path / f"{value:g}.csv", time.time() - HOURS * 3600.0 - 60.0
@@ -31,8 +31,8 @@ def grid(tmp_path):
     return make
 
 
-def test_the_limit_follows_what_energy_costs_tonight(history, grid):
-    job(history, **ONE).train(train)  # which makes the profile
+def test_the_limit_follows_the_price_of_energy(history, grid):
+    job(history, **ONE).train(train)  # which measures the profile
     limits = {}
     for grams in (20.0, 100.0, 500.0):
         plan = job(history, **ONE, objective="carbon", signal=grid(grams)).ask("simulated V100")
@@ -43,23 +43,23 @@ def test_the_limit_follows_what_energy_costs_tonight(history, grid):
 
 
 @pytest.mark.parametrize("policy", ["zeus-ray", "nsdi23"])
-def test_clean_and_dirty_nights_are_learned_alike(history, grid, policy):
-    """Read from its history, it asks what a search asks that never ended; and learns what any other would."""
+def test_runs_at_any_price_teach_the_search_the_same(history, grid, policy):
+    """Rebuilt from its log, it suggests what a search in memory does, whatever energy cost in each run."""
     options = {"batch_sizes": [32, 64, 128], "policy": policy, "seed": 7}
     search = Search(**options, default_batch_size=64, target=TARGET, recurring=True)
-    nights = itertools.cycle([grid(20.0), grid(500.0)])
-    for signal in itertools.islice(nights, 9):
+    signals = itertools.cycle([grid(20.0), grid(500.0)])
+    for signal in itertools.islice(signals, 9):
         with job(history, **options, objective="carbon", signal=signal).run() as run:
             knobs = search.ask("simulated V100", energy_price=run.plan.energy_price)
             assert dataclasses.replace(run.plan.knobs, run_id=knobs.run_id) == knobs
             train_both(run, search, knobs)
-    read = job(history, **options).search()
-    assert read.best() == search.best()
-    assert read.state()["job"]["random"] == search.state()["job"]["random"]
-    assert read.state()["policy"] == search.state()["policy"]
+    rebuilt = job(history, **options).search()
+    assert rebuilt.best() == search.best()
+    for run_id in ("a", "b", "c"):
+        assert rebuilt.ask(run_id=run_id) == search.ask(run_id=run_id)
 
 
-def test_what_a_run_emits_or_costs_is_reported(history):
+def test_emissions_or_price_of_a_run_are_reported(history):
     options = {"objective": "carbon", "signal": "constant:360"}
     with job(history, **ONE, **options).run() as run:
         row = run.report({"accuracy": 0.1})
@@ -81,20 +81,20 @@ def test_what_a_run_emits_or_costs_is_reported(history):
         ({"objective": zeus.Prices(energy=0.3, time=2.0)}, "needs max_power_w"),
     ],
 )
-def test_an_objective_that_cannot_be(history, options, words):
+def test_an_objective_that_is_not_allowed_is_refused(history, options, words):
     with pytest.raises(zeus.BadInput, match=words):
         job(history, **options)
 
 
-def test_prices_of_ones_own(history):
+def test_prices_given_by_the_user(history):
     mixed = job(history, objective=zeus.Prices(energy=0.36, time=0.09), max_power_w=250.0)
     assert mixed.search().eta == pytest.approx(0.5)
     assert mixed.ask("V100").energy_price == 1.0
 
 
-def test_the_command_takes_the_same_words(history, capsys):
-    assert tonight._objective("carbon") == "carbon"
-    assert tonight._objective("energy=0.30,time=2.0") == zeus.Prices(energy=0.3, time=2.0)
+def test_the_command_takes_the_same_objectives(history, capsys):
+    assert parsed_objective("carbon") == "carbon"
+    assert parsed_objective("energy=0.30,time=2.0") == zeus.Prices(energy=0.3, time=2.0)
     given = ["--history", str(history), "--job", "x", "--batch-sizes", "64", "--default-batch-size", "64"]
     for more, words in (
         (["--objective", "carbon"], "needs a signal"),
@@ -102,5 +102,5 @@ def test_the_command_takes_the_same_words(history, capsys):
         (["--objective", "energy=1,time=1"], "needs max_power_w"),
         (["--objective", "price", "--signal", "constant:400"], "money per kWh"),
     ):
-        assert main(["recur", *given, "--target", "accuracy=0.9", *more, "--", "true"]) == 2
+        assert main(["job", "run", *given, "--target", "accuracy=0.9", *more, "--", "true"]) == 2
         assert words in capsys.readouterr().err

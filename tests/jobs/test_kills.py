@@ -1,4 +1,4 @@
-"""Processes that are killed with -9, and many that append at once: every finished run counts once."""
+"""Processes killed with -9, and many that append at once: every finished run counts once."""
 
 import itertools
 import random
@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from jobs import job
 
-from zeus_ray.store.event_log import ASK, END, LOST, Events, folder_at
+from zeus_ray.store.event_log import open_job_log
+from zeus_ray.store.events import RunAsked, RunEnded, RunLost
 
 pytestmark = pytest.mark.processes
 NIGHTLY = Path(__file__).parent / "nightly.py"
@@ -32,12 +33,13 @@ def said(lines, word):
 
 
 def counts(history):
-    """Asks, ends and losses by run, and the names of all files."""
-    events = Events(folder_at(history, "nightly")).read()
-    return {kind: Counter(e.run for e in events if e.kind == kind) for kind in (ASK, END, LOST)}
+    """How often each run was asked for, ended and lost."""
+    events = [logged.event for logged in open_job_log(history, "nightly").read()]
+    kinds = (RunAsked, RunEnded, RunLost)
+    return {kind: Counter(e.run_id for e in events if isinstance(e, kind)) for kind in kinds}
 
 
-def test_thirty_runs_killed_at_random_points_are_in_the_history_once(tmp_path):
+def test_thirty_runs_killed_at_random_points_are_in_the_log_once(tmp_path):
     chance = random.Random(5)  # noqa: S311 — noise, no secret
     ended, began, kills = [], [], 0
     while len(ended) < 30:
@@ -54,14 +56,14 @@ def test_thirty_runs_killed_at_random_points_are_in_the_history_once(tmp_path):
     job(tmp_path).ask()  # the next run, which gives up those that were killed
     found = counts(tmp_path)
     assert kills >= 3
-    assert set(ended) <= set(found[END])
-    assert set(began) <= set(found[ASK])
+    assert set(ended) <= set(found[RunEnded])
+    assert set(began) <= set(found[RunAsked])
     assert all(count == 1 for kind in found.values() for count in kind.values())
-    assert not found[END].keys() & found[LOST].keys()
-    # Whatever was asked has ended or was given up, but for the run that was just asked for.
-    assert len(found[ASK]) == len(found[END]) + len(found[LOST]) + 1
-    assert len(found[LOST]) <= kills
-    left = [run for run in job(tmp_path).past().runs if run.outcome is None and "gone" not in run.ended]
+    assert not found[RunEnded].keys() & found[RunLost].keys()
+    # Every run has ended or was given up, except the one that was just asked for.
+    assert len(found[RunAsked]) == len(found[RunEnded]) + len(found[RunLost]) + 1
+    assert len(found[RunLost]) <= kills
+    left = [run for run in job(tmp_path).summary().runs if run.end is None]
     assert len(left) == 1
 
 
@@ -74,9 +76,9 @@ def test_ten_processes_at_once_lose_no_run(tmp_path):
     ]
     assert [process.returncode for process in processes] == [0] * 10
     found = counts(tmp_path)
-    assert sorted(said(lines, "ended")) == sorted(found[END])
-    assert len(found[END]) == 30
-    assert found[ASK] == found[END] == Counter(dict.fromkeys(found[END], 1))
-    assert not found[LOST]
-    assert len(list((tmp_path / "nightly").glob("*-end-*.json"))) == 30
+    assert sorted(said(lines, "ended")) == sorted(found[RunEnded])
+    assert len(found[RunEnded]) == 30
+    assert found[RunAsked] == found[RunEnded] == Counter(dict.fromkeys(found[RunEnded], 1))
+    assert not found[RunLost]
+    assert len(list((tmp_path / "nightly").glob("*-outcome-*.json"))) == 30
     assert job(tmp_path).search().pending == ()

@@ -1,4 +1,4 @@
-"""What counts as a metric in a line or a file, and that nothing a training writes can do harm."""
+"""What counts as a metric in a line or a file; no output of a training raises an error."""
 
 import json
 import math
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeus_ray.jobs.metric_parser import MetricFile, MetricReader
+from zeus_ray.jobs.metric_parser import MetricFile, MetricParser
 
 
 @pytest.mark.parametrize(
@@ -36,22 +36,22 @@ from zeus_ray.jobs.metric_parser import MetricFile, MetricReader
     ],
 )
 def test_a_line(line, value):
-    assert MetricReader("accuracy").value(line + "\n") == value
+    assert MetricParser("accuracy").value(line + "\n") == value
 
 
 @pytest.mark.parametrize("written", ["nan", "inf", "-Infinity", "1e999"])
-def test_what_is_not_finite_is_worth_nothing(written):
-    assert math.isnan(MetricReader("loss").value(f"loss={written}"))
+def test_what_is_not_finite_is_nan(written):
+    assert math.isnan(MetricParser("loss").value(f"loss={written}"))
 
 
-def test_a_name_with_a_capital_is_meant_as_written():
-    assert MetricReader("F1").value("F1=0.5") == 0.5
-    assert MetricReader("F1").value("f1=0.5") is None
+def test_a_name_with_a_capital_is_case_sensitive():
+    assert MetricParser("F1").value("F1=0.5") == 0.5
+    assert MetricParser("F1").value("f1=0.5") is None
 
 
 @given(line=st.text(max_size=200), name=st.text(min_size=1, max_size=10))
 def test_any_line_and_name_give_a_number_or_none(line, name):
-    value = MetricReader(name).value(line)
+    value = MetricParser(name).value(line)
     assert value is None or isinstance(value, float)
 
 
@@ -62,39 +62,39 @@ def test_any_line_and_name_give_a_number_or_none(line, name):
     after=st.sampled_from(["", " ", ", lr=0.1", ";", "%", "]"]),
 )
 def test_any_number_is_read_back(value, before, between, after):
-    assert MetricReader("acc").value(f"{before}acc{between}{value!r}{after}") == value
+    assert MetricParser("acc").value(f"{before}acc{between}{value!r}{after}") == value
 
 
 @given(rows=st.lists(st.dictionaries(st.sampled_from(["acc", "x"]), st.floats(allow_nan=False))))
-def test_lists_and_lines_of_json_say_the_same(rows):
-    reader = MetricReader("acc")
+def test_lists_and_lines_of_json_give_the_same(rows):
+    parser = MetricParser("acc")
     lines = "".join(json.dumps(row) + "\n" for row in rows)
     expected = [row["acc"] for row in rows if "acc" in row]
-    assert [v if math.isfinite(v) else None for v in reader.values(lines)] == [
+    assert [v if math.isfinite(v) else None for v in parser.values(lines)] == [
         v if math.isfinite(v) else None for v in expected
     ]
-    assert str(reader.values(json.dumps(rows))) == str(reader.values(lines))
+    assert str(parser.values(json.dumps(rows))) == str(parser.values(lines))
 
 
 @given(content=st.binary(max_size=300), more=st.binary(max_size=300))
 def test_any_file_gives_numbers_and_no_error(tmp_path_factory, content, more):
     path = tmp_path_factory.getbasetemp() / "any.json"
     path.write_bytes(content)
-    file = MetricFile(path, MetricReader("a"))
+    file = MetricFile(path, MetricParser("a"))
     path.write_bytes(content + more)
-    assert all(isinstance(value, float) for value in file.new())
+    assert all(isinstance(value, float) for value in file.new_values())
 
 
 def test_a_file_that_grows_and_one_that_is_replaced(tmp_path):
-    path, reader = tmp_path / "metrics.json", MetricReader("acc")
+    path, parser = tmp_path / "metrics.json", MetricParser("acc")
     path.write_text('{"acc": 0.1}\n')
-    file = MetricFile(path, reader)
-    assert file.new() == []  # of an earlier training
+    file = MetricFile(path, parser)
+    assert file.new_values() == []  # of an earlier training
     path.write_text('{"acc": 0.1}\n{"acc": 0.2}\n{"acc": 0.')
-    assert file.new() == [0.2]
+    assert file.new_values() == [0.2]
     path.write_text('{"acc": 0.1}\n{"acc": 0.2}\n{"acc": 0.3}\n')
-    assert file.new() == [0.3]
+    assert file.new_values() == [0.3]
     path.write_text('{"acc": 0.45}')
-    assert file.new() == [0.45]
+    assert file.new_values() == [0.45]
     path.unlink()
-    assert file.new() == []
+    assert file.new_values() == []

@@ -1,4 +1,4 @@
-"""A job that comes back: one search over many runs, whatever becomes of each."""
+"""A recurring job: one search over many runs, however each of them ends."""
 
 import dataclasses
 import json
@@ -11,28 +11,33 @@ from jobs import SIZES, TARGET, curve, job, steep, train, train_both
 
 import zeus_ray as zeus
 from zeus_ray.decide import Search
-from zeus_ray.records import StopReason, Target
-from zeus_ray.store.event_log import ASK, END, LOST, Events, folder_at
+from zeus_ray.records import StopReason, Target, TrialReport
+from zeus_ray.store.event_log import decode_event, encode_event, open_job_log
+from zeus_ray.store.events import ProfileMeasured, RunAsked, RunEnded, RunLost
 
 
-def kinds(history, name="nightly"):
-    return [event.kind for event in Events(folder_at(history, name)).read() if event.kind != "profile"]
+def events(history):
+    return [logged.event for logged in open_job_log(history, "nightly").read()]
+
+
+def kinds(history):
+    return [type(event) for event in events(history) if not isinstance(event, ProfileMeasured)]
 
 
 @pytest.mark.processes  # three seconds
 def test_thirty_runs_settle_on_the_cheapest_batch_size(history):
     for _ in range(30):
         job(history).train(train)
-    past = job(history).past()
-    assert past.runs[0].knobs.batch_size == 64
-    assert {run.knobs.batch_size for run in past.runs[-3:]} <= {32, 64, 128}  # within 5 %
-    assert past.saved_j > 0
-    assert len(past.trained) == 30
-    assert "saved" in past.sentences()[2]
+    summary = job(history).summary()
+    assert summary.runs[0].knobs.batch_size == 64
+    assert {run.knobs.batch_size for run in summary.runs[-3:]} <= {32, 64, 128}  # within 5 %
+    assert summary.saved_j > 0
+    assert len(summary.trained) == 30
+    assert "saved" in summary.sentences()[2]
 
 
 @pytest.mark.parametrize("policy", ["zeus-ray", "nsdi23"])
-def test_read_from_its_history_it_asks_what_a_search_that_never_ended_asks(history, policy):
+def test_rebuilt_from_its_log_it_suggests_what_a_search_in_memory_does(history, policy):
     search = Search(
         batch_sizes=SIZES, default_batch_size=64, target=TARGET, policy=policy, seed=7, recurring=True
     )
@@ -52,18 +57,16 @@ def test_runs_at_the_same_time_see_each_other_and_all_count(history):
         result = {"accuracy": 0.95, **row(energy_j=1000.0, time_s=10.0)}
         which.observe(plan.knobs.run_id, result)
         which.tell(plan.knobs.run_id)
-    assert kinds(history) == [ASK, ASK, END, END]
+    assert kinds(history) == [RunAsked, RunAsked, RunEnded, RunEnded]
     assert job(history).search().pending == ()
 
 
 def row(**facts):
-    from zeus_ray.records import TrialReport
-
     return TrialReport(measured_by="simulated", epochs=5.0, gpu="V100", **facts).to_result()
 
 
-def test_a_run_in_another_process_is_told_by_its_reports(history):
-    """As a driver does whose workers train: the plan goes down, the reports come up."""
+def test_a_run_in_another_process_is_followed_by_its_reports(history):
+    """As by a driver with workers: the plan goes down, the reports come up."""
     driver = job(history, policy="nsdi23")  # whose first run goes to its end
     plan = driver.ask("simulated V100")
     with zeus.session({"zeus": plan.to_config()}) as run:
@@ -73,8 +76,8 @@ def test_a_run_in_another_process_is_told_by_its_reports(history):
             if driver.observe(plan.knobs.run_id, run.report({"accuracy": curve(epoch, run.batch_size)})):
                 break
     driver.tell(plan.knobs.run_id)
-    (only,) = job(history).past().runs
-    assert only.ended == StopReason.TARGET_REACHED
+    (only,) = job(history).summary().runs
+    assert only.why_ended == StopReason.TARGET_REACHED
     assert job(history).search().profiles
 
 
@@ -104,8 +107,8 @@ def test_a_default_that_fails_twice_does_not_stop_the_job(history, caplog):
 def test_an_error_is_told_and_raised(history):
     with pytest.raises(RuntimeError, match="disk"), job(history).run():
         raise RuntimeError("disk full")
-    (event,) = [e for e in Events(folder_at(history, "nightly")).read() if e.kind == END]
-    assert event.body["outcome"]["stop"] == StopReason.ERROR
+    (end,) = [event for event in events(history) if isinstance(event, RunEnded)]
+    assert end.outcome.stop == StopReason.ERROR
 
 
 @pytest.mark.processes  # importing torch takes seconds
@@ -120,7 +123,7 @@ def test_a_batch_size_that_does_not_fit_is_told_and_another_does_the_job(history
         return run.batch_size
 
     assert job(history, points_to_evaluate=[256], **plain).train(small) <= 64
-    ends = [run.ended for run in job(history).past().runs]
+    ends = [run.why_ended for run in job(history).summary().runs]
     assert ends == [StopReason.OUT_OF_MEMORY, StopReason.TARGET_REACHED]
     with pytest.raises(torch.OutOfMemoryError), job(history, points_to_evaluate=[128], **plain).run() as run:
         small(run)  # tried once: what was to run has not
@@ -131,7 +134,7 @@ def test_the_last_try_is_stopped_for_nothing_but_the_target(history):
     job(history).train(train)
     seen = []
 
-    def dear(run):  # a hundred times as many steps as it was yesterday
+    def expensive(run):  # a hundred times as many steps as before
         for epoch in range(1, 41):
             for _batch in run.steps([None] * (1_000_000 // run.batch_size)):
                 pass
@@ -140,15 +143,15 @@ def test_the_last_try_is_stopped_for_nothing_but_the_target(history):
                 break
         seen.append(run.stop)
 
-    job(history).train(dear, tries=3)
+    job(history).train(expensive, tries=3)
     assert seen == [StopReason.COST_CAP, StopReason.COST_CAP, StopReason.TARGET_REACHED]
 
 
-def test_whoever_interrupts_a_run_blames_no_batch_size(history):
+def test_an_interrupted_run_counts_for_no_batch_size(history):
     for _ in range(4):
         with pytest.raises(KeyboardInterrupt), job(history).run() as run:
             raise KeyboardInterrupt
-    assert kinds(history) == [ASK, LOST] * 4
+    assert kinds(history) == [RunAsked, RunLost] * 4
     assert run.batch_size == 64
     assert job(history).search().pending == ()
 
@@ -157,44 +160,44 @@ def test_a_run_that_reports_nothing_counts_as_a_crash(history, caplog):
     with caplog.at_level(logging.WARNING), job(history).run():
         pass
     assert "without one report" in caplog.text
-    assert kinds(history) == [ASK, END]
+    assert kinds(history) == [RunAsked, RunEnded]
 
 
-def test_a_run_elsewhere_is_given_up_when_it_was_silent_for_long(history, caplog):
+def test_a_run_elsewhere_is_given_up_after_a_long_silence(history, caplog):
     plan = job(history).ask()
-    path = next(history.rglob("*-ask-*.json"))
+    path = next(history.rglob("*-asked-*.json"))
     elsewhere(path, hours_ago=23)
     assert job(history).ask().knobs.run_id
-    assert LOST not in kinds(history)
+    assert RunLost not in kinds(history)
     elsewhere(path, hours_ago=25)
     job(history).ask()
-    assert kinds(history).count(LOST) == 1
+    assert kinds(history).count(RunLost) == 1
     assert plan.knobs.run_id in caplog.text
 
 
 def elsewhere(path, hours_ago):
-    """Make an ask one of another machine, so long ago."""
-    from zeus_ray.store.event_log import decode, encode
-
-    event = decode(path.name, path.read_text())
-    body = {**event.body, "place": {**event.body["place"], "machine": "elsewhere"}}
-    path.write_text(encode(dataclasses.replace(event, body=body, at_s=event.at_s - 3600 * hours_ago)))
+    """Make a run one of another machine, asked for so long ago."""
+    logged = decode_event(path.name, path.read_text())
+    process = dataclasses.replace(logged.event.process, machine="elsewhere")
+    event = dataclasses.replace(logged.event, process=process)
+    path.write_text(encode_event("asked", logged.at_s - 3600 * hours_ago, event))
 
 
 def test_a_run_given_up_that_ends_after_all_counts(history):
     late = job(history)
     plan = late.ask("V100")
-    Events(folder_at(history, "nightly")).append(LOST, plan.knobs.run_id, {"why": "silent", "crashed": True})
+    lost = RunLost(run_id=plan.knobs.run_id, why="silent", crashed=True)
+    open_job_log(history, "nightly").append(lost)
     late.observe(plan.knobs.run_id, {"accuracy": 0.95, **row(energy_j=1000.0, time_s=10.0)})
     late.tell(plan.knobs.run_id)
-    assert kinds(history) == [ASK, END]
+    assert kinds(history) == [RunAsked, RunEnded]
     assert not math.isnan(job(history).best().cost.mean)
 
 
-def test_another_target_recounts_the_past_by_its_curves(history):
+def test_another_target_judges_earlier_runs_by_their_curves(history):
     for _ in range(3):
         job(history).train(train)
-    easier = job(history, target=Target("accuracy", 0.5)).past()
+    easier = job(history, target=Target("accuracy", 0.5)).summary()
     epochs = {run.knobs.batch_size: run for run in easier.runs}
     assert epochs[64].outcome.epochs > 5  # as it was told
     low = job(history, target=Target("accuracy", 0.5)).search()
@@ -224,12 +227,12 @@ def test_a_storage_that_fails_at_the_end_fails_no_training(history, caplog):
         folder = history / "nightly"
         folder.rename(history / "away")
         folder.write_text("a file where the folder should be")
-    assert "Not remembered" in caplog.text
-    lines = [record.message for record in caplog.records if "Not remembered: end" in record.message]
-    assert json.loads(lines[0].partition("end of run ")[2].partition(": ")[2])["outcome"]["reached"]
+    assert "Not stored" in caplog.text
+    lines = [record.message for record in caplog.records if "Not stored: RunEnded" in record.message]
+    assert json.loads(lines[0].partition("RunEnded of run ")[2].partition(": ")[2])["outcome"]["reached"]
 
 
-def test_try_first_what_the_user_wants_tried(history):
+def test_points_to_evaluate_run_first(history):
     seen = []
     for _ in range(4):
         with job(history, points_to_evaluate=[256, 16]).run() as run:
@@ -238,7 +241,7 @@ def test_try_first_what_the_user_wants_tried(history):
     assert seen[:2] == [256, 16]
 
 
-def test_earlier_runs_on_another_kind_of_gpu_give_epochs_but_no_profile(tmp_path, monkeypatch):
+def test_a_warm_start_from_another_kind_of_gpu_gives_epochs_but_no_profile(tmp_path, monkeypatch):
     for _ in range(6):
         job(tmp_path, job="old").train(partial(train, learns=steep))
     monkeypatch.setenv("ZEUS_RAY_GPU", "simulated:A100")
@@ -255,8 +258,8 @@ def test_earlier_runs_on_another_kind_of_gpu_give_epochs_but_no_profile(tmp_path
     assert again.search().power_limit_w(32, "simulated A100") > 0
 
 
-def test_earlier_needs_a_history_and_a_target(tmp_path):
-    with pytest.raises(zeus.BadInput, match="no finished run"):
+def test_a_warm_start_needs_runs_and_a_target(tmp_path):
+    with pytest.raises(zeus.BadInput, match="no profile, and no finished run"):
         job(tmp_path, warm_start=[tmp_path / "nothing"])
     with pytest.raises(zeus.BadInput, match="target"):
         job(tmp_path, target=Target("accuracy"), warm_start=[tmp_path / "nothing"])
@@ -279,7 +282,7 @@ def test_bad_input_names_what_was_given(history, options, words):
 
 
 ONE = {"batch_sizes": [256], "default_batch_size": 256, "eta": 1}
-"""A job whose limit alone is to be chosen, on a board that is busy: it binds."""
+"""A job with one batch size: only the limit is searched, and its GPU is busy, so that the limit binds."""
 
 
 def test_where_no_limit_may_be_set_a_run_ends_with_what_one_would_have_saved(history, monkeypatch, caplog):
@@ -287,30 +290,30 @@ def test_where_no_limit_may_be_set_a_run_ends_with_what_one_would_have_saved(his
         job(history, **ONE).train(train)
     monkeypatch.setenv("ZEUS_RAY_POWER_CONTROL", "off")
     job(history, **ONE).train(train)
-    said = [r.message for r in caplog.records if "by the profile recorded of batch size 256" in r.message]
+    said = [r.message for r in caplog.records if "by the recorded profile of batch size 256" in r.message]
     assert len(said) == 1
-    past = job(history, **ONE).past()
-    assert past.runs[-1].report.power_limit_w == 250.0
-    # What it promised is what the run at that limit has taken.
-    promised = float(said[0].partition("would have taken ")[2].split()[0]) / 100
-    measured = 1 - past.runs[1].energy_j / past.runs[-1].energy_j
-    assert promised == pytest.approx(measured, abs=0.005)
-    assert promised > 0.1
+    summary = job(history, **ONE).summary()
+    assert summary.runs[-1].report.power_limit_w == 250.0
+    # The estimate is what the run at that limit has used.
+    estimate = float(said[0].partition("would have taken ")[2].split()[0]) / 100
+    measured = 1 - summary.runs[1].energy_j / summary.runs[-1].energy_j
+    assert estimate == pytest.approx(measured, abs=0.005)
+    assert estimate > 0.1
 
 
-def test_where_nothing_was_recorded_it_says_what_is_missing(history, monkeypatch, caplog):
+def test_without_a_profile_the_run_says_what_is_missing(history, monkeypatch, caplog):
     monkeypatch.setenv("ZEUS_RAY_POWER_CONTROL", "off")
     with job(history).run() as run:
         train(run)
     assert "no power profile of batch size 64 on simulated V100 is known" in caplog.text
 
 
-def test_the_default_is_reckoned_by_what_it_took_at_its_limit(history, monkeypatch):
+def test_energy_of_the_default_at_the_highest_limit_is_estimated_from_its_runs(history, monkeypatch):
     for _ in range(3):
         job(history, **ONE).train(train)
-    reckoned = job(history, **ONE).past()
-    assert reckoned.saved_j == pytest.approx(3 * reckoned.default_j["simulated V100"] - reckoned.spent_j)
+    estimate = job(history, **ONE).summary()
+    assert estimate.saved_j == pytest.approx(3 * estimate.default_j["simulated V100"] - estimate.spent_j)
     monkeypatch.setenv("ZEUS_RAY_POWER_CONTROL", "off")
     job(history, **ONE).train(train)
-    measured_j = job(history, **ONE).past().runs[-1].energy_j  # it ran at the highest limit
-    assert reckoned.default_j["simulated V100"] == pytest.approx(measured_j, rel=0.005)
+    measured_j = job(history, **ONE).summary().runs[-1].energy_j  # it ran at the highest limit
+    assert estimate.default_j["simulated V100"] == pytest.approx(measured_j, rel=0.005)

@@ -1,4 +1,4 @@
-"""A training nobody wants to touch: ``trainer.py BATCH_SIZE [HOW]`` prints its accuracy. Not a test."""
+"""A training command: ``trainer.py BATCH_SIZE [HOW]`` prints its accuracy. Not a test."""
 
 # ruff: noqa: T201 — a training prints
 
@@ -24,7 +24,7 @@ for epoch in range(1, 41):
         sys.exit(1)
     if how.startswith("file:"):
         Path(how[5:]).write_text(json.dumps({"epoch": epoch, "accuracy": accuracy}))
-        time.sleep(1.1)  # slower than it is looked at
+        time.sleep(1.1)  # slower than the file is read
     elif how == "silent":
         break
     else:

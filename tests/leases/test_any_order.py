@@ -1,4 +1,4 @@
-"""Leases taken, limits set, refused and failed, processes dead, in any order hypothesis thinks of."""
+"""Leases, limits, refusals, driver failures and ended processes, in random orders (hypothesis)."""
 
 import contextlib
 import dataclasses
@@ -17,17 +17,16 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from lease_helpers import crash, manager_of, this_process
 
 from zeus_ray.errors import BadInput, DeviceError, LeaseRefused, NoPermission
-from zeus_ray.gpus.nvml import NvmlGpu
-from zeus_ray.leases.manager import LeaseManager
-from zeus_ray.leases.process import HolderProcess
+from zeus_ray.leases.limit_writes import SET_LIMIT_ATTEMPTS
 
-FOUND_W = 270.0
+ORIGINAL_W = 270.0
 LIMITS_W = st.sampled_from([90.0, 150.0, 200.0, 270.0, 300.0])
 
 
-class Orders(RuleBasedStateMachine):
+class Leases(RuleBasedStateMachine):
     library = None
 
     def __init__(self):
@@ -38,38 +37,30 @@ class Orders(RuleBasedStateMachine):
         os.environ.update(self.node.env)
         self.node.stop_clock()
         self.node.load(1)
-        self.board = self.node.boards[0]
-        self.board.limit_mw = int(FOUND_W * 1000)
+        self.gpu = self.node.gpus[0]
+        self.gpu.limit_mw = int(ORIGINAL_W * 1000)
         self.state = folder / "state"
-        self.keeper = self.new_keeper()
+        self.manager = self.new_manager()
         self.begin_j = self.node.true_energy_j()
-        self.leases, self.limits, self.spent_j = {}, {}, 0.0
+        self.leases, self.limits, self.charged_j = {}, {}, 0.0
         self.numbers = itertools.count()
 
-    def new_keeper(self):
-        gpu = NvmlGpu(self.node.uuids[0], clock=self.node.now_s)
-        return LeaseManager(
-            gpu,
-            state_dir=self.state,
-            sample_every_s=None,
-            pause=self.node.advance,
-            guarded=False,
-            control="auto",
-        )
+    def new_manager(self):
+        return manager_of(self.node, state_dir=self.state, control="auto")
 
     @rule(control=st.sampled_from(["auto", "off"]))
     def acquire(self, control):
-        lease = self.keeper.acquire(HolderProcess.current(f"trial{next(self.numbers)}"), control=control)
+        lease = self.manager.acquire(this_process(f"trial{next(self.numbers)}"), control=control)
         self.leases[lease.lease_id] = control
 
     @precondition(lambda self: self.leases)
-    @rule(data=st.data(), limit_w=LIMITS_W, refusals=st.sampled_from([0, 0, 2, 4]))
+    @rule(data=st.data(), limit_w=LIMITS_W, refusals=st.sampled_from([0, 0, 2, SET_LIMIT_ATTEMPTS]))
     def set_limit(self, data, limit_w, refusals):
         lease_id = data.draw(st.sampled_from(sorted(self.leases)))
         others = {taken for other, taken in self.limits.items() if other != lease_id}
-        self.board.refuse_sets = refusals
+        self.gpu.refuse_sets = refusals
         try:
-            reading = self.keeper.set_limit(lease_id, limit_w)
+            reading = self.manager.set_limit(lease_id, limit_w)
         except BadInput:
             assert limit_w == 90
         except NoPermission:
@@ -78,69 +69,68 @@ class Orders(RuleBasedStateMachine):
             assert others
             assert others != {limit_w}
         except DeviceError:
-            assert refusals == 4
+            assert refusals == SET_LIMIT_ATTEMPTS
             self.limits.pop(lease_id, None)
         else:
             assert reading.power_limit_w == limit_w
             assert others <= {limit_w}
             self.limits[lease_id] = limit_w
-        self.board.refuse_sets = 0
+        self.gpu.refuse_sets = 0
 
     @precondition(lambda self: self.leases)
     @rule(data=st.data())
     def release(self, data):
         lease_id = data.draw(st.sampled_from(sorted(self.leases)))
-        self.spent_j += self.keeper.release(lease_id).energy_j
+        self.charged_j += self.manager.release(lease_id).energy_j
         del self.leases[lease_id]
         self.limits.pop(lease_id, None)
 
     @rule(seconds=st.floats(0.01, 20))
     def time_passes(self, seconds):
         self.node.advance(seconds)
-        self.keeper.sample()
+        self.manager.sample()
 
     @precondition(lambda self: self.leases)
     @rule()
     def crash_and_adopt(self):
-        """The keeper dies without a word; the next one finds its journal."""
-        self.keeper._claims._custody.leave()
-        self.keeper._claims._notes.leave()
-        self.keeper = self.new_keeper()
-        assert {entry.lease_id for entry in self.keeper._tenants} == set(self.leases)
+        """The manager's process is killed; the next one finds its journal."""
+        crash(self.manager)
+        self.manager = self.new_manager()
+        assert {entry.lease_id for entry in self.manager._table} == set(self.leases)
 
     @precondition(lambda self: self.leases)
     @rule()
-    def the_holders_die(self):
+    def the_holder_processes_end(self):
         for lease_id in self.leases:
-            entry = self.keeper._tenants[lease_id]
-            dead = dataclasses.replace(entry.holder, started_s=-1.0)
-            self.keeper._tenants._entries[lease_id] = dataclasses.replace(entry, holder=dead)
-            self.spent_j += self.keeper.read(lease_id).energy_j
-        assert set(self.keeper.reap()) == set(self.leases)
+            entry = self.manager._table[lease_id]
+            ended = dataclasses.replace(entry.holder, started_s=-1.0)
+            self.manager._table._entries[lease_id] = dataclasses.replace(entry, holder=ended)
+            self.charged_j += self.manager.read(lease_id).energy_j
+        assert set(self.manager.reap()) == set(self.leases)
         self.leases, self.limits = {}, {}
 
     @invariant()
-    def the_limit_is_a_holders_or_the_one_found(self):
-        assert self.board.limit_w in (set(self.limits.values()) or {FOUND_W})
+    def the_limit_is_that_of_a_lease_or_the_original_one(self):
+        assert self.gpu.limit_w in (set(self.limits.values()) or {ORIGINAL_W})
 
     @invariant()
-    def nobody_is_charged_more_than_the_board_drew(self):
-        held_j = sum(self.keeper.read(lease_id).energy_j for lease_id in self.leases)
-        assert self.spent_j + held_j <= (self.node.true_energy_j() - self.begin_j) * (1 + 1e-6) + 0.1
+    def the_leases_are_charged_no_more_than_the_gpu_drew(self):
+        running_j = sum(self.manager.read(lease_id).energy_j for lease_id in self.leases)
+        assert self.charged_j + running_j <= (self.node.true_energy_j() - self.begin_j) * (1 + 1e-6) + 0.1
 
     def teardown(self):
         with contextlib.suppress(DeviceError):
-            self.keeper.close()
-        assert self.board.limit_w == FOUND_W
+            self.manager.close()
+        assert self.gpu.limit_w == ORIGINAL_W
         assert not [*self.state.glob("*.json"), *self.state.glob("*.measured")]
         self.home.cleanup()
 
 
 @pytest.mark.processes
-def test_in_any_order_the_limit_found_comes_back(fake_nvml, monkeypatch):
+def test_the_original_limit_is_restored_in_any_order_of_events(fake_nvml, monkeypatch):
     for name in ("LD_LIBRARY_PATH", "FAKE_NVML_STATE", "FAKE_NVML_NODE", "FAKE_NVML_CARDS"):
-        monkeypatch.setenv(name, "")  # put back afterwards
-    Orders.library = fake_nvml
+        monkeypatch.setenv(name, "")  # restored afterwards
+    Leases.library = fake_nvml
     run_state_machine_as_test(
-        Orders, settings=settings(max_examples=10, stateful_step_count=12, deadline=None)
+        Leases, settings=settings(max_examples=10, stateful_step_count=12, deadline=None)
     )

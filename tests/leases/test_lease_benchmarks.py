@@ -1,4 +1,4 @@
-"""The benchmark that is run on other people's hardware writes nothing to it."""
+"""The benchmark for other people's hardware never writes to it."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ BENCH = Path(__file__).resolve().parents[2] / "benchmarks" / "bench_meter.py"
 
 
 @pytest.mark.processes
-def test_metering_is_benchmarked_without_one_write():
+def test_the_metering_benchmark_writes_nothing():
     done = subprocess.run(
         [sys.executable, str(BENCH), "--pretend", "--seconds", "0.3", "--pairs", "1"],
         env={**os.environ, "ZEUS_RAY_POWER_CONTROL": "auto"},
@@ -19,4 +19,4 @@ def test_metering_is_benchmarked_without_one_write():
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "energy by counter" in done.stdout
-    assert done.stdout.endswith("writes to the board, tried or done: 0\n")
+    assert done.stdout.endswith("writes to the GPU, tried or done: 0\n")

@@ -1,126 +1,117 @@
-"""Giving back by the journals alone."""
+"""Restoring limits from the journals alone."""
 
 import dataclasses
 
 import pytest
+from lease_helpers import leave_behind, manager_of, this_process
 
 from zeus_ray.errors import BadInput, DeviceError
 from zeus_ray.gpus.nvml import NvmlGpu
-from zeus_ray.leases import journal as journals
-from zeus_ray.leases.journal import Journal, JournalRecord
-from zeus_ray.leases.limit_owner import TRIES
-from zeus_ray.leases.manager import LeaseManager
-from zeus_ray.leases.process import HolderProcess
+from zeus_ray.leases.journal import Journal, parse_record
+from zeus_ray.leases.limit_writes import SET_LIMIT_ATTEMPTS
 from zeus_ray.leases.recovery import restore_all
+from zeus_ray.leases.state_dir import state_dir as find_state_dir
 from zeus_ray.leases.watchdog import Watchdog
-
-NOBODY = HolderProcess(trial_id="dead", pid=2**22 - 1, started_s=-1.0)
+from zeus_ray.records import to_json
 
 
 @pytest.fixture
-def left(make_node, state_dir):
-    """A board at 150 W whose every process is dead, and its journal."""
+def node(make_node, state_dir):
+    """A node whose GPU is left behind at 150 W; its original limit is 270 W."""
     node = make_node()
-    NvmlGpu(node.uuids[0]).set_power_limit_w(270)
-    keeper = LeaseManager(NvmlGpu(node.uuids[0]), sample_every_s=None, guarded=False)
-    keeper.acquire(dataclasses.replace(NOBODY), 150)
-    keeper._claims._custody.leave()
-    journal = Journal(state_dir, node.uuids[0])
-    journal.write(dataclasses.replace(journal.read(), keeper=NOBODY))
-    node.boards[0].writes = 0
+    leave_behind(node, state_dir)
+    node.gpus[0].writes = 0
     return node
 
 
-def test_by_hand(left):
-    (said,) = restore_all()
-    assert (said.done, said.said, left.limits_w) == (True, "back at 270 W", [270])
+def test_by_restore_all(node):
+    (outcome,) = restore_all()
+    assert (outcome.done, outcome.message, node.limits_w) == (True, "back at 270 W", [270])
     assert restore_all() == []
 
 
-def test_by_the_guard(left, state_dir):
-    assert Watchdog(state_dir).look() is False
-    assert left.limits_w == [270]
+def test_by_the_watchdog(node, state_dir):
+    assert Watchdog(state_dir).check() is False
+    assert node.limits_w == [270]
 
 
-def test_what_a_living_trial_holds_is_left_unless_forced(left, state_dir):
-    journal = Journal(state_dir, left.uuids[0])
+def test_what_a_living_trial_holds_is_left_unless_forced(node, state_dir):
+    journal = Journal(state_dir, node.uuids[0])
     record = journal.read()
-    entry = dataclasses.replace(record.entries[0], holder=HolderProcess.current("alive"))
+    entry = dataclasses.replace(record.entries[0], holder=this_process("runs"))
     journal.write(dataclasses.replace(record, entries=(entry,)))
-    (said,) = restore_all()
-    assert (said.done, left.limits_w) == (False, [150])
-    assert "alive" in said.said
-    (said,) = restore_all(force=True)
-    assert (said.done, left.limits_w) == (True, [270])
+    (outcome,) = restore_all()
+    assert (outcome.done, node.limits_w) == (False, [150])
+    assert "runs" in outcome.message
+    (outcome,) = restore_all(force=True)
+    assert (outcome.done, node.limits_w) == (True, [270])
 
 
-def test_before_a_restart_of_the_machine_everyone_is_dead(left, state_dir):
-    journal = Journal(state_dir, left.uuids[0])
+def test_processes_of_before_a_reboot_have_ended(node, state_dir):
+    journal = Journal(state_dir, node.uuids[0])
     record = journal.read()
-    entry = dataclasses.replace(record.entries[0], holder=HolderProcess.current("same pid, by chance"))
+    entry = dataclasses.replace(record.entries[0], holder=this_process("has the same pid by chance"))
     journal.write(dataclasses.replace(record, entries=(entry,), boot_id="before"))
     restore_all()
-    assert left.limits_w == [270]
+    assert node.limits_w == [270]
 
 
-def test_off_gives_nothing_back_not_even_the_guard_does(left, state_dir, monkeypatch):
+def test_power_control_off_restores_nothing(node, state_dir, monkeypatch):
     monkeypatch.setenv("ZEUS_RAY_POWER_CONTROL", "off")
     for force in (False, True):
-        (said,) = restore_all(force=force)
-        assert (said.done, said.said) == (False, "power control is off")
-    assert Watchdog(state_dir).look() is True
-    assert (left.attempts, left.limits_w) == (0, [150])
+        (outcome,) = restore_all(force=force)
+        assert (outcome.done, outcome.message) == (False, "power control is off")
+    assert Watchdog(state_dir).check() is True
+    assert (node.attempts, node.limits_w) == (0, [150])
 
 
-def test_what_an_operator_set_since_is_kept(left):
-    NvmlGpu(left.uuids[0]).set_power_limit_w(222)
-    (said,) = restore_all()
-    assert (said.done, said.said, left.limits_w) == (True, "nothing to give back", [222])
+def test_a_limit_that_an_operator_has_set_is_kept(node):
+    NvmlGpu(node.uuids[0]).set_power_limit_w(222)
+    (outcome,) = restore_all()
+    assert (outcome.done, outcome.message, node.limits_w) == (True, "nothing to restore", [222])
 
 
-def test_a_board_that_refuses_is_tried_again(left, state_dir):
-    left.boards[0].refuse_sets = TRIES
-    guard = Watchdog(state_dir)
-    assert guard.look() is True
-    assert left.limits_w == [150]
-    assert guard.look() is False
-    assert left.limits_w == [270]
-
-
-def test_what_a_living_keeper_gave_up_on_is_the_guards(make_node, state_dir):
-    node = make_node()
-    keeper = LeaseManager(NvmlGpu(node.uuids[0]), sample_every_s=None, guarded=False)
-    lease = keeper.acquire(HolderProcess.current("trial"), 150)
-    node.boards[0].refuse_sets = TRIES
-    with pytest.raises(DeviceError):
-        keeper.release(lease.lease_id)
+def test_the_watchdog_retries_a_gpu_that_refuses(node, state_dir):
+    node.gpus[0].refuse_sets = SET_LIMIT_ATTEMPTS
+    watchdog = Watchdog(state_dir)
+    assert watchdog.check() is True
     assert node.limits_w == [150]
-    Watchdog(state_dir).look()
+    assert watchdog.check() is False
+    assert node.limits_w == [270]
+
+
+def test_the_watchdog_restores_what_a_running_manager_could_not(make_node, state_dir):
+    node = make_node()
+    manager = manager_of(node)
+    lease = manager.acquire(this_process(), 150)
+    node.gpus[0].refuse_sets = SET_LIMIT_ATTEMPTS
+    with pytest.raises(DeviceError):
+        manager.release(lease.lease_id)
+    assert node.limits_w == [150]
+    Watchdog(state_dir).check()
     assert node.limits_w == [300]
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"version": 99}', "null", '{"version": 1, "entries": 5}'])
-def test_a_file_that_is_no_journal_is_said_to_be_none(text):
+def test_a_file_that_is_no_journal_is_bad_input(text):
     with pytest.raises(BadInput):
-        JournalRecord.from_json(text)
+        parse_record(text)
 
 
-def test_a_journal_comes_back_as_it_was(left, state_dir):
-    record = Journal(state_dir, left.uuids[0]).read()
-    assert JournalRecord.from_json(record.to_json()) == record
+def test_a_record_survives_json(node, state_dir):
+    record = Journal(state_dir, node.uuids[0]).read()
+    assert parse_record(to_json(record)) == record
 
 
-def test_a_folder_of_others_is_refused(make_node, state_dir):
+def test_a_folder_that_others_can_write_to_is_not_used(make_node, state_dir):
     state_dir.mkdir(mode=0o777)
     state_dir.chmod(0o777)
     node = make_node()
-    lease = LeaseManager(NvmlGpu(node.uuids[0]), sample_every_s=None, guarded=False).acquire(
-        HolderProcess.current("trial")
-    )
+    lease = manager_of(node).acquire(this_process())
     assert "written by others" in lease.why_not
     assert node.attempts == 0
 
 
-def test_where_journals_are_kept(tmp_path):
-    assert journals.state_dir({"ZEUS_RAY_STATE_DIR": str(tmp_path)}) == tmp_path
-    assert str(journals.state_dir({})).startswith("/var/tmp/zeus-ray-")  # noqa: S108 — its name is the point
+def test_the_default_state_dir(tmp_path):
+    assert find_state_dir({"ZEUS_RAY_STATE_DIR": str(tmp_path)}) == tmp_path
+    assert str(find_state_dir({})).startswith("/var/tmp/zeus-ray-")  # noqa: S108 — its name is the point

@@ -1,4 +1,4 @@
-"""SECURITY.md names the test of each promise: they are there."""
+"""The tests that SECURITY.md names exist."""
 
 import re
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_the_tests_it_names_are_there():
+def test_the_tests_it_names_exist():
     page = (ROOT / "SECURITY.md").read_text()
     sources = {path.name: path.read_text() for path in (ROOT / "tests").rglob("*.py")}
     tests = re.findall(r"def (?:test_)?(\w+)", "\n".join(sources.values()))

@@ -1,130 +1,110 @@
-"""What a node may look like when we come: folders of others, journals of others, of no sense, of no board."""
+"""Journals of other users, of other versions, damaged ones, and ones of GPUs that are gone."""
 
-import dataclasses
 import json
 
 import hypothesis.strategies as st
 import pytest
 from examples import examples
 from hypothesis import HealthCheck, given
+from lease_helpers import leave_behind, manager_of, this_process
 
 from zeus_ray.cli import main as cli
 from zeus_ray.errors import BadInput
-from zeus_ray.gpus.nvml import NvmlGpu
 from zeus_ray.leases import doctor
-from zeus_ray.leases import watchdog as guard
+from zeus_ray.leases import watchdog as watchdogs
 from zeus_ray.leases.doctor import Health
-from zeus_ray.leases.journal import VERSION, Journal, JournalRecord, OtherVersion
-from zeus_ray.leases.manager import LeaseManager
-from zeus_ray.leases.process import HolderProcess
+from zeus_ray.leases.journal import JOURNAL_VERSION, Journal, OtherVersion, parse_record
 from zeus_ray.leases.recovery import restore_all
-from zeus_ray.leases.watchdog import Watchdog
-
-NOBODY = HolderProcess(trial_id="dead", pid=2**22 - 1, started_s=-1.0)
-
-
-def leave_behind(node, state_dir, index=0):
-    """A board at 150 W, found at 270 W, whose every process is dead. Returns its journal."""
-    NvmlGpu(node.uuids[index]).set_power_limit_w(270)
-    keeper = LeaseManager(NvmlGpu(node.uuids[index]), sample_every_s=None, guarded=False)
-    keeper.acquire(NOBODY, 150)
-    keeper._claims._custody.leave()
-    journal = Journal(state_dir, node.uuids[index])
-    journal.write(dataclasses.replace(journal.read(), keeper=NOBODY))
-    return journal
+from zeus_ray.leases.watchdog import WATCHDOG_NAME, Watchdog, run_watchdog
 
 
 def change(journal, **values):
     journal.path.write_text(json.dumps({**json.loads(journal.path.read_text()), **values}))
 
 
-def test_a_folder_that_others_can_write_to_is_not_believed(make_node, state_dir, tmp_path):
+def test_journals_that_others_can_write_to_are_not_used(make_node, state_dir, tmp_path):
     node = make_node()
     leave_behind(node, state_dir)
     precious = tmp_path / "precious"
     precious.write_text("mine")
-    (state_dir / f"{guard.NAME}.pid").symlink_to(precious)  # as somebody would who prepared the folder
+    (state_dir / f"{WATCHDOG_NAME}.pid").symlink_to(precious)  # as an attacker would prepare it
     state_dir.chmod(0o777)
-    writes = node.boards[0].writes
-    (said,) = restore_all()
-    assert (said.done, said.failed) == (False, True)
-    assert "can be written by others" in said.said
+    writes = node.gpus[0].writes
+    (outcome,) = restore_all()
+    assert (outcome.done, outcome.failed) == (False, True)
+    assert "can be written by others" in outcome.message
     assert "written by others" in " ".join(doctor.examine().problems)
     with pytest.raises(PermissionError, match="written by others"):
-        guard.watch(state_dir)
+        run_watchdog(state_dir)
     assert cli.main(["restore", "--watch"]) == 2
     assert cli.main(["restore"]) == 1
-    assert (precious.read_text(), node.boards[0].writes, node.limits_w) == ("mine", writes, [150])
+    assert (precious.read_text(), node.gpus[0].writes, node.limits_w) == ("mine", writes, [150])
 
 
-def test_another_versions_journal_is_left_to_that_version(make_node, state_dir, monkeypatch):
+def test_a_journal_of_another_version_is_left_to_that_version(make_node, state_dir, monkeypatch):
     node = make_node("V100,V100")
-    theirs, _ours = leave_behind(node, state_dir), leave_behind(node, state_dir, 1)
-    change(theirs, version=VERSION + 1, entries="whatever that version means by it")
+    theirs, _ = leave_behind(node, state_dir), leave_behind(node, state_dir, 1)
+    change(theirs, version=JOURNAL_VERSION + 1, entries="in another format")
     before = theirs.path.read_text()
-    monkeypatch.setattr(guard, "GIVE_UP_AFTER", 2)
-    watching = Watchdog(state_dir)
-    assert [watching.look() for _ in range(5)] == [True, True, True, False, False]
+    monkeypatch.setattr(watchdogs, "RESTORE_ATTEMPTS", 2)
+    watchdog = Watchdog(state_dir)
+    assert [watchdog.check() for _ in range(5)] == [True, True, True, False, False]
     assert (node.limits_w, theirs.path.read_text()) == ([150, 270], before)
-    said = {one.uuid: one for one in restore_all()}
-    assert f"journal version is {VERSION + 1}" in said[node.uuids[0]].said
-    lease = LeaseManager(NvmlGpu(node.uuids[0]), sample_every_s=None, guarded=False).acquire(
-        HolderProcess.current("new")
-    )
+    outcomes = {outcome.uuid: outcome for outcome in restore_all()}
+    assert f"journal version is {JOURNAL_VERSION + 1}" in outcomes[node.uuids[0]].message
+    lease = manager_of(node).acquire(this_process("new"))
     assert not lease.may_set
     assert "of the version that wrote it" in lease.why_not
     report = doctor.examine()
-    assert (report.health, report.boards[0].may_set) == (Health.LIMITED, None)
-    assert "of the version that wrote it" in report.boards[0].problems[0]
+    assert (report.health, report.gpus[0].may_set) == (Health.LIMITED, None)
+    assert "of the version that wrote it" in report.gpus[0].problems[0]
     assert (node.limits_w, theirs.path.read_text()) == ([150, 270], before)
 
 
-def test_a_board_that_vanished_is_said_and_keeps_nobody_from_leaving(make_node, state_dir, monkeypatch):
+def test_the_journal_of_a_gpu_that_is_gone_is_kept_and_reported(make_node, state_dir, monkeypatch):
     node = make_node("V100,V100")
     leave_behind(node, state_dir, 1)
     gone = leave_behind(node, state_dir)
     change(gone, uuid="GPU-gone")
     gone.path.rename(state_dir / "GPU-gone.json")
-    monkeypatch.setattr(guard, "GIVE_UP_AFTER", 2)
-    monkeypatch.setattr(guard, "LINGER_S", 0.05)
-    monkeypatch.setattr(guard, "LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(watchdogs, "RESTORE_ATTEMPTS", 2)
+    monkeypatch.setattr(watchdogs, "WATCHDOG_LINGER_S", 0.05)
+    monkeypatch.setattr(watchdogs, "WATCHDOG_PERIOD_S", 0.01)
     for name in ("GPU-gone", node.uuids[1]):
         assert (state_dir / f"{name}.json").exists()
-    guard.watch(state_dir)  # ends, though the journal stays
+    run_watchdog(state_dir)  # ends, though the journal remains
     assert (node.limits_w[1], [path.stem for path in state_dir.glob("*.json")]) == (270, ["GPU-gone"])
-    (said,) = restore_all()
-    assert f"delete {state_dir / 'GPU-gone.json'}" in said.said
+    (outcome,) = restore_all()
+    assert f"delete {state_dir / 'GPU-gone.json'}" in outcome.message
     assert "GPU-gone.json" in " ".join(doctor.examine().problems)
 
 
-def test_a_journal_given_up_and_written_anew_is_guarded_again(make_node, state_dir, monkeypatch):
+def test_a_journal_that_was_given_up_and_is_written_anew_is_watched(make_node, state_dir, monkeypatch):
     node = make_node()
     journal = leave_behind(node, state_dir)
-    monkeypatch.setattr(guard, "GIVE_UP_AFTER", 1)
-    node.boards[0].lost = 1
-    watching = Watchdog(state_dir)
-    assert [watching.look() for _ in range(3)] == [True, True, False]
-    node.boards[0].lost = 0
-    assert (watching.look(), node.limits_w) == (False, [150])  # left to its journal
-    journal.write(journal.read())  # as the next trial on this board does
-    watching.look()
+    monkeypatch.setattr(watchdogs, "RESTORE_ATTEMPTS", 1)
+    node.gpus[0].lost = 1
+    watchdog = Watchdog(state_dir)
+    assert [watchdog.check() for _ in range(3)] == [True, True, False]
+    node.gpus[0].lost = 0
+    assert (watchdog.check(), node.limits_w) == (False, [150])  # given up
+    journal.write(journal.read())  # as the next trial on this GPU does
+    watchdog.check()
     assert node.limits_w == [270]
 
 
-def test_a_limit_found_that_the_board_no_longer_allows(make_node, state_dir):
-    """As after a driver that came with another range: the other boards are given back all the same."""
+def test_an_original_limit_that_is_out_of_range_now(make_node, state_dir):
+    """As after a driver update with another range: the other GPUs are restored all the same."""
     node = make_node("V100,V100")
-    change(leave_behind(node, state_dir), found_limit_w=900.0)
+    change(leave_behind(node, state_dir), original_limit_w=900.0)
     leave_behind(node, state_dir, 1)
-    watching = Watchdog(state_dir)
-    assert watching.look() is True
+    watchdog = Watchdog(state_dir)
+    assert watchdog.check() is True
     assert node.limits_w == [150, 270]
-    said = next(one for one in restore_all() if not one.done)
-    assert "100 to 300 W" in said.said
-    lease = LeaseManager(NvmlGpu(node.uuids[0]), sample_every_s=None, guarded=False).acquire(
-        HolderProcess.current("new")
-    )
-    assert "left behind could not be given back" in lease.why_not
+    outcome = next(outcome for outcome in restore_all() if not outcome.done)
+    assert "100 to 300 W" in outcome.message
+    lease = manager_of(node).acquire(this_process("new"))
+    assert "could not be restored" in lease.why_not
 
 
 JUNK = st.recursive(
@@ -134,50 +114,91 @@ JUNK = st.recursive(
 )
 
 
+def parts_of_a_record(version=JOURNAL_VERSION):
+    """A record as JSON values, and the parts that it nests."""
+    holder = {"trial_id": "t", "pid": 2**22 - 1, "started_s": 1.0}
+    charged_to = {"at_s": 0.0, "energy_j": 0.0, "err_j": 0.0, "count_j": 0.0, "offset_j": 0.0}
+    entry = {"lease_id": "l", "holder": holder, "control": "auto", "limit_w": 150.0, "start_s": 0.0}
+    entry |= {"start_err_j": 0.0, "energy_j": 0.0, "charged_to": charged_to, "shared": False}
+    record = {"uuid": "GPU-0", "source": "nvml", "original_limit_w": 270.0, "original_enforced_w": 270.0}
+    record |= {"persistent": True, "our_limits_w": [150.0], "manager": holder, "entries": [entry]}
+    record |= {"boot_id": "b", "version": version}
+    return record, entry, holder, charged_to
+
+
 @examples(60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_a_damaged_journal_is_one_or_is_bad_input(data):
-    holder = {"trial_id": "t", "pid": 2**22 - 1, "started_s": 1.0}
-    mark = {"at_s": 0.0, "energy_j": 0.0, "err_j": 0.0, "count_j": 0.0, "offset_j": 0.0}
-    entry = {"lease_id": "l", "holder": holder, "control": "auto", "limit_w": 150.0, "origin_s": 0.0}
-    entry |= {"spent_j": 0.0, "err_j": 0.0, "mark": mark, "shared": False}
-    record = {"uuid": "GPU-0", "found_limit_w": 270.0, "found_enforced_w": 270.0, "persistent": True}
-    record |= {"ours": [150.0], "keeper": holder, "entries": [entry], "boot_id": "b", "version": VERSION}
-    assert JournalRecord.from_json(json.dumps(record)).ours == (150.0,)
-    damaged = data.draw(st.sampled_from([record, entry, holder, mark]))
+def test_a_damaged_journal_is_readable_or_bad_input(data):
+    record, *nested = parts_of_a_record()
+    assert parse_record(json.dumps(record)).our_limits_w == (150.0,)
+    damaged = data.draw(st.sampled_from([record, *nested]))
     damaged[data.draw(st.sampled_from(sorted(damaged)))] = data.draw(JUNK)
     try:
-        read = JournalRecord.from_json(json.dumps(record))
+        read = parse_record(json.dumps(record))
     except BadInput:
         return
     assert read.live() == ()
-    assert read.keeper_alive() is False
-    assert all(abs(limit_w) < float("inf") for limit_w in (read.found_limit_w, *read.ours))
+    assert read.manager_alive() is False
+    assert all(abs(limit_w) < float("inf") for limit_w in (read.original_limit_w, *read.our_limits_w))
+
+
+def test_a_newer_record_with_unknown_fields_is_read_and_not_touched(make_node, state_dir):
+    node = make_node()
+    record, entry, holder, _ = parts_of_a_record(JOURNAL_VERSION + 1)
+    record |= {"uuid": node.uuids[0], "of_a_later_version": {"any": "thing"}}
+    entry["of_a_later_version"] = [1, 2]
+    state_dir.mkdir(mode=0o700)
+    path = Journal(state_dir, node.uuids[0]).path
+    path.write_text(json.dumps(record))
+    assert parse_record(path.read_bytes()).held_by() == f"process {holder['pid']}, for t"
+    (outcome,) = restore_all()
+    assert (outcome.done, outcome.failed) == (False, True)
+    assert f"journal version is {JOURNAL_VERSION + 1}" in outcome.message
+    assert not manager_of(node).acquire(this_process()).may_set
+    assert json.loads(path.read_text()) == record
+    assert node.attempts == 0
+
+
+def test_a_newer_record_tells_who_holds_the_gpu(make_node, state_dir):
+    node = make_node()
+    manager_of(node).acquire(this_process("runs"), 150)
+    change(Journal(state_dir, node.uuids[0]), version=JOURNAL_VERSION + 1, of_a_later_version=1)
+    assert "for runs" in doctor.examine().gpus[0].held_by
+    (outcome,) = restore_all()
+    assert "trial runs" in outcome.message
+
+
+@pytest.mark.parametrize("field", ["version", "boot_id", "uuid"])
+def test_a_record_without_a_field_is_bad_input(field):
+    record, *_ = parts_of_a_record()
+    del record[field]
+    with pytest.raises(BadInput):
+        parse_record(json.dumps(record))
 
 
 @pytest.mark.parametrize("junk", [b"\xff\xfe", b"[" * 100_000, b"", b"NaN", b'{"version": 1e999}'])
-def test_whatever_lies_in_the_folder_the_others_are_given_back(make_node, state_dir, junk):
+def test_unreadable_files_do_not_stop_the_watchdog(make_node, state_dir, junk):
     node = make_node()
     leave_behind(node, state_dir)
     (state_dir / "GPU-junk.json").write_bytes(junk)
     (state_dir / "GPU-folder.json").mkdir()
-    assert Watchdog(state_dir).look() is True  # the folder will not go away
+    assert Watchdog(state_dir).check() is True  # the folder cannot be moved aside as a file
     assert node.limits_w == [270]
     assert (state_dir / "GPU-junk.unreadable").read_bytes() == junk
 
 
-def test_a_guard_that_cannot_say_so_guards(make_node, state_dir):
+def test_a_watchdog_without_a_pid_file_restores(make_node, state_dir):
     node = make_node()
     leave_behind(node, state_dir)
-    (state_dir / f"{guard.NAME}.pid").mkdir()  # as a full disk: it cannot be written
-    one = Watchdog(state_dir)
-    one.say_so()
-    one.look()
-    one.unsay()
+    (state_dir / f"{WATCHDOG_NAME}.pid").mkdir()  # as on a full disk, it cannot be written
+    watchdog = Watchdog(state_dir)
+    watchdog.write_pid()
+    watchdog.check()
+    watchdog.remove_pid()
     assert node.limits_w == [270]
 
 
-def test_versions_have_their_own_guards():
+def test_each_version_has_its_own_watchdog():
     with pytest.raises(OtherVersion):
-        JournalRecord.from_json(json.dumps({"version": VERSION + 1}))
-    assert str(VERSION) in guard.NAME
+        parse_record(json.dumps({"version": JOURNAL_VERSION + 1}))
+    assert str(JOURNAL_VERSION) in WATCHDOG_NAME

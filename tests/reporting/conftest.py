@@ -1,4 +1,4 @@
-"""Trials of a search, invented."""
+"""Trials of an invented search."""
 
 import math
 

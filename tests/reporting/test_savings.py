@@ -1,4 +1,4 @@
-"""What was saved, what the search took, and when it has paid for itself."""
+"""Savings against the baseline, the energy of the search, and when it has paid for itself."""
 
 import dataclasses
 import math
@@ -19,7 +19,7 @@ def test_the_best_against_the_baseline(search):
     assert saved.trainings_to_pay == 8  # 7.5, rounded up
 
 
-def test_in_plain_words(search):
+def test_sentences(search):
     assert savings(search).sentences() == [
         (
             "Best: batch size 64 at a power limit of 125 W, which reached the target once with 30.0 kJ "
@@ -28,12 +28,12 @@ def test_in_plain_words(search):
         "It takes 25.0 % less energy than the baseline (batch size 32 at 250 W), which took 40.0 kJ.",
         "It takes 20.0 % less time than the baseline, which took 10.0 min.",
         "The search itself took 75.0 kJ (20.8 Wh) in 3 trials.",
-        "It has paid for itself, in energy, after 8 trainings with the best knobs.",
+        "The search has paid for itself, in energy, after 8 trainings with the best knobs.",
         how_measured(["simulated"], ["simulated V100"]),
     ]
 
 
-def test_the_luckiest_of_several_trainings_is_not_the_answer(trial):
+def test_the_best_is_the_cheapest_on_average_not_the_luckiest_trial(trial):
     lucky, unlucky, steady = (
         trial(64, 20_000, 5, cost=20.0),
         trial(64, 60_000, 15, cost=60.0),
@@ -46,9 +46,9 @@ def test_the_luckiest_of_several_trainings_is_not_the_answer(trial):
     assert "2 times, on average" in again.sentences()[0]
 
 
-def test_the_searchs_own_answer_is_the_one_compared(search):
+def test_the_recommended_batch_size_is_the_one_compared(search):
     assert savings(search, batch_size=128).best.batch_size == 128
-    assert savings(search, batch_size=1024).best.batch_size == 64  # which never reached the target
+    assert savings(search, batch_size=1024).best.batch_size == 64  # 1024 did not reach the target
 
 
 PAYBACK = [
@@ -64,12 +64,12 @@ PAYBACK = [
 
 
 @pytest.mark.parametrize(("baseline_j", "best_j", "trainings"), PAYBACK)
-def test_after_how_many_trainings(trial, baseline_j, best_j, trainings):
+def test_trainings_until_the_search_has_paid(trial, baseline_j, best_j, trainings):
     saved = savings([trial(32, baseline_j, 10, is_baseline=True), trial(64, best_j, 10, cost=1.0)])
     assert saved.trainings_to_pay == trainings
 
 
-def test_a_best_that_takes_more_says_so_and_never_pays(trial):
+def test_a_best_that_takes_more_energy_does_not_pay(trial):
     text = " ".join(savings([trial(32, 100, 10, is_baseline=True), trial(64, 150, 5)]).sentences())
     assert "50.0 % more energy" in text
     assert "50.0 % less time" in text
@@ -80,17 +80,17 @@ def changed(search, index, **fields):
     return [dataclasses.replace(t, **fields) if i == index else t for i, t in enumerate(search)]
 
 
-def test_no_saving_is_claimed_without_a_fair_comparison(search):
+def test_no_saving_is_claimed_where_the_two_are_not_comparable(search):
     cases = {
-        "no baseline": [t for t in search if not t.is_baseline],
+        "has no baseline": [t for t in search if not t.is_baseline],
         "did not reach": changed(search, 1, target_reached=False),
         "shared its GPU": changed(search, 1, shared=True),
         "nothing to recommend": [t for t in search if t.is_baseline or not t.target_reached],
     }
-    for words, trials in cases.items():
+    for phrase, trials in cases.items():
         saved = savings(trials)
         text = " ".join(saved.sentences())
-        assert words in text
+        assert phrase in text
         assert "less energy" not in text
         assert "paid" not in text
         assert math.isnan(saved.energy_saved_j)
@@ -98,17 +98,17 @@ def test_no_saving_is_claimed_without_a_fair_comparison(search):
         assert math.isnan(saved.time_share)
 
 
-def test_a_shared_trial_is_never_the_best(search):
+def test_a_trial_on_a_shared_gpu_is_not_the_best(search):
     assert savings(changed(search, 2, shared=True)).best.batch_size == 128
 
 
-def test_trials_without_a_figure_are_named(search):
+def test_trials_that_were_not_measured_are_counted(search):
     saved = savings(changed(search, 3, energy_j=math.nan))
     assert saved.unmeasured == 1
-    assert "at least 39.0 kJ (10.8 Wh) in 3 trials; 1 of them left no measurement." in saved.sentences()[3]
+    assert "at least 39.0 kJ (10.8 Wh) in 3 trials; 1 of them were not measured." in saved.sentences()[3]
 
 
-def test_without_a_gpu_time_is_compared_and_energy_is_unknown(trial):
+def test_without_a_measurement_only_time_is_compared(trial):
     nothing = {"cost": math.nan, "measured_by": "none", "gpu": "", "limit_w": math.nan}
     trials = [
         trial(32, math.nan, 100, is_baseline=True, **nothing),
@@ -116,7 +116,7 @@ def test_without_a_gpu_time_is_compared_and_energy_is_unknown(trial):
     ]
     text = " ".join(savings(trials).sentences())
     assert "at an unknown power limit" in text
-    assert "unknown: it was not measured" in text
+    assert "unknown: energy was not measured" in text
     assert "50.0 % less time" in text
     assert "an unknown amount of energy" in text
     assert "NO GPU WAS MEASURED" in text
@@ -128,7 +128,7 @@ def test_an_empty_search():
 
 
 @pytest.mark.parametrize(
-    ("kinds", "words"),
+    ("kinds", "phrase"),
     [
         (("simulated",), "SIMULATED"),
         (("counter", "simulated"), "SIMULATED"),
@@ -139,5 +139,5 @@ def test_an_empty_search():
         ((), "NO GPU WAS MEASURED"),
     ],
 )
-def test_how_it_was_measured(kinds, words):
-    assert words in how_measured(kinds, ())
+def test_how_energy_was_measured(kinds, phrase):
+    assert phrase in how_measured(kinds, ())

@@ -1,4 +1,4 @@
-"""From Ray Tune's results to records; without Ray, and with its real objects."""
+"""Trial summaries from tuples, from objects shaped like Ray Tune's, and from its real results."""
 
 import math
 import subprocess
@@ -38,12 +38,12 @@ def test_tuples_are_ranked_by_cost_to_target_and_failures_come_last():
     found = summaries(
         [
             ("stopped", config(), result(1.0, reached=False, stop_reason="cost cap")),
-            ("dear", config(), result(30.0)),
+            ("expensive", config(), result(30.0)),
             ("failed", config(batch_size=512), None),
             ("cheap", config("baseline", lr=0.1), result(20.0, gpu="simulated V100", attempt=2)),
         ]
     )
-    assert [t.trial_id for t in found] == ["cheap", "dear", "stopped", "failed"]
+    assert [t.trial_id for t in found] == ["cheap", "expensive", "stopped", "failed"]
     first, last = found[0], found[-1]
     assert (first.batch_size, first.power_limit_w, first.metric, first.metric_name) == (
         64,
@@ -51,7 +51,7 @@ def test_tuples_are_ranked_by_cost_to_target_and_failures_come_last():
         0.91,
         "acc",
     )
-    assert (first.is_baseline, first.others, first.gpu, first.attempt) == (
+    assert (first.is_baseline, first.hyperparameters, first.gpu, first.attempt) == (
         True,
         {"lr": 0.1},
         "simulated V100",
@@ -62,18 +62,18 @@ def test_tuples_are_ranked_by_cost_to_target_and_failures_come_last():
     assert not last.target_reached
 
 
-def test_another_metric_and_a_metric_that_is_none():
+def test_another_metric_and_a_metric_that_is_no_number():
     assert summaries([("a", config(), result())], metric="loss")[0].metric == 0.2
     assert math.isnan(summaries([("a", config(), {"acc": "high"})])[0].metric)
 
 
-def test_a_trial_that_was_not_metered_has_only_what_is_known():
+def test_a_trial_without_a_session_is_unknown_but_for_its_config():
     trial = summaries([("a", {"batch_size": 8}, {"acc": 0.5})])[0]
     assert (trial.batch_size, trial.measured_by, trial.is_baseline) == (8, "none", False)
     assert math.isnan(trial.time_s)
 
 
-def test_objects_like_those_of_tune():
+def test_objects_shaped_like_those_of_ray_tune():
     trials = [SimpleNamespace(trial_id="a", config=config(), last_result=result(), status="ERROR")]
     analysis = SimpleNamespace(trials=trials, default_metric="loss")
     assert (summaries(analysis)[0].stop_reason, summaries(analysis)[0].metric) == ("error", 0.2)
@@ -85,14 +85,14 @@ def test_objects_like_those_of_tune():
 
 
 @pytest.mark.parametrize("wrong", [7, None, ["text"], [("a", {})], "text"])
-def test_what_is_no_result_is_refused(wrong):
+def test_another_type_is_refused(wrong):
     with pytest.raises(BadInput, match="cannot show"):
         summaries(wrong)
 
 
-def test_needs_neither_ray_nor_pictures_to_be_imported():
+def test_importing_the_report_imports_nothing_heavy():
     code = (
-        "import sys, zeus_ray.reporting.html; "
+        "import sys, zeus_ray.reporting.search_report; "
         "print([name for name in ('ray', 'torch', 'pynvml', 'matplotlib', 'rich') if name in sys.modules])"
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -100,7 +100,7 @@ def test_needs_neither_ray_nor_pictures_to_be_imported():
 
 
 @pytest.mark.ray
-def test_what_tune_run_and_tuner_fit_really_return(tmp_path):
+def test_results_of_tune_run_and_tuner_fit(tmp_path):
     import ray
     from ray import tune
 

@@ -1,4 +1,4 @@
-"""The interval of a difference of final metrics, and what is claimed from it."""
+"""The interval of a difference of final metrics, and the sentence about it."""
 
 import math
 
@@ -7,28 +7,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zeus_ray.errors import BadInput
-from zeus_ray.reporting.verification import compared, student_t
+from zeus_ray.reporting.verification import compare_final_metrics, student_t
 
 
 @pytest.mark.parametrize(
     ("freedom", "t"),  # any table of Student's t at 97.5 %
     [(1, 12.706), (2, 4.303), (4, 2.776), (10, 2.228), (30, 2.042), (1e4, 1.960)],
 )
-def test_quantiles_are_those_of_the_tables(freedom, t):
+def test_quantiles_agree_with_published_tables(freedom, t):
     assert student_t(0.975, freedom) == pytest.approx(t, abs=0.006)
 
 
-def test_a_share_that_cannot_be_is_refused():
+def test_a_probability_outside_the_range_is_refused():
     with pytest.raises(BadInput, match=r"0\.4"):
         student_t(0.4, 3)
 
 
-def make(ours, theirs, mode="max"):
-    return compared("accuracy", mode, ("batch size 128", ours), ("batch size 64", theirs))
+def compare(chosen, default, mode="max"):
+    return compare_final_metrics("accuracy", mode, ("batch size 128", chosen), ("batch size 64", default))
 
 
 @pytest.mark.parametrize(
-    ("ours", "theirs", "mode", "worse", "words"),
+    ("chosen", "default", "mode", "worse", "sentence"),
     [
         ([0.90, 0.91, 0.92], [0.90, 0.91, 0.92], "max", False, "no loss seen"),
         ([0.80, 0.81, 0.80], [0.90, 0.91, 0.90], "max", True, "WORSE"),
@@ -39,17 +39,19 @@ def make(ours, theirs, mode="max"):
         ([0.9, math.nan, 0.9], [0.9, 0.9, 0.9], "max", False, "not compared: only 2 and 3 seeds"),
     ],
 )
-def test_what_is_claimed(ours, theirs, mode, worse, words):
-    found = make(ours, theirs, mode)
+def test_the_sentence_claims_a_loss_only_if_the_interval_excludes_none(
+    chosen, default, mode, worse, sentence
+):
+    found = compare(chosen, default, mode)
     assert found.worse is worse
-    assert words in found.sentence
+    assert sentence in found.sentence
 
 
 metrics = st.lists(st.floats(-1e3, 1e3), min_size=3, max_size=8)
 
 
-@given(ours=metrics, theirs=metrics)
-def test_the_interval_holds_the_difference_and_turns_with_its_sides(ours, theirs):
-    one, other = make(ours, theirs), make(theirs, ours)
+@given(chosen=metrics, default=metrics)
+def test_the_interval_contains_the_difference_and_changes_sign_with_the_order(chosen, default):
+    one, other = compare(chosen, default), compare(default, chosen)
     assert one.low <= one.difference <= one.high
     assert (one.low, one.high) == (pytest.approx(-other.high), pytest.approx(-other.low))

@@ -1,4 +1,4 @@
-"""A run on a simulated board, without Ray, that remembers in which order things happened."""
+"""A run on a simulated GPU, without Ray, whose calls are recorded."""
 
 import pytest
 
@@ -13,20 +13,20 @@ def session(state_dir, monkeypatch):  # noqa: ARG001 — which unsets the variab
 
 @pytest.fixture
 def watch(monkeypatch):
-    """``watch(run)``: the list of what the run was told, real as it is."""
+    """``watch(run)``: the names of the run's methods as they are called; they still run."""
 
     def of(run):
-        told = []
+        calls = []
 
-        def noting(name, method):
+        def recorded(name, method):
             def call(*arguments, **options):
-                told.append(name)
+                calls.append(name)
                 return method(*arguments, **options)
 
             return call
 
         for name in ("begin_epoch", "before_step", "after_step", "pause", "resume", "end_epoch", "report"):
-            monkeypatch.setattr(run, name, noting(name, getattr(run, name)))
-        return told
+            monkeypatch.setattr(run, name, recorded(name, getattr(run, name)))
+        return calls
 
     return of

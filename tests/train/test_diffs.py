@@ -1,4 +1,4 @@
-"""The README's diffs: under ten lines, and what stands on either side of them trains."""
+"""The README's diffs are under ten lines, and the code before and after each of them trains."""
 
 import inspect
 import re
@@ -42,7 +42,7 @@ def trained(diff, sign, names):
 
 @pytest.fixture(autouse=True)
 def _simulated(session):
-    """GpuGroup are simulated."""
+    """All GPUs are simulated."""
 
 
 @pytest.mark.parametrize("diff", DIFFS)

@@ -22,11 +22,11 @@ LIMITS_W = (250.0, 150.0, 100.0)
 
 
 class Line(pl.LightningModule):
-    """Reports the epoch it is in as its accuracy, and says when it validates."""
+    """Its accuracy is the number of the epoch; it records when it validates."""
 
-    def __init__(self, told=None, fails=False):
+    def __init__(self, calls=None, fails=False):
         super().__init__()
-        self.layer, self.told, self.fails = torch.nn.Linear(4, 1), told if told is not None else [], fails
+        self.layer, self.calls, self.fails = torch.nn.Linear(4, 1), calls if calls is not None else [], fails
 
     def training_step(self, batch, _index):
         if self.fails:
@@ -34,7 +34,7 @@ class Line(pl.LightningModule):
         return self.layer(batch[0]).square().mean()
 
     def validation_step(self, _batch, _index):
-        self.told.append("validate")
+        self.calls.append("validate")
         self.log("accuracy", self.current_epoch / 10)
         self.log("val_loss", 1.0)
 
@@ -60,18 +60,18 @@ def fit(model, run, *callbacks, micro=32, validates=True, **options):
     return trainer
 
 
-def test_an_epoch_is_a_pass_and_steps_are_the_optimizers(session, watch):
+def test_an_epoch_is_one_pass_and_a_step_is_an_optimizer_step(session, watch):
     with session(batch_size=32, power_limits_w=()) as run:
-        told = watch(run)
-        fit(Line(told), run, max_epochs=2, micro=8, accumulate_grad_batches=4)
+        calls = watch(run)
+        fit(Line(calls), run, max_epochs=2, micro=8, accumulate_grad_batches=4)
         row = run.measure({})
     assert row["zeus/epochs"] == 2
-    assert told.count("after_step") == 2 * 4  # 100 samples, 32 a step, the last step smaller
-    assert told.count("before_step") == 2 * 4
-    assert told.count("report") == 2
+    assert calls.count("after_step") == 2 * 4  # 100 samples, 32 a step, the last step smaller
+    assert calls.count("before_step") == 2 * 4
+    assert calls.count("report") == 2
 
 
-def test_accumulated_or_at_once_costs_what_the_batch_size_costs(session):
+def test_the_same_batch_size_costs_the_same_accumulated_or_at_once(session):
     rows = []
     for micro in (8, 32):
         with session(batch_size=32, power_limits_w=()) as run:
@@ -80,33 +80,33 @@ def test_accumulated_or_at_once_costs_what_the_batch_size_costs(session):
     assert rows[0]["zeus/energy_j"] == pytest.approx(rows[1]["zeus/energy_j"])
 
 
-def test_validation_is_outside_the_profile_and_the_sanity_check_is_nothing(session, watch):
+def test_neither_validation_nor_the_sanity_check_is_in_the_profile(session, watch):
     with session(batch_size=32, power_limits_w=LIMITS_W, window_s=0.02, settle_s=0.0) as run:
-        told = watch(run)
-        fit(Line(told), run, max_epochs=30, val_check_interval=2)
+        calls = watch(run)
+        fit(Line(calls), run, max_epochs=30, val_check_interval=2)
         row = run.measure({})
     points = from_json(PowerProfile, row["zeus/profile"]).points
     assert [point[0] for point in points] == list(LIMITS_W)
-    first = told.index("begin_epoch")
-    assert set(told[:first]) == {"validate"}  # the sanity check
+    first = calls.index("begin_epoch")
+    assert set(calls[:first]) == {"validate"}  # the sanity check
     training = False
-    for what in told[first:]:
+    for what in calls[first:]:
         assert what != "validate" or not training
         training = what in ("begin_epoch", "resume") or (training and what not in ("pause", "end_epoch"))
 
 
 def test_each_validation_within_an_epoch_is_a_report(session, watch):
     with session(batch_size=25, power_limits_w=()) as run:
-        told = watch(run)
-        fit(Line(told), run, max_epochs=3, micro=25, val_check_interval=2)
-    assert told.count("report") == 3 * 2
+        calls = watch(run)
+        fit(Line(calls), run, max_epochs=3, micro=25, val_check_interval=2)
+    assert calls.count("report") == 3 * 2
 
 
 def test_without_validation_each_epoch_is_a_report(session, watch):
     with session(batch_size=32, power_limits_w=()) as run:
-        told = watch(run)
-        fit(Line(told), run, max_epochs=3, validates=False)
-    assert told.count("report") == 3
+        calls = watch(run)
+        fit(Line(calls), run, max_epochs=3, validates=False)
+    assert calls.count("report") == 3
 
 
 def test_the_target_ends_training(session):
@@ -116,14 +116,14 @@ def test_the_target_ends_training(session):
     assert trainer.current_epoch == 4
 
 
-def test_lightnings_own_early_stopping_is_left_alone(session):
+def test_lightnings_own_early_stopping_still_works(session):
     with session(batch_size=32, power_limits_w=(), target=Target("accuracy", 0.9)) as run:
         trainer = fit(Line(), run, EarlyStopping("val_loss", patience=2), max_epochs=10)
     assert run.stop is None
     assert trainer.current_epoch == 3
 
 
-def test_a_batch_size_that_does_not_fit_is_an_answer(session):
+def test_a_batch_size_that_does_not_fit_is_a_result(session):
     with session(batch_size=32, power_limits_w=(), target=Target("accuracy", 0.9)) as run:
         fit(Line(fails=True), run, max_epochs=10)
     assert run.stop == StopReason.OUT_OF_MEMORY

@@ -1,4 +1,4 @@
-"""What can be said of Ray Train's session without a cluster; the rest is in tests/actors/test_train.py."""
+"""Ray Train's session without a cluster; with one it is tested in tests/actors/test_train.py."""
 
 import pickle
 
@@ -12,12 +12,12 @@ from zeus_ray.errors import BadInput, DoesNotFit  # noqa: E402 — after the che
 from zeus_ray.train import torch_trainer  # noqa: E402
 
 
-def test_outside_a_worker_it_names_the_other_session():
+def test_outside_a_worker_the_error_names_zeus_ray_session():
     with pytest.raises(BadInput, match=r"zeus_ray\.session"), torch_trainer.session(batch_size=8):
         pass
 
 
-def test_what_is_known_of_a_batch_size_that_does_not_fit_survives_the_way_between_processes():
+def test_the_report_of_a_batch_size_that_does_not_fit_survives_pickling():
     error = pickle.loads(pickle.dumps(DoesNotFit("batch size 8 does not fit", {"zeus/batch_size": 8})))  # noqa: S301 — our own
     assert str(error) == "batch size 8 does not fit"
     assert error.result == {"zeus/batch_size": 8}

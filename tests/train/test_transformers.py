@@ -20,8 +20,8 @@ SAMPLES = 100
 
 
 class Words(torch.utils.data.Dataset):
-    def __init__(self, told):
-        self.told = told
+    def __init__(self, calls):
+        self.calls = calls
 
     def __len__(self):
         return SAMPLES
@@ -32,19 +32,19 @@ class Words(torch.utils.data.Dataset):
 
 
 class Questions(Words):
-    """Says that it is asked: an evaluation."""
+    """Records that it is read: an evaluation."""
 
     def __len__(self):
         return 8
 
     def __getitem__(self, index):
-        self.told.append("evaluate")
+        self.calls.append("evaluate")
         return super().__getitem__(index)
 
 
 class Outgrows(transformers.TrainerCallback):
     def on_substep_end(self, *_given, **_more):
-        raise RuntimeError("CUDA out of memory. Tried to allocate 80 GiB")  # as older wrappings say it
+        raise RuntimeError("CUDA out of memory. Tried to allocate 80 GiB")  # the message of older wrappers
 
 
 def small_bert():
@@ -59,8 +59,8 @@ def small_bert():
     return transformers.BertForSequenceClassification(config)
 
 
-def fit(run, tmp_path, *callbacks, told=None, micro=20, accumulate=1, epochs=2, **options):
-    told = told if told is not None else []
+def fit(run, tmp_path, *callbacks, calls=None, micro=20, accumulate=1, epochs=2, **options):
+    calls = calls if calls is not None else []
     scores = []
 
     def metrics(_prediction):
@@ -79,8 +79,8 @@ def fit(run, tmp_path, *callbacks, told=None, micro=20, accumulate=1, epochs=2, 
             gradient_accumulation_steps=accumulate,
             **{"eval_strategy": "epoch", "save_strategy": "no", **options},
         ),
-        train_dataset=Words(told),
-        eval_dataset=Questions(told),
+        train_dataset=Words(calls),
+        eval_dataset=Questions(calls),
         compute_metrics=metrics,
         callbacks=[ZeusCallback(run), *callbacks],
     )
@@ -88,26 +88,26 @@ def fit(run, tmp_path, *callbacks, told=None, micro=20, accumulate=1, epochs=2, 
     return trainer
 
 
-def test_an_epoch_is_a_pass_and_steps_are_the_optimizers(session, watch, tmp_path):
+def test_an_epoch_is_one_pass_and_a_step_is_an_optimizer_step(session, watch, tmp_path):
     with session(batch_size=32, power_limits_w=()) as run:
-        told = watch(run)
+        calls = watch(run)
         trainer = fit(run, tmp_path, micro=8, accumulate=4)
         row = run.measure({})
     assert row["zeus/epochs"] == 2
-    assert told.count("after_step") == told.count("before_step") == trainer.state.global_step == 2 * 4
-    assert told.count("report") == 2
+    assert calls.count("after_step") == calls.count("before_step") == trainer.state.global_step == 2 * 4
+    assert calls.count("report") == 2
 
 
-def test_evaluation_is_outside_the_profile(session, watch, tmp_path):
+def test_evaluation_is_not_in_the_profile(session, watch, tmp_path):
     with session(batch_size=20, power_limits_w=LIMITS_W, window_s=0.002, settle_s=0.0) as run:
-        told = watch(run)
-        fit(run, tmp_path, told=told, epochs=3, eval_strategy="steps", eval_steps=2)
+        calls = watch(run)
+        fit(run, tmp_path, calls=calls, epochs=3, eval_strategy="steps", eval_steps=2)
         row = run.measure({})
     points = from_json(PowerProfile, row["zeus/profile"]).points
     assert [point[0] for point in points] == list(LIMITS_W)
-    assert "evaluate" in told
+    assert "evaluate" in calls
     training = False
-    for what in told:
+    for what in calls:
         assert what != "evaluate" or not training
         training = what in ("begin_epoch", "resume") or (training and what not in ("pause", "end_epoch"))
 
@@ -133,14 +133,14 @@ def test_a_run_stopped_at_its_cap_reports_it(session, watch, tmp_path):
 
     free = Plan(knobs=Knobs(run_id="1", batch_size=20, cost_cap=1e-9)).to_config()
     with session({"zeus": free}) as run:
-        told = watch(run)
+        calls = watch(run)
         fit(run, tmp_path, epochs=10, eval_strategy="steps", eval_steps=100)
     assert run.stop == StopReason.COST_CAP
-    assert told.count("after_step") == 1
-    assert told[-1] == "report"
+    assert calls.count("after_step") == 1
+    assert calls[-1] == "report"
 
 
-def test_the_trainers_own_early_stopping_is_left_alone(session, tmp_path):
+def test_the_trainers_own_early_stopping_still_works(session, tmp_path):
     with session(batch_size=20, power_limits_w=(), target=Target("eval_accuracy", 5.0)) as run:
         trainer = fit(
             run,
@@ -156,7 +156,7 @@ def test_the_trainers_own_early_stopping_is_left_alone(session, tmp_path):
     assert trainer.state.epoch == 3
 
 
-def test_a_batch_size_that_does_not_fit_is_an_answer(session, tmp_path):
+def test_a_batch_size_that_does_not_fit_is_a_result(session, tmp_path):
     with session(batch_size=32, power_limits_w=(), target=Target("eval_accuracy", 0.9)) as run:
         fit(run, tmp_path, Outgrows(), micro=8, accumulate=4)
     assert run.stop == StopReason.OUT_OF_MEMORY

@@ -1,4 +1,4 @@
-"""GpuGroup of several processes as one: here each process is a thread, and meets the others at a barrier."""
+"""The GPUs of several processes as one group: each process is a thread, and gathers at a barrier."""
 
 import math
 import threading
@@ -22,13 +22,13 @@ LIMITS_W = (250.0, 150.0, 100.0)
 WINDOW_S, SETTLE_S = 1.0, 0.2
 
 
-class Meeting:
-    """``gather`` of threads."""
+class Threads:
+    """``gather`` for threads."""
 
     def __init__(self, size):
         self.values, self.barrier = [None] * size, threading.Barrier(size, timeout=10)
 
-    def of(self, rank):
+    def gather_of(self, rank):
         def gather(value):
             self.values[rank] = value
             self.barrier.wait()
@@ -39,8 +39,8 @@ class Meeting:
         return gather
 
 
-class Wall:
-    """A real board as a process sees it, whose clock goes its own way: ``step_s`` passes a step."""
+class GpuWithOwnClock:
+    """The lease service of a real GPU in one process; the clocks of two processes differ."""
 
     def __init__(self, rank, fails_at=None):
         self.now_s, self.limit_w, self.rank, self.fails_at = 100.0 * rank, 300.0, rank, fails_at
@@ -51,14 +51,14 @@ class Wall:
             gpu="V100",
             measured_by=MeasuredBy.COUNTER,
             range=LimitRange(min_w=100, max_w=300, default_w=300),
-            found_limit_w=300.0,
+            original_limit_w=300.0,
             may_set=True,
             why_not="",
             virtual=False,
             reading=self.read(),
         )
 
-    def read(self):
+    def read(self, _lease_id=""):
         return Reading(
             energy_j=0.9 * self.limit_w * self.now_s,
             time_s=self.now_s,
@@ -67,38 +67,41 @@ class Wall:
         )
 
     def work(self, step):
-        """The first steps are slow, as they are; a lower limit is slower; no two boards are equal."""
+        """The first steps are slow, a lower limit is slower, and no two GPUs are equal."""
         warm = 20.0 if step < 2 else 1.0
         took_s = 0.01 * warm * (1 + 0.1 * self.rank) * (300 / self.limit_w) ** 0.5
         self.now_s += took_s
         return took_s
 
-    def call(self, method, _lease_id, *arguments):
-        if method == "set_limit":
-            self.sets.append(arguments[0])
-            if len(self.sets) == self.fails_at:
-                raise DeviceLost("fell off the bus")
-            self.limit_w = arguments[0]
+    def set_limit(self, _lease_id, limit_w):
+        self.sets.append(limit_w)
+        if len(self.sets) == self.fails_at:
+            raise DeviceLost("fell off the bus")
+        self.limit_w = limit_w
         return self.read()
+
+    def group(self, gather, actor=""):
+        return DistributedGpuGroup(GpuGroup([LeasedGpu(self, self.lease, actor)]), gather)
 
 
 def together(size, work):
-    meeting = Meeting(size)
+    threads = Threads(size)
     with ThreadPoolExecutor(size) as pool:
-        return [f.result() for f in [pool.submit(work, rank, meeting.of(rank)) for rank in range(size)]]
+        return [
+            f.result() for f in [pool.submit(work, rank, threads.gather_of(rank)) for rank in range(size)]
+        ]
 
 
-def profiled(rank, gather, steps=4_000, **wall):
+def profiled(rank, gather, steps=4_000, **options):
     """A run of this rank: the limit in every step, its last report, and its time at each limit."""
-    board = Wall(rank, **wall)
-    boards = DistributedGpuGroup(GpuGroup([LeasedGpu(board.call, board.lease)]), gather)
+    gpu = GpuWithOwnClock(rank, **options)
     plan = Plan(knobs=Knobs(run_id="1", batch_size=32, probe_limits_w=LIMITS_W))
-    run = TrainingRun(plan, boards, window_s=WINDOW_S, settle_s=SETTLE_S)
+    run = TrainingRun(plan, gpu.group(gather), window_s=WINDOW_S, settle_s=SETTLE_S)
     limits, spent_s = [], dict.fromkeys(LIMITS_W, 0.0)
     for _epoch in range(4):
         for step in run.steps(range(steps // 4)):
-            limits.append(board.limit_w)
-            spent_s[board.limit_w] += board.work(step)
+            limits.append(gpu.limit_w)
+            spent_s[gpu.limit_w] += gpu.work(step)
     return limits, run.report({}), spent_s
 
 
@@ -106,40 +109,36 @@ def test_every_process_is_at_the_same_limit_in_the_same_steps():
     (limits, report, _spent_s), *others = together(3, profiled)
     for theirs, same, _spent_s in others:
         assert theirs == limits
-        assert same == report
+        assert repr(same) == repr(report)  # NaN included
     assert list(dict.fromkeys(limits))[: len(LIMITS_W)] == list(LIMITS_W)
 
 
 def test_windows_last_as_long_as_asked_though_the_first_steps_are_slow():
     _limits, report, spent_s = together(2, profiled)[1]
     profile = from_json(PowerProfile, report["zeus/profile"])
-    assert [point[0] for point in profile.points] == list(LIMITS_W)
+    assert [point.power_limit_w for point in profile.points] == list(LIMITS_W)
     assert WINDOW_S * 0.95 <= spent_s[250.0] - SETTLE_S <= WINDOW_S * 1.5
     assert WINDOW_S * 0.95 <= spent_s[100.0] - SETTLE_S <= WINDOW_S * 1.5
 
 
 def test_energy_is_summed_and_time_is_the_longest():
     def read(rank, gather):
-        board = Wall(rank)
-        return DistributedGpuGroup(GpuGroup([LeasedGpu(board.call, board.lease)]), gather).read()
+        return GpuWithOwnClock(rank).group(gather).read()
 
     first, second = together(2, read)
     assert to_json(first) == to_json(second)
-    assert first.energy_j == math.fsum(Wall(rank).read().energy_j for rank in range(2))
-    assert first.time_s == Wall(1).read().time_s
+    assert first.energy_j == math.fsum(GpuWithOwnClock(rank).read().energy_j for rank in range(2))
+    assert first.time_s == GpuWithOwnClock(1).read().time_s
 
 
-def test_the_books_know_the_leases_of_all():
+def test_the_attempt_log_knows_the_leases_of_all_processes():
     def held(rank, gather):
-        board = Wall(rank)
-        return DistributedGpuGroup(
-            GpuGroup([LeasedGpu(board.call, board.lease, f"actor-{rank}")]), gather
-        ).held
+        return GpuWithOwnClock(rank).group(gather, f"actor-{rank}").held
 
-    assert together(2, held) == [[("actor-0", "0"), ("actor-1", "1")]] * 2
+    assert together(2, held) == [(("actor-0", "0"), ("actor-1", "1"))] * 2
 
 
-def test_what_fails_in_one_process_is_raised_in_all():
+def test_an_error_in_one_process_is_raised_in_all():
     def lose(rank, gather):
         with pytest.raises(DeviceLost, match="bus"):
             profiled(rank, gather, fails_at=2 if rank == 1 else None)
@@ -147,16 +146,18 @@ def test_what_fails_in_one_process_is_raised_in_all():
     together(2, lose)
 
 
-def test_simulated_boards_share_the_work(tmp_path):
+def test_simulated_gpus_share_the_work(tmp_path):
     def train(rank, gather):
-        keeper = LeaseManager(SimulatedGpu.open("V100", rank), state_dir=tmp_path / str(rank), guarded=False)
-        mine = GpuGroup([LeasedGpu.local(keeper, HolderProcess.current("trial"), "auto")])
+        manager = LeaseManager(
+            SimulatedGpu.open("V100", rank), state_dir=tmp_path / str(rank), watchdog=False
+        )
+        mine = GpuGroup([LeasedGpu.local(manager, HolderProcess.current("trial"))])
         run = TrainingRun(Plan(knobs=Knobs(run_id="1", batch_size=64)), DistributedGpuGroup(mine, gather))
         for _batch in run.steps([None] * 100):
             pass
         report = TrialReport.from_result(run.report({}))
         mine.release()
-        keeper.close()
+        manager.close()
         return report
 
     first, second = together(2, train)

@@ -19,12 +19,12 @@ def train(config):
         for epoch in range(1, 31):
             for _batch in run.steps([None] * 100):
                 pass
-            time.sleep(0.02)  # so that there is something to kill
+            time.sleep(0.02)  # time to be killed in
             run.report({"accuracy": curve(epoch, config["batch_size"])})
 
 
-class Heard(tune.Callback):
-    """Which runs each life heard of. The first waits to be killed once the search was told of a third."""
+class ResultWriter(tune.Callback):
+    """Writes down the run of each result; the first driver process waits to be killed after three ends."""
 
     def __init__(self, folder):
         self.folder, self.ended = folder, 0
@@ -52,7 +52,7 @@ def main(mode, folder):
             target=zeus.Target("accuracy", 0.9),
             default_batch_size=64,
             policy="nsdi23",
-            history_file=folder / "history.jsonl",
+            history=folder / "history",
         )
         tuner = tune.Tuner(
             train,
@@ -65,7 +65,7 @@ def main(mode, folder):
                 num_samples=8,
             ),
             run_config=tune.RunConfig(
-                name="search", storage_path=str(folder), verbose=0, callbacks=[Heard(folder)]
+                name="search", storage_path=str(folder), verbose=0, callbacks=[ResultWriter(folder)]
             ),
         )
     grid = tuner.fit()

@@ -96,7 +96,7 @@ def main(folder):
         default_batch_size=64,
         policy="nsdi23",
         beta=100,  # it is not stopped for waiting
-        history_file=folder / "history.jsonl",
+        history=folder / "history",
     )
     elastic = zeus.Elastic(
         f"csv:{folder / 'grid.csv'}",

@@ -1,4 +1,4 @@
-"""The driver is killed with -9, or interrupted: no told outcome is lost, and none counts twice."""
+"""The driver is killed with -9, or interrupted: no outcome is lost, and none counts twice."""
 
 import json
 import os
@@ -12,6 +12,9 @@ import psutil
 import pytest
 import sweep_driver
 
+from zeus_ray.store.event_log import EventLog
+from zeus_ray.store.events import RunEnded
+
 pytestmark = pytest.mark.ray
 HERE = Path(__file__).parent
 
@@ -24,9 +27,9 @@ def start(driver, *words, folder):
 
 
 def told(folder):
-    path = folder / "history.jsonl"
-    lines = path.read_text().splitlines() if path.exists() else []
-    return [json.loads(line)["outcome"]["knobs"]["run_id"] for line in lines if '"outcome"' in line]
+    """The runs whose outcome is in the event log, in order."""
+    events = [logged.event for logged in EventLog.open(folder / "history").read()]
+    return [event.run_id for event in events if isinstance(event, RunEnded)]
 
 
 def heard(folder):
@@ -74,7 +77,7 @@ def test_a_driver_killed_with_9_loses_no_outcome_and_counts_none_twice(tmp_path)
     rows = heard(tmp_path)
     second = {row["run"] for row in rows if row["life"] != rows[0]["life"]}
     assert second
-    assert not second & set(before)  # nor did what had ended run again
+    assert not second & set(before)  # what had ended did not run again
 
 
 def test_ctrl_c_ends_the_search_in_order(tmp_path):
@@ -97,10 +100,10 @@ def test_a_sweep_killed_while_trials_are_paused_goes_on_from_there(tmp_path, ray
     before, standing = told(tmp_path), json.loads((tmp_path / "standing.json").read_text())
 
     again = tune.Tuner.restore(str(tmp_path / "sweep"), sweep_driver.trainable())
-    elastic = again._local_tuner._tune_config.scheduler._elastic  # Tune has no other way to it
+    elastic = again._local_tuner._tune_config.scheduler._elastic  # Tune does not give it back
     results = again.fit()
     assert elastic.now_s() < elastic.rules.deadline_s
-    assert elastic.schedules[0].why == "planned"  # it remembers how long trials take
+    assert elastic.schedules[0].why == "planned"  # it knows how long trials take
     after = told(tmp_path)
     assert after[: len(before)] == before
     assert len(after) == len(set(after)) == sweep_driver.TRIALS
@@ -116,7 +119,7 @@ def test_a_sweep_killed_while_trials_are_paused_goes_on_from_there(tmp_path, ray
 
 
 def steps(folder, trial):
-    """The steps of a trial that were heard of in the first life, and in the second."""
+    """The steps of a trial that the first driver process had results of, and the second."""
     rows = heard(folder)
     lives = [row["life"] == rows[0]["life"] for row in rows]
     return [

@@ -22,6 +22,8 @@ from zeus_ray.records import (  # noqa: E402
     TrialReport,
     to_json,
 )
+from zeus_ray.store.event_log import EventLog  # noqa: E402
+from zeus_ray.store.events import ProfileMeasured, RunEnded  # noqa: E402
 
 SIZES = [16, 32, 64, 128]
 TARGET = Target("accuracy", 0.9)
@@ -91,7 +93,7 @@ def test_a_suggestion_carries_the_plan_and_every_other_parameter():
     json.dumps(config)  # nothing but plain values
 
 
-def test_the_search_ends_by_itself_and_knows_the_best():
+def test_the_search_ends_by_itself_with_a_best():
     searcher = make()
     assert drive(searcher)
     best = searcher.best()
@@ -110,13 +112,13 @@ def test_the_same_seed_samples_the_same_other_parameters():
     assert first(1) == first(1) != first(2)
 
 
-def test_an_end_told_twice_or_of_an_unknown_trial_changes_nothing():
+def test_a_repeated_end_or_one_of_an_unknown_trial_changes_nothing():
     searcher = make()
     plan = Plan.from_config(searcher.suggest("a")["zeus"])
     searcher.on_trial_complete(trial_id="a", result=result(plan), error=False)
     state = json.dumps(searcher.search.state())
     searcher.on_trial_complete(trial_id="a", result=result(plan), error=False)
-    searcher.on_trial_complete(trial_id="nobody", result=None, error=True)
+    searcher.on_trial_complete(trial_id="unknown", result=None, error=True)
     assert json.dumps(searcher.search.state()) == state
 
 
@@ -155,10 +157,12 @@ def test_a_retried_trial_is_told_by_its_last_attempt():
     retried = result(plan, iteration=3, attempt=2, energy_j=12_345.0)
     searcher.on_trial_complete(trial_id="a", result=retried, error=False)
     assert searcher.best().batch_size == plan.knobs.batch_size
-    assert json.loads(searcher._teller.history.path.read_text().splitlines()[-1])["outcome"]["reached"]
+    (end,) = [logged.event for logged in searcher._recorded.log.read() if isinstance(logged.event, RunEnded)]
+    assert end.outcome.reached
+    assert end.outcome.measurement.energy_j == 12_345.0
 
 
-def test_what_a_stopped_trial_measured_of_its_profile_is_learned_at_its_end():
+def test_a_part_of_a_profile_is_learned_when_its_trial_ends():
     searcher = make()
     plan = Plan.from_config(searcher.suggest("a")["zeus"])
     whole = result(plan, reached=False)
@@ -179,7 +183,7 @@ def test_two_kinds_of_measurement_in_one_search_are_an_error():
         searcher.on_trial_result("c", result(plan, measured_by="simulated"))
 
 
-def test_a_snapshot_and_the_history_continue_the_very_same_search(tmp_path):
+def test_a_snapshot_and_the_event_log_continue_the_same_search(tmp_path):
     searcher = make(seed=3, policy="nsdi23")  # which asks for two at once
     snapshot = tmp_path / "searcher.json"
     plans = [Plan.from_config(searcher.suggest(t)["zeus"]) for t in ("a", "b")]
@@ -198,12 +202,12 @@ def test_a_snapshot_and_the_history_continue_the_very_same_search(tmp_path):
     assert again.suggest("d") == searcher.suggest("d")
 
 
-def test_a_restored_search_knows_what_ended_well_but_lets_what_failed_try_again(tmp_path):
+def test_after_a_restore_what_ended_does_not_run_again_but_what_failed_may(tmp_path):
     searcher = make(policy="nsdi23")
-    well, failed = (searcher.suggest(trial) for trial in ("a", "b"))
-    assert not searcher.was_told(well)
+    ended, failed = (searcher.suggest(trial) for trial in ("a", "b"))
+    assert not searcher.was_told(ended)
     searcher.save(str(tmp_path / "snapshot"))
-    reached = result(Plan.from_config(well["zeus"]))
+    reached = result(Plan.from_config(ended["zeus"]))
     searcher.on_trial_complete(trial_id="a", result=reached, error=False)  # told after the snapshot
     searcher.on_trial_complete(trial_id="b", result=None, error=True)
     again = make()
@@ -211,13 +215,65 @@ def test_a_restored_search_knows_what_ended_well_but_lets_what_failed_try_again(
     again.save(str(tmp_path / "later"))
     later = make()
     later.restore(str(tmp_path / "later"))
-    for life in (searcher, again, later):
-        assert life.was_told(well)
-        assert not life.was_told(failed)
-        assert not life.was_told({"batch_size": 64})
+    for one in (searcher, again, later):
+        assert one.was_told(ended)
+        assert not one.was_told(failed)
+        assert not one.was_told({"batch_size": 64})
 
 
-def test_other_parameters_can_be_left_to_another_searcher():
+def test_what_a_search_was_told_is_in_its_event_log_before_it_moves_on(tmp_path, caplog):
+    searcher = make(history=tmp_path / "log", policy="nsdi23")
+    plans = [Plan.from_config(searcher.suggest(trial)["zeus"]) for trial in ("a", "b")]
+    searcher.save(str(tmp_path / "snapshot"))
+    for trial, plan in zip(("a", "b"), plans, strict=True):
+        searcher.on_trial_result(trial, result(plan, reached=False, epochs=1.0))
+        searcher.on_trial_complete(trial_id=trial, result=result(plan, iteration=2), error=False)
+    events = [logged.event for logged in EventLog.open(tmp_path / "log").read()]
+    assert [type(event) for event in events] == [ProfileMeasured, RunEnded] * 2
+    assert [point.metric for point in events[1].curve] == [0.5, 0.91]
+
+    (damaged,) = (tmp_path / "log").glob("*-outcome-1.json")
+    damaged.write_text(damaged.read_text()[:-40])
+    again = make()
+    again.restore(str(tmp_path / "snapshot"))
+    assert again.search.pending == ("1",)
+    assert again.was_told({"zeus": plans[1].to_config()})
+    assert caplog.text.count(damaged.name) == 1
+
+
+def test_a_search_in_the_folder_of_another_begins_with_nothing_of_it(tmp_path):
+    first = make(history=tmp_path / "log")
+    drive(first)
+    second = make(history=tmp_path / "log")
+    plan = Plan.from_config(second.suggest("a")["zeus"])
+    second.save(str(tmp_path / "snapshot"))
+    second.on_trial_complete(trial_id="a", result=result(plan), error=False)
+    again = make()
+    again.restore(str(tmp_path / "snapshot"))
+    assert again.search.best() == second.search.best()
+    assert again.suggest("b") == second.suggest("b")
+
+
+def test_a_warm_start_reads_the_log_of_a_search_for_another_target_too(tmp_path):
+    drive(make(history=tmp_path / "log"))
+    easier = make(target=Target("accuracy", 0.8), warm_start=[tmp_path / "log"])
+    assert easier.best().batch_size == 32
+    with pytest.raises(zeus.BadInput, match="metric"):
+        make(target=Target("loss", 0.1, mode="min"), warm_start=[tmp_path / "nothing"], batch_sizes=SIZES)
+
+
+def test_a_storage_that_refuses_ends_no_search(tmp_path, caplog):
+    (tmp_path / "log").mkdir()
+    searcher = make(history=tmp_path / "log")
+    plan = Plan.from_config(searcher.suggest("a")["zeus"])
+    (tmp_path / "log").rmdir()
+    (tmp_path / "log").write_text("a file where the folder should be")
+    searcher.on_trial_complete(trial_id="a", result=result(plan), error=False)
+    assert not searcher.search.pending
+    assert "Not stored: RunEnded of run 1" in caplog.text
+
+
+def test_another_searcher_may_choose_the_other_parameters():
     optuna = pytest.importorskip("optuna")
     from ray.tune.search.optuna import OptunaSearch
 
@@ -233,7 +289,7 @@ def test_other_parameters_can_be_left_to_another_searcher():
     searcher.on_trial_complete(trial_id="a", result=result(plan), error=False)
 
 
-def test_the_baseline_runs_first_as_found_and_the_search_never_hears_of_it():
+def test_the_baseline_runs_first_at_the_limit_set_and_is_not_told_to_the_search():
     searcher = make(baseline=True)
     plan = Plan.from_config(searcher.suggest("a")["zeus"])
     assert (plan.knobs.run_id, plan.knobs.batch_size) == (BASELINE, 64)
@@ -292,8 +348,8 @@ def test_an_unknown_mode_names_the_modes():
         Target("accuracy", 0.9, mode="maximum")
 
 
-def test_a_trial_is_told_what_energy_costs_now_and_nothing_else_changes():
-    """Four weeks of 100 g/kWh up to now, and then this."""
+def test_the_price_of_energy_moves_no_batch_size_and_no_cap():
+    """A signal with four weeks of 100 g/kWh up to now, then another value."""
     from zeus_ray.carbon.series import Series
     from zeus_ray.carbon.signal import RecordedSignal
 
@@ -316,11 +372,11 @@ def test_a_trial_is_told_what_energy_costs_now_and_nothing_else_changes():
     assert {plan.eta for plan in (*clean, *dirty)} == {0.5}
 
 
-def test_an_objective_prices_what_runs_use_and_one_that_cannot_be_is_refused_at_once():
+def test_an_objective_prices_the_energy_of_runs_and_is_checked_at_construction():
     with pytest.raises(zeus.BadInput, match="needs a signal"):
         make(objective="carbon")
     config = make(objective="carbon", signal="constant:400").suggest("a")
-    assert Plan.from_config(config["zeus"]).footprint == zeus.EmissionsConfig(signal="constant:400")
+    assert Plan.from_config(config["zeus"]).emissions == zeus.EmissionsConfig(signal="constant:400")
     assert make(objective=zeus.Prices(energy=0.36, time=0.09), max_power_w=250.0).search.eta == pytest.approx(
         0.5
     )

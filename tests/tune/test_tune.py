@@ -266,13 +266,12 @@ def test_only_the_default_is_given_and_the_largest_that_fits_is_found(tmp_path):
 
 
 def test_simulated_boards_are_free_again_at_the_end(ray_local, tmp_path):
-    from zeus_ray.actors.placement import gpu_actor
+    from zeus_ray.actors.gpu_actor_client import GpuActorClient
     from zeus_ray.leases.process import HolderProcess
 
     run(trainables.with_session, tmp_path, searcher=searcher(), num_samples=2)
-    actor = gpu_actor("simulated:V100", "SIM-V100-0", ray_local.nodes()[0]["NodeID"])
-    lease = ray_local.get(actor.call.remote("acquire", HolderProcess.current("next"), exclusive=True))
-    ray_local.get(actor.call.remote("release", lease.lease_id))
+    client = GpuActorClient("simulated:V100", "SIM-V100-0", ray_local.nodes()[0]["NodeID"])
+    client.release(client.acquire(HolderProcess.current("next"), exclusive=True).lease_id)
 
 
 def test_verify_trains_both_to_the_end_over_seeds_and_the_report_shows_it(tmp_path):
@@ -297,9 +296,9 @@ def test_verify_refuses_what_it_cannot_compare(tmp_path):
 
 
 def test_a_search_begins_where_earlier_ones_ended_and_where_it_is_told(tmp_path):
-    first = searcher(history_file=tmp_path / "first.jsonl")
+    first = searcher(history=tmp_path / "first")
     run(trainables.with_session, tmp_path, searcher=first, num_samples=8)
-    second = searcher(warm_start=[tmp_path / "first.jsonl"], points_to_evaluate=[16, {"batch_size": 128}])
+    second = searcher(warm_start=[tmp_path / "first"], points_to_evaluate=[16, {"batch_size": 128}])
     result = run(trainables.with_session, tmp_path, searcher=second, num_samples=2, max_concurrent_trials=1)
     assert [report.batch_size for report in reports(result)] == [16, 128]
     assert {p.gpu for p in second.search.profiles} == {"simulated V100"}

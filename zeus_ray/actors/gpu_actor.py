@@ -1,7 +1,8 @@
-"""One Ray actor per GPU: it alone sets the limit, measures, and gives back what it found.
+"""One Ray actor per GPU: it alone sets the limit, measures, and restores what it found.
 
-It lives on the board's node, outlives the trial that asked for it first, and leaves when idle. The
-trial's lease ends with the trial however that ends: the actor watches the trial's process.
+It lives on the GPU's node, outlives the trial that created it, and ends when idle. A lease ends with its
+trial however that ends: the actor watches the trial's process. It exports the metrics that Ray does not: the
+power limit in force, and the energy of each trial.
 """
 
 from __future__ import annotations
@@ -9,63 +10,149 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import Any
 
 import ray
+from ray.util.metrics import Counter, Gauge
 
-from zeus_ray.actors.gpu_metrics import GpuMetrics
 from zeus_ray.actors.signal_actor import open_shared
 from zeus_ray.gpus import discovery as discover
+from zeus_ray.gpus.energy.readings import Reading
 from zeus_ray.leases.carbon_aware_limit import CarbonAwareLeaseManager
+from zeus_ray.leases.lease import GpuStatus, Lease
+from zeus_ray.leases.process import HolderProcess
+from zeus_ray.leases.service import GpuLeaseService
 
-LOOK_EVERY_S = 0.25
+REAP_EVERY_S = 0.25
 METRICS_EVERY_S = 5.0
-LEAVE_AFTER_IDLE_S = 60.0
+END_AFTER_IDLE_S = 60.0
 
-log = logging.getLogger("zeus_ray")
+logger = logging.getLogger("zeus_ray")
 
 
 class GpuActor:
-    """A board's :class:`CarbonAwareLeaseManager` behind Ray. All its methods are reached through ``call``."""
+    """A GPU's :class:`CarbonAwareLeaseManager` behind Ray, with the methods of :class:`GpuLeaseService`.
+
+    Its errors reach the caller as they are. ``GpuActorClient`` is the way to call it.
+    """
 
     def __init__(self, source: str, uuid: str) -> None:
-        self._keeper = CarbonAwareLeaseManager(discover.open_board(source, uuid), opener=open_shared)
+        self._manager = CarbonAwareLeaseManager(discover.open_gpu(source, uuid), opener=open_shared)
         self._uuid = uuid
         self._myself = ray.get_runtime_context().current_actor
-        self._busy_at_s = time.monotonic()
+        self._called_at_s = time.monotonic()
         self._ended = threading.Event()
         threading.Thread(target=self._watch, name="zeus-ray-watch", daemon=True).start()
 
-    def call(self, method: str, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 — CarbonAwareLeaseManager's own types
-        """Call a method of the CarbonAwareLeaseManager; its errors come back as they are."""
-        self._busy_at_s = time.monotonic()
-        return getattr(self._keeper, method)(*arguments, **options)
+    @property
+    def _service(self) -> GpuLeaseService:
+        """The manager; remembers the time of the call."""
+        self._called_at_s = time.monotonic()
+        return self._manager
 
-    @ray.method(max_task_retries=0)  # type: ignore[untyped-decorator]  # it ends itself: doing that again would create it again
-    def leave_if_idle(self) -> None:
-        """End this actor for good, unless somebody has come meanwhile. It can be created again."""
+    def acquire(
+        self,
+        holder: HolderProcess,
+        limit_w: float | None = None,
+        *,
+        control: str = "auto",
+        exclusive: bool = False,
+        emissions: str = "",
+    ) -> Lease:
+        """See :class:`GpuLeaseService`."""
+        return self._service.acquire(
+            holder, limit_w, control=control, exclusive=exclusive, emissions=emissions
+        )
+
+    def set_limit(self, lease_id: str, limit_w: float) -> Reading:
+        """See :class:`GpuLeaseService`."""
+        return self._service.set_limit(lease_id, limit_w)
+
+    def follow(self, lease_id: str, profile: str) -> Reading:
+        """See :class:`GpuLeaseService`."""
+        return self._service.follow(lease_id, profile)
+
+    def read(self, lease_id: str) -> Reading:
+        """See :class:`GpuLeaseService`."""
+        return self._service.read(lease_id)
+
+    def release(self, lease_id: str) -> Reading:
+        """See :class:`GpuLeaseService`."""
+        return self._service.release(lease_id)
+
+    def power_trace(self, lease_id: str) -> list[tuple[float, float, float]]:
+        """See :class:`GpuLeaseService`."""
+        return self._service.power_trace(lease_id)
+
+    def train(self, lease_id: str, samples: int, batch_size: int) -> Reading:
+        """See :class:`GpuLeaseService`."""
+        return self._service.train(lease_id, samples, batch_size)
+
+    def load(self, lease_id: str, wall_s: float) -> Reading:
+        """See :class:`GpuLeaseService`."""
+        return self._service.load(lease_id, wall_s)
+
+    def time_per_sample_s(self, batch_size: int) -> float:
+        """See :class:`GpuLeaseService`."""
+        return self._service.time_per_sample_s(batch_size)
+
+    def final_reading(self, lease_id: str) -> Reading:
+        """The reading of a lease whose process may have ended a moment ago: at its end, if it has."""
+        self._manager.reap()
+        return self._service.read(lease_id)
+
+    @ray.method(max_task_retries=0)  # type: ignore[untyped-decorator]  # a retry would create the actor again
+    def end_if_idle(self) -> None:
+        """End this actor, unless it was called meanwhile. It can be created again."""
         if self._idle():
             self._ended.set()
-            self._keeper.close()
+            self._manager.close()
             ray.actor.exit_actor()
 
     def _idle(self) -> bool:
-        return self._keeper.idle and time.monotonic() - self._busy_at_s > LEAVE_AFTER_IDLE_S
+        return self._manager.idle and time.monotonic() - self._called_at_s > END_AFTER_IDLE_S
 
     def _watch(self) -> None:
-        """Until this actor ends: look after the leases, now and then tell Ray's metrics."""
-        metrics, told_at_s = GpuMetrics(), 0.0
-        while not self._ended.wait(LOOK_EVERY_S):
+        """Until this actor ends: end leases whose process is gone, decide limits, update Ray's metrics."""
+        metrics, updated_at_s = GpuMetrics(), 0.0
+        while not self._ended.wait(REAP_EVERY_S):
             try:
-                self._keeper.reap()
-                self._keeper.look()
-                if time.monotonic() - told_at_s > METRICS_EVERY_S:
-                    told_at_s = time.monotonic()
-                    metrics.update(self._keeper.status())
+                self._manager.reap()
+                self._manager.look()
+                if time.monotonic() - updated_at_s > METRICS_EVERY_S:
+                    updated_at_s = time.monotonic()
+                    metrics.update(self._manager.status())
                 if self._idle():
-                    # From here, not from this thread: exit_actor works only inside an actor's task.
-                    self._myself.leave_if_idle.remote()
+                    # As a task, not from this thread: exit_actor works only inside an actor's task.
+                    self._myself.end_if_idle.remote()
             except Exception:
-                # Whatever a board or Ray answers just now, the next look is needed: the guard outside Ray
-                # leaves a board alone while its actor lives.
-                log.exception("zeus-ray: looking after %s", self._uuid)
+                # Whatever failed here, the loop must continue: the watchdog outside Ray does nothing while
+                # the actor of a GPU lives.
+                logger.exception("zeus-ray: watching the leases of %s", self._uuid)
+
+
+class GpuMetrics:
+    """The metrics of one GPU, exported by the process that calls ``update``; they need ``ray[default]``.
+
+    Ray exports power, temperature and utilisation of every GPU. These have the same ``GpuUuid`` tag, so that
+    a dashboard can join them (``grafana.json`` beside this file).
+    """
+
+    def __init__(self) -> None:
+        self._limit_w = Gauge(
+            "zeus_gpu_power_limit_watts", description="Power limit in force (W).", tag_keys=("GpuUuid",)
+        )
+        self._energy_j = Counter(
+            "zeus_trial_energy_joules_total",
+            description="Energy of the GPU for a trial (J); equal shares where several trials hold it.",
+            tag_keys=("GpuUuid", "TrialId"),
+        )
+        self._counted_j: dict[str, float] = {}
+
+    def update(self, status: GpuStatus) -> None:
+        """Export the limit, and the energy used since the last call."""
+        self._limit_w.set(status.power_limit_w, tags={"GpuUuid": status.uuid})
+        for trial_id, energy_j in status.energy_j:
+            more_j = energy_j - self._counted_j.get(trial_id, 0.0)
+            if more_j > 0:
+                self._energy_j.inc(more_j, tags={"GpuUuid": status.uuid, "TrialId": trial_id})
+        self._counted_j = dict(status.energy_j)

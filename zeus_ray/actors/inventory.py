@@ -1,4 +1,4 @@
-"""Ask every node of a cluster the same question: what boards it has, what it owes them."""
+"""The same question to every node of a cluster: which GPUs it has, which limits are still to be restored."""
 
 from __future__ import annotations
 
@@ -10,40 +10,46 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from zeus_ray.leases.doctor import Health, NodeReport, examine, unexamined
-from zeus_ray.leases.recovery import Restored, restore_all, unrestored
+from zeus_ray.leases.recovery import RestoreOutcome, restore_all, unrestored
 
-Answer = TypeVar("Answer")
-Node = Mapping[str, Any]
-"""What ``ray.nodes()`` says of one."""
-ANSWER_WITHIN_S = 60.0
+R = TypeVar("R")
+RayNode = Mapping[str, Any]
+"""One element of ``ray.nodes()``."""
+NODE_ANSWERS_WITHIN_S = 60.0
 
 
 def examine_all() -> dict[str, NodeReport]:
     """The report of every living node, by its address."""
     nodes = _living()
-    reports = _everywhere(nodes, examine, unexamined)
+    reports = _ask_all(nodes, examine, unexamined)
     return {name: _as_counted(report, nodes[name]) for name, report in reports.items()}
 
 
-def restore_everywhere(*, force: bool = False) -> dict[str, list[Restored]]:
-    """Give back what is owed on every living node, by its address."""
-    return _everywhere(
+def restore_everywhere(*, force: bool = False) -> dict[str, list[RestoreOutcome]]:
+    """Restore the limits that ended processes left, on every living node; the results by its address."""
+    return _ask_all(
         _living(), lambda: restore_all(force=force), lambda name, error: [unrestored(name, error)]
     )
 
 
-def _living() -> dict[str, Node]:
+def _living() -> dict[str, RayNode]:
     return {
         f"{node['NodeManagerAddress']}:{node['NodeID'][:6]}": node for node in ray.nodes() if node["Alive"]
     }
 
 
-def _everywhere(
-    nodes: Mapping[str, Node],
-    question: Callable[[], Answer],
-    otherwise: Callable[[str, Exception], Answer],
-) -> dict[str, Answer]:
-    """Ask all nodes at once; for one that fails, or does not answer in a minute, ``otherwise`` answers."""
+def _ask_all(
+    nodes: Mapping[str, RayNode],
+    question: Callable[[], R],
+    otherwise: Callable[[str, Exception], R],
+) -> dict[str, R]:
+    """Call ``question`` on all nodes at the same time.
+
+    Args:
+        nodes: by name.
+        question: what each node runs.
+        otherwise: the result for a node that fails, or does not answer within a minute.
+    """
     ask = ray.remote(question)
     asked = {
         name: ask.options(
@@ -53,19 +59,19 @@ def _everywhere(
         ).remote()
         for name, node in nodes.items()
     }
-    ray.wait(list(asked.values()), num_returns=len(asked), timeout=ANSWER_WITHIN_S)
+    ray.wait(list(asked.values()), num_returns=len(asked), timeout=NODE_ANSWERS_WITHIN_S)
     answers = {}
     for name, answer in asked.items():
         try:
             answers[name] = ray.get(answer, timeout=0)
-        except Exception as error:  # noqa: BLE001 — of a thousand nodes one is always ill: the others count
+        except Exception as error:  # noqa: BLE001 — one failing node must not hide the others
             answers[name] = otherwise(name, error)
     return answers
 
 
-def _as_counted(report: NodeReport, node: Node) -> NodeReport:
-    """A node without GPUs of which Ray expects none, such as many a head, is well."""
-    if report.boards or report.driver != "none" or node["Resources"].get("GPU"):
+def _as_counted(report: NodeReport, node: RayNode) -> NodeReport:
+    """A node without GPUs, where Ray counts none either, is healthy: many head nodes are like that."""
+    if report.gpus or report.driver != "none" or node["Resources"].get("GPU"):
         return report
     return dataclasses.replace(
         report, health=Health.OK, problems=("no GPU here, and Ray counts none: nothing to do",)

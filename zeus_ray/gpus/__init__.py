@@ -1,1 +1,1 @@
-"""GPUs behind one protocol: NVML, zeusd, simulated and replayed."""
+"""GPUs of every source, NVML, zeusd, simulated and replayed, with one protocol."""

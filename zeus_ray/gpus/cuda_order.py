@@ -1,4 +1,4 @@
-"""In which order CUDA counts the boards, asked of libcuda itself: it need not be NVML's."""
+"""The order in which CUDA numbers the GPUs, asked of libcuda: it need not be NVML's."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import os
 import subprocess
 import sys
 
-# In a process of its own: cuInit would freeze CUDA_VISIBLE_DEVICES in the user's process, and
-# forbid it to fork. No context is created, so no memory of a GPU is taken.
-ASK = """
+# Runs in a process of its own: cuInit would freeze CUDA_VISIBLE_DEVICES in the user's process, and
+# prevent it from forking. No context is created, so no GPU memory is used.
+CUDA_UUIDS_SCRIPT = """
 import ctypes, uuid
 cuda = ctypes.CDLL("libcuda.so.1")
 count, device, raw = ctypes.c_int(), ctypes.c_int(), (ctypes.c_ubyte * 16)()
@@ -22,16 +22,16 @@ for ordinal in range(count.value):
 
 
 def cuda_uuids() -> list[str]:
-    """UUIDs in the order of CUDA's ordinals, as if ``CUDA_VISIBLE_DEVICES`` were not set; [] without CUDA."""
+    """UUIDs in CUDA's order, as if ``CUDA_VISIBLE_DEVICES`` were not set; [] where CUDA does not answer."""
     env = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"}
-    return list(_ask(tuple(sorted(env.items()))))
+    return list(_query(tuple(sorted(env.items()))))
 
 
 @functools.lru_cache(maxsize=4)
-def _ask(env: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
+def _query(env: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
     try:
-        answer = subprocess.run(  # noqa: S603 — our own interpreter and text
-            [sys.executable, "-I", "-c", ASK],
+        answer = subprocess.run(  # noqa: S603 — our own interpreter and script
+            [sys.executable, "-I", "-c", CUDA_UUIDS_SCRIPT],
             env=dict(env),
             capture_output=True,
             text=True,

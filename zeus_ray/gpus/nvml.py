@@ -1,20 +1,21 @@
-"""NVIDIA boards through NVML. The only file that knows pynvml: milliwatts and millijoules end here."""
+"""NVIDIA GPUs through NVML. The only file that knows pynvml: milliwatts and millijoules end here."""
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import pynvml
-from typing_extensions import Self
 
-from zeus_ray.errors import DeviceError, DeviceLost, NoDevice, NoPermission, NotSupported
-from zeus_ray.gpus.protocol import LimitRange
+from zeus_ray.errors import BadInput, DeviceError, DeviceLost, NoDevice, NoPermission, NotSupported
+from zeus_ray.gpus.cuda_order import cuda_uuids
+from zeus_ray.gpus.protocol import Gpu, GpuSource, LimitRange
 from zeus_ray.records import MeasuredBy
 
-ERRORS: dict[int, type[DeviceError]] = {
+NVML_ERRORS: dict[int, type[DeviceError]] = {
     pynvml.NVML_ERROR_NO_PERMISSION: NoPermission,
     pynvml.NVML_ERROR_NOT_SUPPORTED: NotSupported,
     pynvml.NVML_ERROR_FUNCTION_NOT_FOUND: NotSupported,
@@ -28,25 +29,39 @@ ERRORS: dict[int, type[DeviceError]] = {
     pynvml.NVML_ERROR_GPU_NOT_FOUND: NoDevice,
     pynvml.NVML_ERROR_INVALID_ARGUMENT: NoDevice,
 }
-"""Whatever else NVML answers (a timeout, an unknown error) is a plain DeviceError: it may pass."""
+"""Every other NVML error (a timeout, an unknown error) is a plain DeviceError: it may be temporary."""
 
 
 @contextmanager
 def _asking(what: str) -> Iterator[None]:
-    """Map NVML's errors to ours, saying ``what`` was asked."""
+    """Raise NVML's errors as DeviceErrors whose message begins with ``what``."""
     try:
         yield
     except pynvml.NVMLError as error:
-        kind = ERRORS.get(error.value, DeviceError)
+        kind = NVML_ERRORS.get(error.value, DeviceError)
         raise kind(f"{what}: NVML says {error}") from error
 
 
+@contextmanager
+def _nvml(what: str) -> Iterator[None]:
+    """NVML opened for one question about the machine; errors as in :func:`_asking`."""
+    with _asking(what):
+        pynvml.nvmlInit()
+        try:
+            yield
+        finally:
+            pynvml.nvmlShutdown()
+
+
 class NvmlGpu:
-    """One NVIDIA board. Reading needs no rights; setting a limit needs root or SYS_ADMIN.
+    """One NVIDIA GPU. Reading needs no rights; setting a limit needs root or SYS_ADMIN.
 
     Raises:
-        NoDevice: no driver here, or no such board.
+        NoDevice: there is no driver here, or no such GPU.
     """
+
+    source = "nvml"
+    limit_setter = "NVML"
 
     def __init__(self, uuid: str, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.uuid = uuid
@@ -56,33 +71,22 @@ class NvmlGpu:
             self._handle = pynvml.nvmlDeviceGetHandleByUUID(uuid)
             self.name = _text(pynvml.nvmlDeviceGetName(self._handle))
             self.index = int(pynvml.nvmlDeviceGetIndex(self._handle))
-        self.mig = self._has_mig()
+        self.partitioned = self._has_mig_slices()
         self.range = self._limit_range()
         self.measured_by = self._energy_source()
-
-    @classmethod
-    def open(cls, index: int) -> Self:
-        """The board with NVML's index (PCI order, which need not be CUDA's)."""
-        with _asking(f"opening GPU {index}"):
-            pynvml.nvmlInit()
-            try:
-                handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-                return cls(_text(pynvml.nvmlDeviceGetUUID(handle)))
-            finally:
-                pynvml.nvmlShutdown()
 
     def power_limit_w(self) -> float:
         """The limit that is set."""
         return self._watts("reading the limit", pynvml.nvmlDeviceGetPowerManagementLimit)
 
     def enforced_limit_w(self) -> float:
-        """The limit in force: the lowest of the one set, the board's own and the system's."""
+        """The limit in force: the lowest of the one that is set, the GPU's own and the system's."""
         return self._watts("reading the enforced limit", pynvml.nvmlDeviceGetEnforcedPowerLimit)
 
     def set_power_limit_w(self, limit_w: float) -> None:
-        """Set a limit. Outside the board's range nothing is written: BadInput."""
-        if self.mig:
-            raise NotSupported(f"{self.uuid} is cut into MIG slices: a limit would hold for all of them")
+        """Set a limit; see :class:`Gpu`."""
+        if self.partitioned:
+            raise NotSupported(f"{self.uuid} is cut into MIG slices: a limit would apply to all of them")
         limit_mw = round(self.range.check(limit_w) * 1000)
         with _asking(f"setting {limit_w:g} W on {self.uuid}"):
             pynvml.nvmlDeviceSetPowerManagementLimit(self._handle, limit_mw)
@@ -97,12 +101,12 @@ class NvmlGpu:
             return float(pynvml.nvmlDeviceGetTotalEnergyConsumption(self._handle)) / 1000
 
     def persistent(self) -> bool:
-        """Whether the driver stays when nobody uses the board; else it forgets its limit then."""
+        """Whether persistence mode is on: without it an idle driver is unloaded, and the limit is lost."""
         with _asking(f"reading the persistence mode of {self.uuid}"):
             return bool(pynvml.nvmlDeviceGetPersistenceMode(self._handle))
 
     def close(self) -> None:
-        """Let go of NVML; it counts who has opened it."""
+        """Shut NVML down once; it counts how often it was opened."""
         with _asking(f"closing {self.uuid}"):
             pynvml.nvmlShutdown()
 
@@ -110,7 +114,7 @@ class NvmlGpu:
         with _asking(f"{what} of {self.uuid}"):
             return float(function(self._handle)) / 1000
 
-    def _has_mig(self) -> bool:
+    def _has_mig_slices(self) -> bool:
         try:
             with _asking("reading the MIG mode"):
                 current, _pending = pynvml.nvmlDeviceGetMigMode(self._handle)
@@ -132,51 +136,60 @@ class NvmlGpu:
         return MeasuredBy.COUNTER
 
 
-def count() -> int:
-    """How many boards the driver knows, lost ones among them. Raises NoDevice where NVML does not answer."""
-    with _asking("looking for GPUs"):
-        pynvml.nvmlInit()
-        try:
+class NvmlSource(GpuSource):
+    """All GPUs that NVML lists, lost ones among them, in NVML's order (PCI, which need not be CUDA's)."""
+
+    visible_variable = "CUDA_VISIBLE_DEVICES"
+
+    def __init__(self, options: str = "") -> None:
+        if options:
+            raise BadInput(f"ZEUS_RAY_GPU is 'nvml:{options}'; allowed: nvml, without options")
+
+    def count(self) -> int:
+        """How many GPUs NVML lists. Raises NoDevice where NVML does not answer."""
+        with _nvml("looking for GPUs"):
             return int(pynvml.nvmlDeviceGetCount())
-        finally:
-            pynvml.nvmlShutdown()
 
+    def uuid(self, index: int) -> str:
+        """UUID of the GPU with NVML's ``index``. Raises NoDevice, DeviceLost."""
+        with _nvml(f"looking for GPU {index}"):
+            return _text(pynvml.nvmlDeviceGetUUID(pynvml.nvmlDeviceGetHandleByIndex(index)))
 
-def uuids() -> list[str]:
-    """UUIDs of the boards that answer, in NVML's order. Raises NoDevice where NVML does not."""
-    found: list[str] = []
-    for index in range(count()):
-        try:
-            board = NvmlGpu.open(index)
-        except DeviceLost:
-            continue
-        found.append(board.uuid)
-        board.close()
-    return found
+    def open(self, uuid: str) -> Gpu:
+        """One GPU; zeusd sets its limit where this user may not and a daemon is named."""
+        socket = os.environ.get("ZEUSD_SOCK_PATH")
+        if not socket:
+            return NvmlGpu(uuid)
+        from zeus_ray.gpus.zeusd import Zeusd, ZeusdGpu  # noqa: PLC0415 — httpx only where it is used
 
+        return ZeusdGpu(uuid, Zeusd(socket))
 
-def board_of_slice(mig_uuid: str) -> str:
-    """UUID of the board that a MIG slice is cut from."""
-    with _asking(f"looking for {mig_uuid}"):
-        pynvml.nvmlInit()
-        try:
-            handle = pynvml.nvmlDeviceGetHandleByUUID(mig_uuid)
-            board = pynvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(handle)
-            return _text(pynvml.nvmlDeviceGetUUID(board))
-        finally:
-            pynvml.nvmlShutdown()
-
-
-def driver_version() -> str:
-    """The driver's version, such as ``580.95.05``."""
-    with _asking("reading the driver version"):
-        pynvml.nvmlInit()
-        try:
+    def driver_version(self) -> str:
+        """The driver's version, such as ``580.95.05``. Raises NoDevice where NVML does not answer."""
+        with _nvml("reading the driver version"):
             return _text(pynvml.nvmlSystemGetDriverVersion())
-        finally:
-            pynvml.nvmlShutdown()
+
+    def compute_order(self, uuids: Sequence[str]) -> list[str]:
+        """``uuids`` in the order of CUDA's ordinals; in the given order where CUDA does not answer."""
+        ordered = cuda_uuids() if len(uuids) > 1 else []
+        return ordered if ordered and set(ordered) <= set(uuids) else list(uuids)
+
+    def parent_uuid(self, partition: str) -> str:
+        """UUID of the GPU that the MIG slice is part of; "" if there is no such slice."""
+        if not partition.startswith("MIG-"):
+            return ""
+        if partition.startswith("MIG-GPU-"):  # before driver 470: MIG-GPU-<uuid>/<gi>/<ci>
+            return partition.removeprefix("MIG-").partition("/")[0]
+        try:
+            with _nvml(f"looking for {partition}"):
+                handle = pynvml.nvmlDeviceGetHandleByUUID(partition)
+                return _text(
+                    pynvml.nvmlDeviceGetUUID(pynvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(handle))
+                )
+        except NoDevice:
+            return ""
 
 
 def _text(value: str | bytes) -> str:
-    """NVML's strings: older bindings give bytes."""
+    """A string of NVML: older bindings return bytes."""
     return value.decode() if isinstance(value, bytes) else value

@@ -7,44 +7,37 @@ For users without root. Reading needs no rights and stays with NVML. Its API is 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import httpx
-from typing_extensions import Self
 
 from zeus_ray.errors import BadInput, DeviceError, NoPermission
 from zeus_ray.gpus.nvml import NvmlGpu
 
-SOCKET_VARIABLE = "ZEUSD_SOCK_PATH"
-TOKEN_VARIABLE = "ZEUSD_TOKEN"  # noqa: S105 — the variable's name, not a token
-TIMEOUT_S = 5.0
+ZEUSD_SOCKET_VARIABLE = "ZEUSD_SOCK_PATH"
+ZEUSD_TOKEN_VARIABLE = "ZEUSD_TOKEN"  # noqa: S105 — the variable's name, not a token
+ZEUSD_TIMEOUT_S = 5.0
 
 
 class Zeusd:
-    """The daemon behind one socket."""
+    """The daemon behind one socket; ``ZEUSD_TOKEN`` is sent along where it is set."""
 
-    def __init__(self, socket: str, *, token: str = "") -> None:
+    def __init__(self, socket: str) -> None:
         self.socket = socket
+        token = os.environ.get(ZEUSD_TOKEN_VARIABLE, "")
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
 
-    @classmethod
-    def from_env(cls, env: Mapping[str, str] = os.environ) -> Self | None:
-        """The daemon that ``ZEUSD_SOCK_PATH`` names, with ``ZEUSD_TOKEN`` if it asks for one."""
-        socket = env.get(SOCKET_VARIABLE)
-        return cls(socket, token=env.get(TOKEN_VARIABLE, "")) if socket else None
-
     def set_power_limit_w(self, index: int, limit_w: float) -> None:
-        """Set the limit of the board with NVML's ``index``, and wait until it is set.
+        """Set the limit of the GPU with NVML's ``index``, and wait until it is set.
 
         Raises:
-            NoPermission: the daemon may not, does not let us, or is not there.
-            BadInput: the daemon finds the request wrong.
-            DeviceError: anything else it says, or it does not answer in time.
+            NoPermission: no daemon listens there, it refuses this user, or it has no rights itself.
+            BadInput: the daemon rejects the request.
+            DeviceError: any other reply, or none within ``ZEUSD_TIMEOUT_S``.
         """
         if not Path(self.socket).is_socket():
-            raise NoPermission(f"{SOCKET_VARIABLE} names {self.socket}, and no zeusd listens there")
+            raise NoPermission(f"{ZEUSD_SOCKET_VARIABLE} names {self.socket}, and no zeusd listens there")
         query = {"gpu_ids": str(index), "power_limit_mw": str(round(limit_w * 1000)), "block": "true"}
         try:
             with self._connect() as client:
@@ -57,43 +50,43 @@ class Zeusd:
             return
         kinds: dict[int, type[BadInput | DeviceError]] = {400: BadInput, 401: NoPermission, 403: NoPermission}
         raise kinds.get(reply.status_code, DeviceError)(
-            f"zeusd at {self.socket} did not set {limit_w:g} W: {reply.status_code}, {_said(reply, index)}"
+            f"zeusd at {self.socket} did not set {limit_w:g} W: "
+            f"{reply.status_code}, {_error_text(reply, index)}"
         )
 
     def _connect(self) -> httpx.Client:
-        """A connection for one request: limits are set seconds apart at least, and nothing stays open."""
+        """A connection for one request: limits are set seconds apart at least, so none is kept open."""
         return httpx.Client(
             transport=httpx.HTTPTransport(uds=self.socket),
             base_url="http://zeusd",
             headers=self._headers,
-            timeout=TIMEOUT_S,
+            timeout=ZEUSD_TIMEOUT_S,
         )
 
 
 class ZeusdGpu(NvmlGpu):
-    """An NVIDIA board whose limit is set by NVML where we may, else by zeusd."""
+    """An NVIDIA GPU whose limit is set by NVML where this user may, else by zeusd."""
 
     def __init__(self, uuid: str, daemon: Zeusd) -> None:
         super().__init__(uuid)
         self._daemon = daemon
-        self.way = "NVML"
 
     def set_power_limit_w(self, limit_w: float) -> None:
-        """As :class:`NvmlGpu`, and through the daemon where that lacks the rights."""
-        if self.way == "NVML":
+        """As :class:`NvmlGpu`; through the daemon once NVML has refused for lack of rights."""
+        if self.limit_setter == "NVML":
             try:
                 super().set_power_limit_w(limit_w)
             except NoPermission:
-                self.way = "zeusd"
+                self.limit_setter = "zeusd"
             else:
                 return
         self._daemon.set_power_limit_w(self.index, self.range.check(limit_w))
 
 
-def _said(reply: httpx.Response, index: int) -> str:
-    """What went wrong with this board: ``{"errors": {"1": "…"}}``, or whatever else it says."""
+def _error_text(reply: httpx.Response, index: int) -> str:
+    """The reply's error for this GPU, from ``{"errors": {"1": "…"}}``, or else its text."""
     try:
         body: Any = reply.json()
         return str(body["errors"][str(index)])
     except (ValueError, KeyError, TypeError):
-        return reply.text.strip() or "nothing more"
+        return reply.text.strip() or "no message"

@@ -1,1 +1,1 @@
-"""A job that comes back: its history on any storage, and the search that goes on from run to run."""
+"""Recurring jobs: ask for a run, train, tell; and commands run as such jobs."""

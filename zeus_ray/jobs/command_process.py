@@ -1,4 +1,4 @@
-"""A training as a command: started, listened to, and stopped with everything it started."""
+"""A training command as a process: start it, read its metric, stop it with everything it started."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import IO
 
 from zeus_ray.errors import BadInput
-from zeus_ray.jobs.metric_parser import MetricFile, MetricReader
+from zeus_ray.jobs.metric_parser import MetricFile, MetricParser
 
-TICK_S = 0.5
+OUTPUT_POLL_S = 0.5
 DRAIN_S = 2.0
-"""How long to listen after the command has ended: something it left running may hold its output open."""
-LONGEST_LINE = 1 << 16
-OUT_OF_MEMORY = re.compile(r"OutOfMemoryError|(?:CUDA|HIP|CUDA error:) out of memory|RESOURCE_EXHAUSTED")
-DIES_WITH_US = """
+"""How long to read after the command has ended: a process it left running may hold its output open."""
+LINE_BYTES = 1 << 16
+OUT_OF_MEMORY_LINE = re.compile(r"OutOfMemoryError|(?:CUDA|HIP|CUDA error:) out of memory|RESOURCE_EXHAUSTED")
+DIE_WITH_PARENT = """
 import ctypes, os, signal, sys
 try:
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)
@@ -32,67 +32,72 @@ except (OSError, AttributeError):
     pass
 os.execvp(sys.argv[1], sys.argv[1:])
 """
-"""Between us and the command: PR_SET_PDEATHSIG, so that it gets SIGTERM should we be killed with -9, and
-does not go on unmetered on a GPU that the next run wants."""
+"""Runs between this process and the command: PR_SET_PDEATHSIG sends the command SIGTERM if this process is
+killed with -9, so that it does not go on unmetered on a GPU that the next run needs."""
 
 
-class Command:
-    """Runs ``arguments`` in a session of its own; its output goes on to ours.
+class CommandProcess:
+    """A command in a session of its own; its output is passed on to ours.
+
+    Args:
+        arguments: the program and its arguments.
+        parser: finds the metric in a line.
+        metrics_file: a file with the metric; None: it is in the output.
 
     Attributes:
-        out_of_memory: whether it said that the GPU's memory was too small.
+        out_of_memory: whether its output says that the GPU's memory was too small.
 
     Raises:
         BadInput: there is no such program.
     """
 
-    def __init__(self, arguments: Sequence[str], reader: MetricReader, metrics_file: Path | None) -> None:
+    def __init__(self, arguments: Sequence[str], parser: MetricParser, metrics_file: Path | None) -> None:
         if shutil.which(arguments[0]) is None:
             raise BadInput(f"cannot run {arguments[0]!r}: there is no such program")
         self.out_of_memory = False
-        self._next_tick_s = 0.0
-        self._reader = reader
-        self._file = MetricFile(metrics_file, reader) if metrics_file else None
+        self._next_poll_s = 0.0
+        self._parser = parser
+        self._file = MetricFile(metrics_file, parser) if metrics_file else None
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._process = subprocess.Popen(  # noqa: S603 — the user's own command
-            [sys.executable, "-I", "-S", "-c", DIES_WITH_US, *arguments],
+            [sys.executable, "-I", "-S", "-c", DIE_WITH_PARENT, *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},  # a metric line is wanted when it is printed
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},  # metric lines come when printed
         )
-        self._listeners = [
-            threading.Thread(target=self._listen, args=pair, daemon=True)
+        self._readers = [
+            threading.Thread(target=self._read, args=pair, daemon=True)
             for pair in ((self._process.stdout, sys.stdout), (self._process.stderr, sys.stderr))
         ]
-        for listener in self._listeners:
-            listener.start()
+        for reader in self._readers:
+            reader.start()
 
     def values(self) -> Iterator[float | None]:
         """The metric each time it is written, and None now and then; ends with the command."""
         ended_s: float | None = None
         while True:
             try:
-                yield self._take(self._lines.get(timeout=TICK_S))
-                if not self._tick():
+                yield self._metric_in(self._lines.get(timeout=OUTPUT_POLL_S))
+                if not self._poll_is_due():
                     continue
             except queue.Empty:
                 pass
-            yield from self._file.new() if self._file else ()
+            yield from self._file.new_values() if self._file else ()
             yield None
             if self._process.poll() is None or not self._lines.empty():
                 continue
             ended_s = ended_s or time.monotonic()
             over = time.monotonic() - ended_s > DRAIN_S
-            if over or not any(listener.is_alive() for listener in self._listeners):
+            if over or not any(reader.is_alive() for reader in self._readers):
                 return
 
-    def _tick(self) -> bool:
-        """Whether it is time to look around, also while lines keep coming."""
+    def _poll_is_due(self) -> bool:
+        """Whether a poll interval has passed; lines may keep coming meanwhile."""
         now_s = time.monotonic()
-        if now_s < self._next_tick_s:
+        if now_s < self._next_poll_s:
             return False
-        self._next_tick_s = now_s + TICK_S
+        self._next_poll_s = now_s + OUTPUT_POLL_S
         return True
 
     def stop(self, grace_s: float) -> None:
@@ -106,7 +111,7 @@ class Command:
 
     @property
     def exit_code(self) -> int:
-        """As a shell gives it: 128 + n for signal n."""
+        """As a shell shows it: 128 + n for signal n. Waits for the end."""
         code = self._process.wait()
         return 128 - code if code < 0 else code
 
@@ -114,16 +119,16 @@ class Command:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, number)
 
-    def _take(self, line: str) -> float | None:
-        if OUT_OF_MEMORY.search(line):
+    def _metric_in(self, line: str) -> float | None:
+        if OUT_OF_MEMORY_LINE.search(line):
             self.out_of_memory = True
-        return None if self._file else self._reader.value(line)
+        return None if self._file else self._parser.value(line)
 
-    def _listen(self, stream: IO[bytes], onwards: IO[str]) -> None:
+    def _read(self, stream: IO[bytes], passed_on: IO[str]) -> None:
         with stream:
-            while line := stream.readline(LONGEST_LINE):
+            while line := stream.readline(LINE_BYTES):
                 text = line.decode(errors="replace")
-                with contextlib.suppress(OSError, ValueError):  # nobody may be listening to us any more
-                    onwards.write(text)
-                    onwards.flush()
+                with contextlib.suppress(OSError, ValueError):  # our own output may be closed
+                    passed_on.write(text)
+                    passed_on.flush()
                 self._lines.put(text)

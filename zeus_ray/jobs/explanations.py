@@ -1,30 +1,30 @@
-"""Why a run has the knobs it has, and what to expect of the best ones: for a person who reads a log."""
+"""Sentences for a person who reads a log: why a run has its knobs, and what to expect of the best ones."""
 
 from __future__ import annotations
 
 import math
 
-from zeus_ray.jobs.job_summary import Past
+from zeus_ray.jobs.job_summary import JobSummary
 from zeus_ray.records import Best, Knobs, Target
 from zeus_ray.units import energy, power, seconds
 
 
-def why(knobs: Knobs, target: Target, best: Best, past: Past) -> str:
-    """One sentence: which run this is, its knobs, and the reason for them."""
-    size, number = knobs.batch_size, len(past.runs)
+def knobs_sentence(knobs: Knobs, target: Target, best: Best, summary: JobSummary) -> str:
+    """Which run this is, its knobs, and the reason for them."""
+    reason = _reason(knobs.batch_size, target, best, summary)
     return (
-        f"run {number} of {past.job}: batch size {size}, {_limit(knobs)}: {_reason(size, target, best, past)}"
+        f"run {len(summary.runs)} of {summary.job}: batch size {knobs.batch_size}, {_limit(knobs)}: {reason}"
     )
 
 
 def _limit(knobs: Knobs) -> str:
     if knobs.power_limit_w is not None:
         return f"{power(knobs.power_limit_w)} by its profile"
-    return "power limits to be profiled" if knobs.probe_limits_w != () else "the limit found on the board"
+    return "power limits to be profiled" if knobs.probe_limits_w != () else "the limit set on the GPU"
 
 
-def _reason(size: int, target: Target, best: Best, past: Past) -> str:
-    ended = [run for run in past.runs if run.outcome is not None]
+def _reason(size: int, target: Target, best: Best, summary: JobSummary) -> str:
+    ended = [run for run in summary.runs if run.outcome is not None]
     times = sum(run.knobs.batch_size == size for run in ended)
     if target.value is None:
         return "the default, whose result becomes the target"
@@ -37,11 +37,11 @@ def _reason(size: int, target: Target, best: Best, past: Past) -> str:
     return f"tried {times} times, and worth knowing better"
 
 
-def expectation(best: Best) -> str:
-    """One sentence: the knobs a run would have now, and what it should take."""
+def expectation_sentence(best: Best) -> str:
+    """The knobs a run would have now, and what it should take."""
     if math.isnan(best.cost.mean):
         return "No run has reached the target yet."
-    limit = "the limit found" if best.power_limit_w is None else power(best.power_limit_w)
+    limit = "the limit set on the GPU" if best.power_limit_w is None else power(best.power_limit_w)
     return (
         f"Best known: batch size {best.batch_size} at {limit}; expect {energy(best.energy_j.mean)} "
         f"and {seconds(best.time_s.mean)} a training."

@@ -1,8 +1,7 @@
-"""What a recurring job has done so far: its runs, what they took, and what that saved."""
+"""What a recurring job has done so far: its runs, what they used, and what that has saved."""
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,29 +9,52 @@ from datetime import datetime, timezone
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from zeus_ray.decide import power
-from zeus_ray.decide.profiles import Profiles
-from zeus_ray.records import NAN, Knobs, Outcome, PowerProfile, StopReason, TrialReport, from_json, from_plain
+from zeus_ray.records import (
+    NAN,
+    Knobs,
+    Outcome,
+    PowerProfile,
+    ProfilePoint,
+    StopReason,
+    TrialReport,
+)
 from zeus_ray.reporting.savings import how_measured
-from zeus_ray.store.event_log import ASK, END, LOST, PROFILE, Event
+from zeus_ray.store.event_log import LoggedEvent
+from zeus_ray.store.events import ProfileMeasured, RunAsked, RunEnded, RunLost
 from zeus_ray.units import UNKNOWN, counted, energy, percent, seconds, three_digits
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
 
-RUNNING = "running, or its end was not seen"
-
 
 @dataclass(frozen=True, kw_only=True)
-class PastRun:
-    """One run of the job. ``outcome`` is None while it runs, and where it was lost."""
+class LoggedRun:
+    """One run of the job, as the log has it.
 
-    run: str
-    at_s: float
-    knobs: Knobs
-    ended: str
-    outcome: Outcome | None = None
-    report: TrialReport = dataclasses.field(default_factory=TrialReport)
+    Attributes:
+        asked_at_s: when it was asked for (s since 1970).
+        asked: what was asked for.
+        end: None while it runs.
+    """
+
+    asked_at_s: float
+    asked: RunAsked
+    end: RunEnded | RunLost | None = None
+
+    @property
+    def knobs(self) -> Knobs:
+        """What it ran with."""
+        return self.asked.knobs
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """What the search was told; None while it runs, and where it was lost."""
+        return self.end.outcome if isinstance(self.end, RunEnded) else None
+
+    @property
+    def report(self) -> TrialReport:
+        """Its last report; all unknown where there is none."""
+        return self.end.report if isinstance(self.end, RunEnded) else TrialReport()
 
     @property
     def reached(self) -> bool:
@@ -41,47 +63,61 @@ class PastRun:
 
     @property
     def energy_j(self) -> float:
-        """What the whole run took; NaN where nobody knows."""
+        """What the whole run used (J); NaN where unknown."""
         return self.report.energy_j
+
+    @property
+    def why_ended(self) -> str:
+        """Why it ended, for people."""
+        if self.end is None:
+            return "running, or its end was not seen"
+        if isinstance(self.end, RunLost):
+            return self.end.why
+        own = StopReason.TARGET_REACHED.value if self.reached else "ended by itself"
+        return self.end.outcome.stop or own
 
 
 @dataclass(frozen=True, kw_only=True)
-class Past:
+class JobSummary:
     """All runs, oldest first.
 
-    ``default_j``: one training of the default batch size at the highest limit of its board (J), by
-    kind of GPU; see :func:`_default_j`.
+    Attributes:
+        job: the name of the job.
+        runs: also those that were stopped, failed or were lost.
+        default_batch_size: as configured in the newest run.
+        default_j: energy (J) of one training with the default batch size at the highest limit, by kind of
+            GPU; NaN where no training has ended.
     """
 
     job: str
-    runs: tuple[PastRun, ...]
+    runs: tuple[LoggedRun, ...]
     default_batch_size: int
     default_j: dict[str, float]
 
     @property
-    def trained(self) -> list[PastRun]:
+    def trained(self) -> list[LoggedRun]:
         """The runs that reached the target."""
         return [run for run in self.runs if run.reached]
 
     @property
     def spent_j(self) -> float:
-        """What all runs took, as far as it was measured: also those that were stopped or failed."""
+        """Energy of all runs as far as it was measured (J), also of those that were stopped or failed."""
         joules = [run.energy_j for run in self.runs if not math.isnan(run.energy_j)]
         return math.fsum(joules) if joules else NAN
 
     @property
     def default_would_take_j(self) -> float:
-        """What the default would have taken for as many trainings; NaN where a kind of GPU has no figure."""
+        """Energy of as many trainings with the default (J); NaN where it is unknown for a kind of GPU."""
         known = [self.default_j.get(run.report.gpu, NAN) for run in self.trained]
         return math.fsum(known) if known else NAN
 
     @property
     def saved_j(self) -> float:
-        """The difference, all exploring included; negative while it has not paid."""
+        """The difference (J), all exploration included; negative while it has not paid off."""
         return self.default_would_take_j - self.spent_j
 
     def sentences(self) -> list[str]:
-        """All of it in plain words."""
+        """The summary for people, one sentence a line."""
         if not self.runs:
             return [f"{self.job} has not run yet."]
         trained, sizes = len(self.trained), len({run.knobs.batch_size for run in self.runs})
@@ -89,14 +125,14 @@ class Past:
         runs, at = counted(len(self.runs), "run"), counted(sizes, "batch size")
         lines = [
             f"{self.job}: {runs}, {trained} of them to the target, at {at}.",
-            f"They took {energy(self.spent_j)} in all" + (f"; {unknown} left no figure." if unknown else "."),
-            self._saved_in_words(),
+            f"They took {energy(self.spent_j)} in all" + (f"; {unknown} have no figure." if unknown else "."),
+            self._savings_sentence(),
         ]
         measured = [run.report for run in self.runs if run.outcome is not None]
         by, gpus = {r.measured_by for r in measured}, {r.gpu for r in measured} - {""}
         return [*lines, how_measured(sorted(by), sorted(gpus))]
 
-    def _saved_in_words(self) -> str:
+    def _savings_sentence(self) -> str:
         default = f"the default (batch size {self.default_batch_size} at the highest limit)"
         if math.isnan(self.saved_j):
             return f"What {default} would have taken is not known: it has no profile on these GPUs yet."
@@ -115,15 +151,8 @@ class Past:
         from rich.text import Text  # noqa: PLC0415 — likewise
 
         table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), header_style="bold")
-        for heading in (
-            "Began (timezone.utc)",
-            "Batch\nsize",
-            "Limit\nW",
-            "Epochs",
-            "Energy",
-            "Time",
-            "Metric",
-        ):
+        headings = ("Asked (UTC)", "Batch\nsize", "Limit\nW", "Epochs", "Energy", "Time", "Metric")
+        for heading in headings:
             table.add_column(heading, justify="right", no_wrap=True)
         table.add_column("Why it ended")
         for run in self.runs:
@@ -132,34 +161,59 @@ class Past:
         yield from (Text(sentence) for sentence in self.sentences())
 
 
-def past(events: Iterable[Event], job: str) -> Past:
-    """The past of a job, from its events alone. The default is what it was in the newest run."""
+def summarize(events: Iterable[LoggedEvent], job: str) -> JobSummary:
+    """The runs of a job, from its log alone."""
     known = list(events)
-    ends = {event.run: event for event in known if event.kind in (END, LOST)}
-    asks = [event for event in known if event.kind == ASK]
-    runs = tuple(_run(event, ends.get(event.run)) for event in asks)
-    default = int(asks[-1].body["default_batch_size"]) if asks else 0
-    gpus = int(asks[-1].body["gpus"]) if asks else 1
-    profiles = profiles_in(known)
+    ends = {e.event.run_id: e.event for e in known if isinstance(e.event, RunEnded | RunLost)}
+    runs = tuple(
+        LoggedRun(asked_at_s=e.at_s, asked=e.event, end=ends.get(e.event.run_id))
+        for e in known
+        if isinstance(e.event, RunAsked)
+    )
+    if not runs:
+        return JobSummary(job=job, runs=(), default_batch_size=0, default_j={})
+    newest = runs[-1].asked
+    default = newest.default_batch_size
     of_default = [run for run in runs if run.reached and run.knobs.batch_size == default]
-    default_j = {p.gpu: _default_j(p, of_default, gpus) for p in profiles.all() if p.batch_size == default}
-    return Past(job=job, runs=runs, default_batch_size=default, default_j=default_j)
+    default_j = {
+        profile.gpu: _default_j(profile, of_default, newest.gpus)
+        for profile in merged_profiles(known)
+        if profile.batch_size == default
+    }
+    return JobSummary(job=job, runs=runs, default_batch_size=default, default_j=default_j)
 
 
-def profiles_in(events: Iterable[Event]) -> Profiles:
-    """The profiles of a history."""
-    return Profiles(from_json(PowerProfile, e.body["profile"]) for e in events if e.kind == PROFILE)
+def merged_profiles(events: Iterable[LoggedEvent]) -> list[PowerProfile]:
+    """One profile per kind of GPU and batch size; a later measurement of a limit replaces an earlier one."""
+    measured = [e.event.profile for e in events if isinstance(e.event, ProfileMeasured)]
+    newest = {(profile.gpu, profile.batch_size): profile for profile in measured}
+    points: dict[tuple[str, int], dict[float, ProfilePoint]] = {key: {} for key in newest}
+    for profile in measured:
+        points[profile.gpu, profile.batch_size].update({p.power_limit_w: p for p in profile.points})
+    return [
+        PowerProfile(
+            batch_size=profile.batch_size,
+            gpu=profile.gpu,
+            max_power_w=profile.max_power_w,
+            points=tuple(points[key].values()),
+        )
+        for key, profile in newest.items()
+    ]
 
 
-def _default_j(profile: PowerProfile, runs: list[PastRun], gpus: int) -> float:
-    """One training of the default at the highest limit of a kind of GPU (J); NaN where none has ended.
+def _default_j(profile: PowerProfile, runs: list[LoggedRun], gpus: int) -> float:
+    """Energy of one training with the default at the highest limit of a kind of GPU (J).
 
-    From runs on that kind whose limit stood from the start: what they took, in the proportion of the
-    profile. Else epochs to the target times an epoch of the profile, evaluation not included.
+    From runs on that kind whose limit was set from the start: what they used, in the proportion of the
+    profile. Else epochs to the target times an epoch of the profile, evaluation not included. NaN where
+    no run has ended.
     """
-    epoch_j = {limit_w: power_w * time_s for limit_w, power_w, time_s in power.measured_points(profile)}
+    epochs_j = {p.power_limit_w: p.average_power_w * p.time_per_epoch_s for p in profile.points}
+    epoch_j = {limit_w: joules for limit_w, joules in epochs_j.items() if 0 < joules < math.inf}
+    if not epoch_j:
+        return NAN
     highest_j = epoch_j[max(epoch_j)]
-    taken = [
+    used = [
         run.energy_j * highest_j / epoch_j[run.report.power_limit_w]
         for run in runs
         if run.knobs.power_limit_w is not None
@@ -168,32 +222,19 @@ def _default_j(profile: PowerProfile, runs: list[PastRun], gpus: int) -> float:
     ]
     epochs = [run.outcome.epochs for run in runs if run.outcome is not None and run.outcome.epochs > 0]
     by_epochs = [n * highest_j * gpus for n in epochs]
-    known = [joules for joules in taken or by_epochs if not math.isnan(joules)]
+    known = [joules for joules in used or by_epochs if not math.isnan(joules)]
     return fmean(known) if known else NAN
 
 
-def _run(ask: Event, end: Event | None) -> PastRun:
-    asked = PastRun(run=ask.run, at_s=ask.at_s, knobs=from_plain(Knobs, ask.body["knobs"]), ended=RUNNING)
-    if end is None:
-        return asked
-    if end.kind == LOST:
-        return dataclasses.replace(asked, ended=str(end.body["why"]))
-    outcome = from_plain(Outcome, end.body["outcome"])
-    ended = StopReason.TARGET_REACHED.value if outcome.reached else "ended by itself"
-    return dataclasses.replace(
-        asked, ended=outcome.stop or ended, outcome=outcome, report=TrialReport(**end.body["report"])
-    )
-
-
-def _cells(run: PastRun) -> tuple[str, ...]:
+def _cells(run: LoggedRun) -> tuple[str, ...]:
     report, outcome = run.report, run.outcome
     return (
-        f"{datetime.fromtimestamp(run.at_s, timezone.utc):%Y-%m-%d %H:%M}",
+        f"{datetime.fromtimestamp(run.asked_at_s, timezone.utc):%Y-%m-%d %H:%M}",
         str(run.knobs.batch_size),
         UNKNOWN if math.isnan(report.power_limit_w) else f"{report.power_limit_w:.0f}",
         three_digits(outcome.epochs if outcome else NAN),
         energy(report.energy_j),
         seconds(report.time_s),
         UNKNOWN if outcome is None or math.isnan(outcome.metric) else f"{outcome.metric:.4g}",
-        run.ended,
+        run.why_ended,
     )

@@ -1,4 +1,4 @@
-"""A metric in what a training writes: lines of its output, or a JSON file. Its code is left alone."""
+"""Parses a metric from what a training writes: lines of its output, or a JSON file."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from pathlib import Path
 
 from zeus_ray.records import NAN
 
-NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[+-]?(?:nan|inf(?:inity)?)"
+NUMBER_PATTERN = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[+-]?(?:nan|inf(?:inity)?)"
 
 
-class MetricReader:
+class MetricParser:
     """Finds ``name`` in a line of text.
 
     A line of JSON is read as such. In any other, ``name=0.91``, ``name: 0.91`` and ``'name': 0.91``
     count, the last one in the line, with a call around the number such as ``tensor(0.91)`` or without.
     What only ends in the name (``val_accuracy``), and counts (``10/100``), do not. Numbers that are not
-    finite are NaN: the metric was written, and is worth nothing.
+    finite are NaN.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self._pattern = re.compile(
-            rf"(?<![\w./-]){re.escape(name)}[\"']?\s*[=:]\s*(?:[A-Za-z_][\w.]*\()?({NUMBER})(?![\w/]|\.\d)",
+            rf"(?<![\w./-]){re.escape(name)}[\"']?\s*[=:]\s*(?:[A-Za-z_][\w.]*\()?({NUMBER_PATTERN})(?![\w/]|\.\d)",
             re.IGNORECASE if name.islower() else 0,
         )
 
     def value(self, line: str) -> float | None:
-        """The metric, or None where the line has none. Of text that was overwritten the last counts."""
+        """The metric, or None where the line has none. After a carriage return only what follows counts."""
         text = line.rstrip("\r\n").rpartition("\r")[2].strip()
         if text.startswith("{"):
             try:
@@ -58,24 +58,24 @@ class MetricReader:
 class MetricFile:
     """A file that a training writes: one object, replaced each time, or values that are appended.
 
-    What is in it at the start is of an earlier training.
+    Its content at construction is of an earlier training, and ignored.
     """
 
-    def __init__(self, path: Path, reader: MetricReader) -> None:
+    def __init__(self, path: Path, parser: MetricParser) -> None:
         self._path = path
-        self._reader = reader
+        self._parser = parser
         self._seen: list[float] = []
         self._stamp: tuple[int, int] | None = None
-        self.new()
+        self.new_values()
 
-    def new(self) -> list[float]:
+    def new_values(self) -> list[float]:
         """The values written since the last call."""
         try:
             status = self._path.stat()
             stamp = (status.st_mtime_ns, status.st_size)
             if stamp == self._stamp:
                 return []
-            values = self._reader.values(self._path.read_text(errors="replace"))
+            values = self._parser.values(self._path.read_text(errors="replace"))
         except OSError:
             return []  # not there yet, or just being replaced
         known, self._seen, self._stamp = self._seen, values, stamp

@@ -2,41 +2,44 @@
 
 from __future__ import annotations
 
+import copy
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from zeus_ray.carbon.energy_price import Prices, resolve_objective
 from zeus_ray.decide import Search
-from zeus_ray.errors import BadInput, TargetNotReached
-from zeus_ray.jobs.job_log import AGAIN, JobLog
-from zeus_ray.jobs.lost_runs import gpu_here
+from zeus_ray.errors import BadInput, NoDevice, TargetNotReached
+from zeus_ray.gpus import discovery
+from zeus_ray.jobs.job_search import STOPPED_EARLY, JobSearch
 from zeus_ray.records import Target, result_key
-from zeus_ray.store.event_log import Events, folder_at
-from zeus_ray.store.warm_start import warm_start_runs
+from zeus_ray.store.event_log import open_job_log
+from zeus_ray.store.warm_start import read_warm_start
+from zeus_ray.training.frameworks import is_out_of_memory
 from zeus_ray.training.run import TrainingRun
-from zeus_ray.tune.session import is_out_of_memory, open_session
+from zeus_ray.training.session import RunContext, open_session
 
 if TYPE_CHECKING:
     from zeus_ray.carbon.series import Signal
+    from zeus_ray.decide.job import Policy
 
-TRIES = 3
-"""So many runs make a recurrence: all but the last may be stopped for their cost."""
+DEFAULT_TRIES = 3
+"""Runs until the job is done: all but the last may be stopped for their cost."""
 
-Answer = TypeVar("Answer")
+Returned = TypeVar("Returned")
 
 
-class RecurringJob(JobLog):
-    """One job that comes back. Any number of its runs may be under way, on any machines.
+class RecurringJob(JobSearch):
+    """A job that is trained again and again. Any number of its runs may be under way, on any machines.
 
     >>> job = zeus.RecurringJob("s3://bucket/zeus", job="resnet-nightly", batch_sizes=[64, 128, 256],
     ...                       default_batch_size=128, target=zeus.Target("accuracy", 0.95))
     >>> with job.run() as run: ...
 
-    Each run asks the history what to try, and tells it how it went, however it ended. The search is
-    read from the history each time, so that batch sizes, target, objective and eta may change between runs.
+    Each run asks the search what to try, and tells it how it ended, whatever happens. The search is read
+    from the event log each time, so that batch sizes, target, objective and eta may change between runs.
 
     Args:
         history: a folder, or a URI that pyarrow knows (``s3://…``, ``gs://…``). Jobs may share one.
@@ -46,26 +49,26 @@ class RecurringJob(JobLog):
         default_batch_size: the one in use today.
         target: the metric, and the value that counts as trained; without a value: what the default reaches.
         objective: "energy", "carbon", "price" or a Prices, as for :class:`zeus_ray.ZeusSearcher`: a run's
-            power limit is lower while energy is dirty or dear; learning stays in joules and seconds.
+            power limit is lower while energy is dirty or expensive; learning stays in joules and seconds.
         signal: of carbon or price, such as "uk" or "csv:PATH"; see :func:`zeus_ray.open_signal`. Given as
             a text, each result has ``zeus/carbon_g`` or ``zeus/price``.
         eta: 1 saves energy (or carbon, or money) alone, 0 time alone; None: 0.5.
-        power_limits_w: limits to consider (W per GPU); None: each board's own range.
-        max_power_w: MAXPOWER of Eq. 2 (W per GPU); None: as the first board says.
+        power_limits_w: limits to consider (W per GPU); None: each GPU's own range.
+        max_power_w: MAXPOWER of Eq. 2 (W per GPU); None: that of the first GPU.
         gpus: GPUs of one run.
         beta: a run is stopped before it costs beta times the cheapest.
         max_epochs: a run that has not reached the target by then has failed.
-        policy: "zeus-ray", or "nsdi23" for the published one.
+        policy: "zeus-ray", "nsdi23" for the published one, or an instance, of which each search gets a copy.
         horizon_runs: how many more runs to expect: what knowing better is worth.
         window: only the newest this many runs of a batch size count (nsdi23; None: all).
         accumulate: a batch size that does not fit in memory runs as micro-batches (``run.micro_batch_size``).
-        seed: the same seed and the same history ask the same.
+        seed: the same seed and the same event log give the same suggestions.
         points_to_evaluate: batch sizes to try first, in this order.
-        warm_start: histories to begin with: folders of jobs, or ``history_file`` of a ZeusSearcher. From
-            another kind of GPU too: epochs carry over, profiles do not.
+        warm_start: event logs to begin with: folders of jobs (``HISTORY/JOB``), or ``history`` of a
+            ZeusSearcher. From another kind of GPU too: epochs carry over, profiles do not.
 
     Raises:
-        BadInput: an argument that cannot be, naming what is allowed.
+        BadInput: an argument that is not allowed, naming what is.
     """
 
     def __init__(
@@ -84,7 +87,7 @@ class RecurringJob(JobLog):
         gpus: int = 1,
         beta: float = 2.0,
         max_epochs: float = 100,
-        policy: Literal["zeus-ray", "nsdi23"] = "zeus-ray",
+        policy: Literal["zeus-ray", "nsdi23"] | Policy = "zeus-ray",
         horizon_runs: int = 50,
         window: int | None = None,
         accumulate: bool = False,
@@ -94,19 +97,32 @@ class RecurringJob(JobLog):
     ) -> None:
         if not isinstance(target, Target):
             raise BadInput(f"target is {target!r}; needed: Target(metric, value), or Target(metric)")
-        saves, eta = resolve_objective(objective, signal, eta=eta, max_power_w=max_power_w, gpus=gpus)
-        given = locals()
-        options = {name: given[name] for name in OPTIONS}
+        priced, eta = resolve_objective(objective, signal, eta=eta, max_power_w=max_power_w, gpus=gpus)
+        options = {
+            "batch_sizes": batch_sizes,
+            "default_batch_size": default_batch_size,
+            "target": target,
+            "eta": eta,
+            "power_limits_w": power_limits_w,
+            "max_power_w": max_power_w,
+            "gpus": gpus,
+            "beta": beta,
+            "max_epochs": max_epochs,
+            "policy": policy,
+            "horizon_runs": horizon_runs,
+            "window": window,
+            "accumulate": accumulate,
+            "seed": seed,
+            "points_to_evaluate": points_to_evaluate,
+        }
         super().__init__(
-            Events(folder_at(history, job)),
+            open_job_log(history, job),
             job,
-            partial(Search, **options, recurring=True),
+            partial(_new_search, options),
             gpus=gpus,
-            objective=saves,
-            warm_start=warm_start_runs(warm_start, target),
+            objective=priced,
+            warm_start=read_warm_start(warm_start, target),
         )
-
-    # --- a run -------------------------------------------------------------------------------------
 
     @contextmanager
     def run(
@@ -114,25 +130,23 @@ class RecurringJob(JobLog):
     ) -> Iterator[TrainingRun]:
         """Ask, open a session (see :func:`zeus_ray.session`), and tell at the end, however it ends.
 
-        ``run.batch_size``, ``run.scale_lr``, ``run.steps`` and ``run.report`` are the training loop's;
+        ``run.batch_size``, ``run.scale_lr``, ``run.steps`` and ``run.report`` are for the training loop;
         it ends when ``run.stop`` is set. If that is for its cost, the job is still to be done:
         :meth:`train` tries again by itself, and ``to_the_end`` runs without such stops.
 
         Raises:
-            whatever the body raises, after telling it; running out of memory too.
+            Exception: whatever the body raises, after telling it; running out of memory too.
         """
-        plan = self.ask(gpu_here(self._gpus), to_the_end=to_the_end)
+        plan = self.ask(_local_gpu_kind(self._gpus), to_the_end=to_the_end)
         run_id, began, failure = plan.knobs.run_id, False, None
-        kind = partial(JobRun, self)
+        context = RunContext(run_type=partial(RecurringRun, self))
         try:
-            with open_session(
-                plan, None, gpus=self._gpus, window_s=window_s, settle_s=settle_s, kind=kind
-            ) as run:
+            with open_session(plan, context, gpus=self._gpus, window_s=window_s, settle_s=settle_s) as run:
                 began = True
                 try:
                     yield run
                 except Exception as error:
-                    failure = error  # which the session swallows where it is a lack of memory
+                    failure = error  # which the session does not raise where memory was too small
                     raise
         except BaseException as error:
             if began and isinstance(error, Exception):
@@ -146,66 +160,67 @@ class RecurringJob(JobLog):
 
     def train(
         self,
-        function: Callable[[TrainingRun], Answer],
+        function: Callable[[TrainingRun], Returned],
         *,
-        tries: int = TRIES,
+        tries: int = DEFAULT_TRIES,
         window_s: float = 5.0,
         settle_s: float = 1.0,
-    ) -> Answer:
-        """Call ``function(run)`` until a run was not stopped; the last of ``tries`` is not, at any cost.
+    ) -> Returned:
+        """Call ``function(run)`` until a run was not stopped for its cost. Returns what the last call did.
 
-        Returns what the last call returned. Runs that do not fit in memory do not count as tries.
+        The last of ``tries`` is not stopped for its cost. Runs that do not fit in memory do not count as
+        tries.
 
         Raises:
             TargetNotReached: no batch size fits in memory.
         """
         stopped = 0
-        for _ in range(tries + len(self._search.batch_sizes)):
+        for _ in range(tries + len(self._recorder.search.batch_sizes)):
             try:
                 with self.run(to_the_end=stopped >= tries - 1, window_s=window_s, settle_s=settle_s) as run:
-                    answer = function(run)
+                    returned = function(run)
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
                 continue
-            if run.stop not in AGAIN:
-                return answer
+            if run.stop not in STOPPED_EARLY:
+                return returned
             stopped += 1
         raise TargetNotReached(
-            f"{self.job}: no batch size of {list(self._search.batch_sizes)} fits in memory"
+            f"{self.job}: no batch size of {list(self._recorder.search.batch_sizes)} fits in memory"
         )
 
 
-OPTIONS = (
-    "batch_sizes",
-    "default_batch_size",
-    "target",
-    "eta",
-    "power_limits_w",
-    "max_power_w",
-    "gpus",
-    "beta",
-    "max_epochs",
-    "policy",
-    "horizon_runs",
-    "window",
-    "accumulate",
-    "seed",
-    "points_to_evaluate",
-)
-"""Arguments of a RecurringJob that are its search's."""
+class RecurringRun(TrainingRun):
+    """A run whose results go to the search of its job, which may end it."""
 
-
-class JobRun(TrainingRun):
-    """A run whose results go to the history's search, which may end it."""
-
-    def __init__(self, job: RecurringJob, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 — Run's
+    def __init__(self, job: RecurringJob, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 — TrainingRun's
         super().__init__(*arguments, **options)
         self._job = job
 
     def send(self, result: dict[str, Any], **options: Any) -> None:  # noqa: ANN401, ARG002 — as TrainingRun.send
-        """Let the search see the result, and stop the run if it says so."""
-        verdict = self._job.observe(self.plan.knobs.run_id, result)
-        if self.stop is None and verdict is not None:
-            self.stop = verdict
-            result[result_key("stop_reason")] = verdict.value
+        """Hand the result to the search, and stop the run if it says so."""
+        stop = self._job.observe(self.plan.knobs.run_id, result)
+        if self.stop is None and stop is not None:
+            self.stop = stop
+            result[result_key("stop_reason")] = stop.value
+
+
+def _new_search(options: Mapping[str, Any]) -> Search:
+    """A search that has seen nothing, with a policy of its own."""
+    return Search(**{**options, "policy": copy.deepcopy(options["policy"])}, recurring=True)
+
+
+def _local_gpu_kind(count: int) -> str:
+    """The kind of GPU that a run in this process would be on; "" without one."""
+    try:
+        source = discovery.gpu_source()
+        gpus = discovery.open_gpus(source)
+    except NoDevice:
+        return ""
+    try:
+        visible = discovery.visible_gpus(source, os.environ, gpus)[:count]
+        return " + ".join(dict.fromkeys(gpu.name for gpu in visible))
+    finally:
+        for gpu in gpus:
+            gpu.close()

@@ -1,4 +1,4 @@
-"""A board's keeper that lets the power limit follow the grid, without the training loop's help."""
+"""A lease manager whose power limits follow the carbon intensity of the grid, without the training loop."""
 
 from __future__ import annotations
 
@@ -22,36 +22,44 @@ from zeus_ray.leases.journal import LeaseEntry
 from zeus_ray.leases.manager import LeaseManager
 from zeus_ray.records import EmissionsConfig, PowerProfile, from_json
 
-DAY_S = 86400.0
+FORECAST_S = 24 * 3600.0
+MAX_INTENSITY_OVER_S = 28 * 24 * 3600.0
+"""MAXCI of Chase: the highest intensity of the last four weeks and of the forecast."""
 
-log = logging.getLogger("zeus_ray")
+logger = logging.getLogger("zeus_ray")
 
 
 @dataclass
 class CarbonAwareLimit:
-    """One lease whose limit follows the grid. ``next_s``: when it is decided again, on the grid's clock."""
+    """The limit of one lease. ``next_s``: when it is decided again, in the signal's time."""
 
     profile: PowerProfile
-    footprint: EmissionsConfig
+    emissions: EmissionsConfig
     signal: Signal
     next_s: float
 
     def limit_w(self, now_s: float) -> float:
-        """The rule's limit for the interval that begins now."""
-        rule = Chase(eta=self.footprint.eta or 0.0, every_s=self.footprint.every_s)
-        ahead = look_ahead(self.signal, now_s, max(DAY_S, rule.every_s))
+        """The limit that Chase chooses for the interval that begins now (W)."""
+        rule = Chase(eta=self.emissions.eta or 0.0, every_s=self.emissions.every_s)
+        ahead = look_ahead(self.signal, now_s, max(FORECAST_S, rule.every_s))
         expected = ahead.at(now_s) if len(ahead) else self.signal.at(now_s)
-        # MAXCI: the dirtiest of the last four weeks and the next day.
-        seen = np.concatenate([self.signal.history(now_s - 28 * DAY_S, now_s).values, ahead.values])
+        past = self.signal.history(now_s - MAX_INTENSITY_OVER_S, now_s)
+        seen = np.concatenate([past.values, ahead.values])
         highest = float(np.max(seen, where=np.isfinite(seen), initial=expected))
         return rule.limit_w(self.profile, expected, highest)
 
 
 class CarbonAwareLeaseManager(LeaseManager):
-    """A :class:`LeaseManager` that prices energy, and decides followers' limits again every interval.
+    """A :class:`LeaseManager` that prices energy, and decides carbon-aware limits again every interval.
 
-    ``look`` is called now and then by whoever owns it; it does nothing until an interval is over, so a
-    limit never changes more often than that.
+    ``look`` is called several times per interval by the owner of this object; before the interval is over
+    it does nothing.
+
+    Args:
+        gpu: the GPU.
+        opener: opens a signal by its text.
+        wall: the wall clock.
+        options: as for :class:`LeaseManager`.
     """
 
     def __init__(
@@ -63,37 +71,28 @@ class CarbonAwareLeaseManager(LeaseManager):
         **options: Any,  # noqa: ANN401 — LeaseManager's own
     ) -> None:
         self._pricer = Pricer(opener)
-        self._followers: dict[str, CarbonAwareLimit] = {}
+        self._carbon_limits: dict[str, CarbonAwareLimit] = {}
         self._wall = wall
         super().__init__(gpu, price=self._pricer, wall=wall, **options)
         with self._lock:
-            for entry in self._tenants:  # of a process before this one
-                self._take_up(entry)
+            for entry in self._table:  # adopted from an earlier process
+                self._follow_signal(entry)
 
     def follow(self, lease_id: str, profile: str) -> Reading:
-        """Let this lease's limit follow the grid from now on.
+        """Let this lease's limit follow its carbon signal from now on.
 
         Args:
-            lease_id: its footprint says how.
+            lease_id: its ``emissions`` say which signal, and whether to follow it.
             profile: JSON of the power profile of what it trains.
         """
         with self._lock:
-            self._tenants.follow(lease_id, profile)  # journalled with the first limit
-            self._take_up(self._tenants[lease_id])
+            self._table.note_profile(lease_id, profile)  # journalled with the first limit
+            self._follow_signal(self._table[lease_id])
         self.look()
         return self.read(lease_id)
 
-    def _take_up(self, entry: LeaseEntry) -> None:
-        """Follow the grid for a lease that has said by which profile, where its footprint asks for it."""
-        if not entry.profile:
-            return
-        footprint, signal = self._pricer.opened(entry.footprint)
-        if signal is not None and footprint.eta is not None:
-            profile, now_s = from_json(PowerProfile, entry.profile), footprint.grid_s(self._wall())
-            self._followers[entry.lease_id] = CarbonAwareLimit(profile, footprint, signal, now_s)
-
     def sample(self) -> None:
-        """One point of the power timeline, and a look at the grid."""
+        """Add a point to the power trace, and decide the limits that are due."""
         super().sample()
         self.look()
 
@@ -101,34 +100,43 @@ class CarbonAwareLeaseManager(LeaseManager):
         """Decide the limits whose interval is over."""
         due = []
         with self._lock:
-            for lease_id, follower in list(self._followers.items()):
-                now_s = follower.footprint.grid_s(self._wall())
-                if lease_id not in self._tenants:
-                    del self._followers[lease_id]
-                elif now_s >= follower.next_s:
-                    follower.next_s = now_s + follower.footprint.every_s
-                    due.append((lease_id, follower, now_s))
-        for lease_id, follower, now_s in due:  # the grid is asked with the lock free
-            self._decide(lease_id, follower, now_s)
+            for lease_id, limit in list(self._carbon_limits.items()):
+                now_s = limit.emissions.grid_s(self._wall())
+                if lease_id not in self._table:
+                    del self._carbon_limits[lease_id]
+                elif now_s >= limit.next_s:
+                    limit.next_s = now_s + limit.emissions.every_s
+                    due.append((lease_id, limit, now_s))
+        for lease_id, limit, now_s in due:  # without the lock: the signal may have to be fetched
+            self._decide(lease_id, limit, now_s)
 
-    def _decide(self, lease_id: str, follower: CarbonAwareLimit, now_s: float) -> None:
-        """Set the limit of one follower. One that may not set limits follows no more; others try again."""
+    def _follow_signal(self, entry: LeaseEntry) -> None:
+        """Start to follow the signal for a lease with a profile, if its emissions ask for it."""
+        if not entry.profile:
+            return
+        emissions, signal = self._pricer.opened(entry.emissions)
+        if signal is not None and emissions.eta is not None:
+            profile, now_s = from_json(PowerProfile, entry.profile), emissions.grid_s(self._wall())
+            self._carbon_limits[entry.lease_id] = CarbonAwareLimit(profile, emissions, signal, now_s)
+
+    def _decide(self, lease_id: str, limit: CarbonAwareLimit, now_s: float) -> None:
+        """Set one limit. A lease that may not set limits follows no longer; others try again."""
         try:
-            wanted_w = follower.limit_w(now_s)
+            wanted_w = limit.limit_w(now_s)
             before_w, allowed = self._gpu.enforced_limit_w(), self._gpu.range
             limit_w = min(max(wanted_w, allowed.min_w), allowed.max_w)
             self.set_limit(lease_id, limit_w)
         except (BadInput, NoPermission, LeaseRefused) as error:
-            log.info("zeus-ray: the limit of %s does not follow the grid: %s", self._gpu.uuid, error)
-            self._followers.pop(lease_id, None)
+            logger.info("zeus-ray: the limit of %s does not follow the grid: %s", self._gpu.uuid, error)
+            self._carbon_limits.pop(lease_id, None)
         except DeviceError as error:
-            log.warning("zeus-ray: %s kept its limit: %s", self._gpu.uuid, error)
+            logger.warning("zeus-ray: %s kept its limit: %s", self._gpu.uuid, error)
         else:
-            log.info(
+            logger.info(
                 "zeus-ray: %s %g W -> %g W at %.0f %s",
                 self._gpu.uuid,
                 before_w,
                 limit_w,
-                follower.signal.at(now_s),
-                follower.signal.unit,
+                limit.signal.at(now_s),
+                limit.signal.unit,
             )

@@ -1,172 +1,145 @@
-"""What was found on a board and who holds it, on local disk before the first write to the board.
+"""The journal of one GPU: its original limit and its leases, on local disk before the first write to the GPU.
 
-One JSON file and one lock file per board. Whoever holds the lock may set the limit, and must give it
-back; the kernel lets go of the lock when its holder dies, and the next one finds the journal.
+One JSON file and one lock file per GPU. The process that holds the lock may set the limit, and must restore
+the original one; the kernel releases the lock when that process ends, and the next one finds the journal.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 import math
 import os
 import re
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
 import filelock
-from typing_extensions import Self
 
 from zeus_ray.errors import BadInput
 from zeus_ray.gpus.energy.readings import EnergyReading
 from zeus_ray.leases.process import HolderProcess, boot_id
+from zeus_ray.leases.state_dir import make_private
+from zeus_ray.records import from_json, to_json
 
-STATE_VARIABLE = "ZEUS_RAY_STATE_DIR"
-VERSION = 1
-ENDING = "json"
-MEASURED = "measured"
-"""Ending of the notes on leases that set nothing: there is nothing to give back, so no guard reads them."""
+JOURNAL_VERSION = 2
+LIMIT_JOURNAL = "json"
+"""Suffix of the journals that say which limit must be restored."""
+MEASUREMENT_JOURNAL = "measured"
+"""Suffix of the journals of leases that set no limit: a restarted process continues their energy."""
 
-log = logging.getLogger("zeus_ray")
+logger = logging.getLogger("zeus_ray")
 
 
 class OtherVersion(BadInput):
-    """A journal of another version of zeus-ray: whatever it owes, only that version can give back."""
+    """A journal of another version of zeus-ray: only that version may change it, or restore its limit."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LeaseEntry:
-    """One lease: whose it is, the limit it set (None: none), and its energy and time.
+    """One lease: its holder process, the limit it has set (None: none), its energy and its emissions.
 
-    ``spent_j`` is what it was charged up to ``mark``, where the board's meter stood then, and ``spent_g``
-    what that cost by ``footprint`` ("" for no price; nothing here reads it); ``marked_s`` is ``time.time()``
-    then. ``profile``: the one by which its limit follows the grid ("": it does not; nothing here reads it).
+    ``energy_j`` (J) is charged up to ``charged_to``, a reading of the GPU's meter at the wall clock time
+    ``charged_to_s``; ``amount`` is what that energy emitted or cost, in the unit of ``emissions``, JSON of an
+    :class:`EmissionsConfig` ("": it is not priced). ``profile``: JSON of the power profile by which the limit
+    follows the grid ("": it does not).
     """
 
     lease_id: str
     holder: HolderProcess
     control: str
     limit_w: float | None
-    origin_s: float
-    spent_j: float
-    err_j: float
-    mark: EnergyReading
+    start_s: float
+    start_err_j: float
+    energy_j: float
+    charged_to: EnergyReading
     shared: bool
-    footprint: str = ""
-    spent_g: float = 0.0
-    marked_s: float = 0.0
+    emissions: str = ""
+    amount: float = 0.0
+    charged_to_s: float = 0.0
     profile: str = ""
+
+    def __post_init__(self) -> None:
+        """Raise BadInput for numbers that no GPU has reported."""
+        numbers = (self.limit_w or 0.0, self.start_s, self.start_err_j, self.energy_j)
+        _check_finite(*numbers, *dataclasses.astuple(self.charged_to))
 
 
 @dataclass(frozen=True, kw_only=True)
 class JournalRecord:
-    """What the journal of one board says.
+    """The content of one GPU's journal.
 
-    ``ours``: every limit we set or were about to set. ``keeper``: the process that wrote this.
-    ``found_enforced_w`` and ``persistent`` tell an operator what else was found; neither is ever set.
+    ``source`` opens the GPU again (see ``ZEUS_RAY_GPU``). ``our_limits_w``: every limit that was set, or was
+    about to be. ``manager``: the process that wrote this. ``original_enforced_w`` and ``persistent`` are for
+    an operator to read; neither is ever set. A record of a newer version can be read, its unknown fields are
+    ignored; see :meth:`check_version` before anything is changed.
     """
 
+    __pydantic_config__: ClassVar[Mapping[str, object]] = {"strict": True}  # no "150" or true for a number
+
     uuid: str
-    found_limit_w: float
-    found_enforced_w: float
+    source: str
+    original_limit_w: float
+    original_enforced_w: float
     persistent: bool | None
-    ours: tuple[float, ...]
-    keeper: HolderProcess
+    our_limits_w: tuple[float, ...]
+    manager: HolderProcess
     entries: tuple[LeaseEntry, ...]
-    boot_id: str = dataclasses.field(default_factory=boot_id)
-    version: int = VERSION
+    boot_id: str
+    version: int
+
+    def __post_init__(self) -> None:
+        """Raise BadInput for numbers that no GPU has reported."""
+        _check_finite(self.original_limit_w, self.original_enforced_w, *self.our_limits_w)
+
+    def check_version(self) -> None:
+        """Raise OtherVersion unless this version of zeus-ray may restore the limit and replace the record."""
+        if self.version != JOURNAL_VERSION:
+            raise OtherVersion(
+                f"journal version is {self.version}, this zeus-ray writes {JOURNAL_VERSION}: "
+                "run `zeus-ray restore` of the version that wrote it"
+            )
 
     def live(self) -> tuple[LeaseEntry, ...]:
-        """The leases whose process still runs."""
+        """The leases whose holder process still runs."""
         if self.boot_id != boot_id():
             return ()
         return tuple(entry for entry in self.entries if entry.holder.alive())
 
-    def keeper_alive(self) -> bool:
-        """Whether the process that keeps the board still runs."""
-        return self.boot_id == boot_id() and self.keeper.alive()
+    def manager_alive(self) -> bool:
+        """Whether the process that wrote this still runs."""
+        return self.boot_id == boot_id() and self.manager.alive()
 
-    def to_json(self) -> str:
-        """Readable text: an operator may have to look."""
-        return json.dumps(dataclasses.asdict(self), indent=1)
-
-    @classmethod
-    def from_json(cls, text: str | bytes) -> Self:
-        """Inverse of :meth:`to_json`. Raises OtherVersion, and BadInput for whatever else is no journal."""
-        try:
-            raw = json.loads(text)
-            if isinstance(raw["version"], int) and raw["version"] != VERSION:
-                raise OtherVersion(
-                    f"journal version is {raw['version']}, this zeus-ray reads {VERSION}: "
-                    "run `zeus-ray restore` of the version that wrote it"
-                )
-            return cls(
-                **{
-                    **raw,
-                    "uuid": str(raw["uuid"]),
-                    "found_limit_w": _amount(raw["found_limit_w"]),
-                    "found_enforced_w": _amount(raw["found_enforced_w"]),
-                    "ours": tuple(_amount(limit_w) for limit_w in raw["ours"]),
-                    "keeper": _holder(raw["keeper"]),
-                    "entries": tuple(_entry(entry) for entry in raw["entries"]),
-                }
-            )
-        except BadInput:
-            raise
-        except (KeyError, TypeError, AttributeError, ValueError, OverflowError, RecursionError) as error:
-            raise BadInput(f"this is no journal of zeus-ray: {error!r}") from error
-
-
-def state_dir(env: Mapping[str, str] = os.environ) -> Path:
-    """Where journals are kept: ``ZEUS_RAY_STATE_DIR``, or a folder of the user's that survives a restart."""
-    return Path(env.get(STATE_VARIABLE) or f"/var/tmp/zeus-ray-{os.geteuid()}")  # noqa: S108 — see private_dir
-
-
-def private_dir(path: Path) -> Path:
-    """Make ``path`` for this user alone. Raises PermissionError where it is somebody else's."""
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return check_private(path)
-
-
-def check_private(path: Path) -> Path:
-    """``path``, which is there. Raises PermissionError where others own it or can write to it."""
-    found = path.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
-        raise PermissionError(
-            f"{path} is not a folder of this user (uid {os.geteuid()}, owner {found.st_uid}): "
-            f"run as its owner, or set {STATE_VARIABLE} to a folder of your own"
-        )
-    if found.st_mode & 0o022:
-        raise PermissionError(f"{path} can be written by others: chmod 700 it")
-    return path
+    def held_by(self) -> str:
+        """The lease manager's process and its trials, for a message."""
+        trials = ", ".join(entry.holder.trial_id for entry in self.entries)
+        return f"process {self.manager.pid}, for {trials or 'no trial'}"
 
 
 class Journal:
-    """Journal and lock of one board. Every method may raise OSError (disk full, folder not ours)."""
+    """Journal and lock of one GPU. Every method may raise OSError (disk full, folder of another user)."""
 
-    def __init__(self, folder: Path, uuid: str, *, ending: str = ENDING) -> None:
-        safe = re.sub(r"[^A-Za-z0-9._-]", "_", uuid)
-        self.path = folder / f"{safe}.{ending}"
+    def __init__(self, folder: Path, uuid: str, *, suffix: str = LIMIT_JOURNAL) -> None:
+        name = re.sub(r"[^A-Za-z0-9._-]", "_", uuid)
+        self.path = folder / f"{name}.{suffix}"
         self._lock = filelock.FileLock(
-            folder / f"{safe}.{ending}.lock",
+            folder / f"{name}.{suffix}.lock",
             mode=0o600,
             thread_local=False,  # an actor leases in one thread and reaps in another
         )
 
     @property
     def locked(self) -> bool:
-        """Whether the board is ours."""
+        """Whether this process holds the lock."""
         return self._lock.is_locked
 
     def lock(self, wait_s: float = 0.0) -> bool:
-        """Take the board; False if another process has it, and still has it after ``wait_s``."""
+        """Take the lock; False if another process still holds it after ``wait_s``."""
         if self.locked:
             return True
-        private_dir(self.path.parent)
+        make_private(self.path.parent)
         try:
             self._lock.acquire(timeout=wait_s)
         except filelock.Timeout:
@@ -174,32 +147,33 @@ class Journal:
         return True
 
     def unlock(self) -> None:
-        """Let go of the board."""
+        """Release the lock, if this process holds it."""
         self._lock.release(force=True)
 
     def read(self) -> JournalRecord | None:
-        """What it says; None where there is nothing. A file that is no journal is put aside, loudly.
+        """The record; None if there is none. A file that is no record is moved aside, with a logged error.
 
-        Raises OtherVersion: another version's, left where it is.
+        Raises:
+            OtherVersion: it is a record of another version that this one cannot even read.
         """
         try:
-            return JournalRecord.from_json(self.path.read_bytes())
+            return parse_record(self.path.read_bytes())
         except FileNotFoundError:
             return None
         except OtherVersion:
             raise
         except BadInput as error:
             aside = self.path.with_suffix(".unreadable")
-            log.error("zeus-ray: %s: %s; moved to %s, check the board's limit", self.path, error, aside)  # noqa: TRY400 — the trace adds nothing
+            logger.error("zeus-ray: %s: %s; moved to %s, check the GPU's limit", self.path, error, aside)  # noqa: TRY400 — the trace adds nothing
             self.path.replace(aside)
             return None
 
     def write(self, record: JournalRecord) -> None:
-        """Replace it, whole, and on the disk when this returns."""
-        draft = self.path.with_suffix(".draft")
+        """Replace the record atomically; it is on the disk when this returns."""
+        draft = self.path.with_name(f"{self.path.name}.draft")
         file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
         try:
-            _write_all(file, record.to_json().encode())
+            _write_all(file, to_json(record).encode())
             os.fsync(file)
         finally:
             os.close(file)
@@ -207,7 +181,7 @@ class Journal:
         self._sync_folder()
 
     def clear(self) -> None:
-        """Nothing is left to give back."""
+        """Delete the record: there is nothing left to restore."""
         self.path.unlink(missing_ok=True)
         self._sync_folder()
 
@@ -219,31 +193,40 @@ class Journal:
             os.close(folder)
 
 
-def _entry(raw: Mapping[str, Any]) -> LeaseEntry:
-    mark = EnergyReading(**{name: _amount(value) for name, value in raw["mark"].items()})
-    numbers = {name: _amount(raw[name]) for name in ("origin_s", "spent_j", "err_j")}
-    limit_w = None if raw["limit_w"] is None else _amount(raw["limit_w"])
-    return LeaseEntry(
-        **{**raw, **numbers, "limit_w": limit_w, "holder": _holder(raw["holder"]), "mark": mark}
-    )
+def limit_journals(folder: Path) -> list[Path]:
+    """The files of all GPUs in ``folder`` whose limit must be restored."""
+    return sorted(folder.glob(f"*.{LIMIT_JOURNAL}"))
 
 
-def _holder(raw: Mapping[str, Any]) -> HolderProcess:
-    return HolderProcess(
-        **{
-            **raw,
-            "trial_id": str(raw["trial_id"]),
-            "pid": int(raw["pid"]),
-            "started_s": float(raw["started_s"]),
-        }
-    )
+@dataclass(frozen=True)
+class _Header:
+    """What the records of all versions have."""
+
+    version: int
 
 
-def _amount(value: object) -> float:
-    """A number a board could have told: what was edited or damaged must not reach one."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise TypeError(f"{value!r} where a number belongs")
-    return float(value)
+def parse_record(text: str | bytes) -> JournalRecord:
+    """A record from its JSON, of this version or of another one that has the same fields and more.
+
+    Raises:
+        OtherVersion: a record of another version, with other fields.
+        BadInput: not a record.
+    """
+    try:
+        return from_json(JournalRecord, text)
+    except BadInput as error:
+        version = from_json(_Header, text).version
+        if version == JOURNAL_VERSION:
+            raise
+        raise OtherVersion(
+            f"journal version is {version}, this zeus-ray reads {JOURNAL_VERSION}: "
+            "run `zeus-ray restore` of the version that wrote it"
+        ) from error
+
+
+def _check_finite(*numbers: float) -> None:
+    if not all(math.isfinite(number) for number in numbers):
+        raise BadInput(f"{numbers} has a number that is not finite")
 
 
 def _write_all(file: int, data: bytes) -> None:

@@ -1,73 +1,225 @@
-"""One board's limit in our hands: what was found, what we set, and giving it back."""
+"""Owns one GPU's power limit on behalf of its leases: sets it, and restores the original one."""
 
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable, Sequence
+from pathlib import Path
 
-from zeus_ray.errors import BadInput, DeviceError, DeviceLost, NoPermission, NotSupported
-from zeus_ray.gpus.protocol import Gpu, Persistent
-from zeus_ray.leases.journal import Journal, JournalRecord, LeaseEntry, OtherVersion
-from zeus_ray.leases.process import HolderProcess
+from zeus_ray.errors import BadInput, DeviceError, NoPermission, NotSupported
+from zeus_ray.gpus.protocol import Gpu, PhysicalGpu
+from zeus_ray.gpus.virtual_gpu import VirtualGpu
+from zeus_ray.leases.journal import (
+    JOURNAL_VERSION,
+    LIMIT_JOURNAL,
+    MEASUREMENT_JOURNAL,
+    Journal,
+    JournalRecord,
+    LeaseEntry,
+    OtherVersion,
+)
+from zeus_ray.leases.limit_writes import restore_original_limit, same_limit, set_limit_with_retries
+from zeus_ray.leases.process import HolderProcess, boot_id
+from zeus_ray.leases.state_dir import state_dir
+from zeus_ray.leases.table import LeaseTable
+from zeus_ray.leases.watchdog import ensure_watchdog
 
-WAIT_S = 0.5
-"""How long a process that has just died may still hold its locks."""
-TRIES = 4
-PAUSE_S = 0.02
-SAME_W = 0.6
-"""Limits closer than this are the same: drivers round to whole watts."""
+ADOPT_WITHIN_S = 0.5
+"""How long a process that has just been killed may still hold its locks."""
+CONTROL_IS_OFF = "power control is off (ZEUS_RAY_POWER_CONTROL): this run measures and sets no limit"
 
-log = logging.getLogger("zeus_ray")
+logger = logging.getLogger("zeus_ray")
 
 
 class LimitOwner:
-    """Sets a board's limit for the leases on it, and gives back what was found.
+    """Sets one GPU's limit for the leases in ``table``. The caller holds the LeaseManager's lock.
 
-    With a journal, nothing is written to the board before the disk says what to give back. Without
-    one (a virtual board, which dies with its process) the rest is the same. ``stand_by`` is
-    called between journal and board: it sees to it that somebody gives back if this process cannot.
+    Nothing is written to the GPU before the original limit is in the journal on the disk, and the watchdog
+    runs. Leases with power control ``auto`` are in the journal whose lock is the right to set the limit;
+    those with ``off`` in one of their own, only to be continued by a restarted process. A virtual GPU
+    ends with its process, so it has neither journals nor a watchdog.
+
+    Args:
+        gpu: the GPU.
+        table: its leases.
+        folder: where the journals are (default: see :func:`state_dir`).
+        watchdog: start the watchdog before the first limit is set.
     """
 
-    def __init__(
-        self, gpu: Gpu, journal: Journal | None, *, stand_by: Callable[[], None] = lambda: None
-    ) -> None:
-        self.found_w = gpu.power_limit_w()
-        self._found_enforced_w = gpu.enforced_limit_w()
-        self._persistent = gpu.persistent() if isinstance(gpu, Persistent) else None
+    def __init__(self, gpu: Gpu, table: LeaseTable, folder: Path | None, *, watchdog: bool) -> None:
         self._gpu = gpu
-        self._journal = journal
-        self._stand_by = stand_by
-        self._ours: list[float] = []
-        self._refusal: str | None = None if journal else ""
+        self._table = table
+        self._watchdog = watchdog
+        self._journals = {} if isinstance(gpu, VirtualGpu) else _journals(folder or state_dir(), gpu.uuid)
+        self._source = gpu.source if isinstance(gpu, PhysicalGpu) else ""
+        self.original_w = gpu.power_limit_w()
+        self._original_enforced_w = gpu.enforced_limit_w()
+        self._persistent = gpu.persistent() if isinstance(gpu, PhysicalGpu) else None
+        self._our_limits_w: list[float] = []
+        self._refusal: str | None = None if self._journals else ""
+        self._why_not = ""
+        self.recorded_s = gpu.now_s()
 
-    def add_pending(self) -> tuple[LeaseEntry, ...]:
-        """The leases that a process before this one left and that live on. Never writes to the board."""
-        journal = self._journal
-        if journal is None or not journal.path.exists() or not journal.lock(WAIT_S):
-            return ()
+    def adopt(self, control: str) -> None:
+        """Continue the leases of an earlier process whose holder processes still run.
+
+        Never writes to the GPU. With ``control`` ``off`` only leases that may not set limits are adopted.
+        """
+        for name, journal in self._journals.items():
+            record = self._left_behind(journal) if control in ("auto", name) else None
+            if record is None:
+                continue
+            self._table.adopt(record.live())
+            if name == "auto":
+                self._continue_from(record)
+
+    def open(self, control: str) -> None:
+        """Before a lease begins: take the lock of its journal, and with it the right to set the limit."""
+        if control == "auto":
+            self._why_not = self._take()
+            return
         try:
+            if control in self._journals:
+                self._journals[control].lock()
+        except OSError as error:
+            logger.warning("zeus-ray: no journal: a restarted actor will not know its leases (%s)", error)
+
+    def why_not(self, entry: LeaseEntry) -> str:
+        """Why this lease may not set a limit; "" if it may."""
+        return CONTROL_IS_OFF if entry.control == "off" else self._why_not
+
+    def check(self, entry: LeaseEntry, limit_w: float) -> None:
+        """Refuse a limit before anything is changed. Raises NoPermission, BadInput, LeaseRefused."""
+        why_not = self.why_not(entry)
+        if why_not:
+            raise NoPermission(why_not)
+        self._gpu.range.check(limit_w)
+        self._table.check_limit(entry.lease_id, limit_w, self._gpu.enforced_limit_w())
+
+    def set(self, entry: LeaseEntry, limit_w: float) -> None:
+        """Set a limit that was checked.
+
+        Raises:
+            DeviceError: the GPU refuses it. It is back at the limit of the other leases, or at the original
+                one; where it refuses that as well, the journal keeps the original limit.
+        """
+        self._table.note_limit(entry.lease_id, limit_w)
+        try:
+            self._write(limit_w)
+        except DeviceError:
+            self._table.note_limit(entry.lease_id, None)
+            self._fall_back()
+            raise
+
+    def release_unused(self) -> None:
+        """After a lease has ended: restore the original limit if no lease needs another one, and unlock.
+
+        Raises:
+            DeviceError: the GPU refuses the original limit; the journal keeps it.
+        """
+        try:
+            if not self._table.limits_w:
+                self._restore()
+        finally:
+            self.record()
+            self.unlock_unused()
+
+    def unlock_unused(self) -> None:
+        """Release the lock of each journal that has no lease: another process may set the limit."""
+        for control, journal in self._journals.items():
+            if not self._table.with_control(control):
+                journal.unlock()
+
+    def record(self) -> None:
+        """Write leases and their energy to the journals. A full disk is logged."""
+        self.recorded_s = self._gpu.now_s()
+        try:
+            for control in self._journals:
+                self._record(control)
+        except OSError as error:
+            logger.warning("zeus-ray: the journal of %s cannot be written: %s", self._gpu.uuid, error)
+
+    def _record(self, control: str) -> None:
+        journal, entries = self._journals.get(control), self._table.with_control(control)
+        if journal is None or not journal.locked:
+            return
+        our_limits_w = tuple(self._our_limits_w) if control == "auto" else ()
+        if not entries and not our_limits_w:
+            journal.clear()
+            return
+        journal.write(
+            JournalRecord(
+                uuid=self._gpu.uuid,
+                source=self._source,
+                original_limit_w=self.original_w,
+                original_enforced_w=self._original_enforced_w,
+                persistent=self._persistent,
+                our_limits_w=our_limits_w,
+                manager=HolderProcess.current(""),
+                entries=entries,
+                boot_id=boot_id(),
+                version=JOURNAL_VERSION,
+            )
+        )
+
+    def _write(self, limit_w: float) -> None:
+        """Journal, set, read back."""
+        self._our_limits_w.append(limit_w)
+        try:
+            self._record("auto")
+        except OSError as error:
+            self._our_limits_w.pop()
+            raise NoPermission(f"no limit is set: its journal cannot be written ({error})") from error
+        if self._journals and self._watchdog:
+            ensure_watchdog(self._journals["auto"].path.parent)
+        set_limit_with_retries(self._gpu, limit_w)
+        read_w = self._gpu.power_limit_w()
+        self._our_limits_w = [limit_w] if same_limit(read_w, limit_w) else [limit_w, read_w]
+        if len(self._our_limits_w) > 1:  # the driver has rounded: after a crash, both must be known
+            self._record("auto")
+
+    def _restore(self) -> None:
+        if self._our_limits_w:
+            restore_original_limit(self._gpu, self.original_w, self._our_limits_w)
+            self._our_limits_w = []
+
+    def _fall_back(self) -> None:
+        """After a failed set: the limit of the other leases, or else the original one."""
+        try:
+            if self._table.limits_w:
+                self._write(self._table.limits_w[0])
+            else:
+                self._restore()
+                self.record()
+        except DeviceError:
+            logger.exception("zeus-ray: %s refuses its limit; its journal keeps it", self._gpu.uuid)
+
+    def _left_behind(self, journal: Journal) -> JournalRecord | None:
+        """The record of an earlier process with living leases, its journal locked; else None, not locked."""
+        try:
+            if not journal.path.exists() or not journal.lock(ADOPT_WITHIN_S):
+                return None
             record = journal.read()
-        except OtherVersion as error:
-            log.warning("zeus-ray: %s: %s", journal.path, error)
-            record = None
-        live = record.live() if record else ()
-        if record is None or not live:
-            journal.unlock()
-            return ()
-        self._remember(record)
-        return live
+            if record is not None:
+                record.check_version()
+                if record.live():
+                    return record
+        except (OtherVersion, OSError) as error:
+            logger.warning("zeus-ray: %s: %s", journal.path, error)
+        journal.unlock()
+        return None
 
-    def take(self) -> str:
-        """Make the board ours; give back what the dead left. Returns why it cannot be set, "" if it can."""
-        journal = self._journal
-        if journal is None:
-            return ""
+    def _continue_from(self, record: JournalRecord) -> None:
+        self.original_w, self._original_enforced_w = record.original_limit_w, record.original_enforced_w
+        self._our_limits_w = list(record.our_limits_w)
+
+    def _take(self) -> str:
+        """Take the right to set the limit. Returns why it cannot be set; "" if it can."""
+        journal = self._journals.get("auto")
+        if journal is None or journal.locked:
+            return self._refusal or ""
         try:
-            if journal.locked:
-                return self._refusal or ""
             if not journal.lock():
-                return self._who_has_it()
+                return f"{self._gpu.uuid} is held by {_held_by(journal)}: this run only measures"
             return self._begin(journal.read())
         except OtherVersion as error:
             journal.unlock()
@@ -75,124 +227,43 @@ class LimitOwner:
         except OSError as error:
             return f"no journal can be kept ({error}), and without one no limit is set"
 
-    def hold(self) -> None:
-        """Keep notes from now on, if no other process does. Never writes to the board."""
-        try:
-            if self._journal is not None:
-                self._journal.lock()
-        except OSError as error:
-            log.warning(
-                "zeus-ray: no notes can be kept, a restarted actor will not know its leases: %s", error
-            )
-
-    def note(self, entries: Sequence[LeaseEntry]) -> None:
-        """Write down who holds the board now. Raises OSError."""
-        if self._journal is None or not self._journal.locked:
-            return
-        if not entries and not self._ours:
-            self._journal.clear()
-            return
-        self._journal.write(
-            JournalRecord(
-                uuid=self._gpu.uuid,
-                found_limit_w=self.found_w,
-                found_enforced_w=self._found_enforced_w,
-                persistent=self._persistent,
-                ours=tuple(self._ours),
-                keeper=HolderProcess.current(""),
-                entries=tuple(entries),
-            )
-        )
-
-    def set(self, limit_w: float, entries: Sequence[LeaseEntry]) -> None:
-        """Journal, set, read back. Where the board refuses, DeviceError; the caller falls back."""
-        self._ours.append(limit_w)
-        try:
-            self.note(entries)
-        except OSError as error:
-            self._ours.pop()
-            raise NoPermission(f"no limit is set: its journal cannot be written ({error})") from error
-        self._stand_by()
-        set_firmly(self._gpu, limit_w)
-        got_w = self._gpu.power_limit_w()
-        self._ours = [limit_w] if same(got_w, limit_w) else [limit_w, got_w]
-        if not same(got_w, limit_w):  # a board that rounds its own way: know it again after a crash
-            self.note(entries)
-
-    def give_back(self) -> None:
-        """Set what was found, unless somebody else has changed the limit since: then it is theirs."""
-        if self._ours:
-            restore(self._gpu, self.found_w, self._ours)
-            self._ours = []
-
-    def leave(self) -> None:
-        """Let another process set this board."""
-        if self._journal is not None and self._journal.locked:
-            self._journal.unlock()
-
-    def _remember(self, record: JournalRecord) -> None:
-        self.found_w, self._found_enforced_w = record.found_limit_w, record.found_enforced_w
-        self._ours = list(record.ours)
-
-    def _begin(self, left: JournalRecord | None) -> str:
-        if left is not None:
-            self._remember(left)
+    def _begin(self, left_behind: JournalRecord | None) -> str:
+        """Restore what an ended process has left behind, then find out whether limits can be set."""
+        if left_behind is not None:
+            left_behind.check_version()
+            self._continue_from(left_behind)
             try:
-                self.give_back()
+                self._restore()
             except (DeviceError, BadInput) as error:
-                return f"a limit left behind could not be given back: {error}"
-        self.found_w, self._found_enforced_w = self._gpu.power_limit_w(), self._gpu.enforced_limit_w()
+                return f"an ended process left its limit behind, which could not be restored: {error}"
+        self.original_w, self._original_enforced_w = self._gpu.power_limit_w(), self._gpu.enforced_limit_w()
         if self._refusal is None:
             self._refusal = self._try_to_set()
         return self._refusal
 
     def _try_to_set(self) -> str:
-        """The only honest way to know is to try: the limit that is already set, once per process."""
+        """Set the limit that is already set, once per process: no query tells whether setting is allowed."""
         try:
-            set_firmly(self._gpu, self.found_w)
+            set_limit_with_retries(self._gpu, self.original_w)
         except (NoPermission, NotSupported) as error:
             return str(error)
         except BadInput as error:
-            return f"the limit found is not one the board allows: {error}"
+            return f"the original limit is outside the range of the GPU: {error}"
         return ""
 
-    def _who_has_it(self) -> str:
-        try:
-            record = self._journal.read() if self._journal else None
-        except OtherVersion:
-            record = None
-        trials = ", ".join(entry.holder.trial_id for entry in record.entries) if record else ""
-        who = f"process {record.keeper.pid}, for {trials or 'no trial'}" if record else "another process"
-        return f"{self._gpu.uuid} is held by {who}: this run only measures"
+
+def _journals(folder: Path, uuid: str) -> dict[str, Journal]:
+    """The GPU's journals, by the power control of their leases."""
+    return {
+        "auto": Journal(folder, uuid, suffix=LIMIT_JOURNAL),
+        "off": Journal(folder, uuid, suffix=MEASUREMENT_JOURNAL),
+    }
 
 
-def same(a_w: float, b_w: float) -> bool:
-    """Whether two limits are one and the same to a driver."""
-    return abs(a_w - b_w) < SAME_W
-
-
-def restore(gpu: Gpu, found_w: float, ours: Sequence[float]) -> bool:
-    """Give back ``found_w`` if the limit is one of ``ours``. Returns whether a limit was written."""
-    now_w = gpu.power_limit_w()
-    if same(now_w, found_w):
-        return False
-    if not any(same(now_w, limit_w) for limit_w in ours):
-        log.warning("zeus-ray: %s is at %g W, which we did not set: left alone", gpu.uuid, now_w)
-        return False
-    set_firmly(gpu, found_w)
-    return True
-
-
-def set_firmly(gpu: Gpu, limit_w: float) -> None:
-    """Set a limit; a board that refuses now and then is asked again. Raises its last answer."""
-    for left in reversed(range(TRIES)):
-        try:
-            gpu.set_power_limit_w(limit_w)
-        except (BadInput, NoPermission, NotSupported, DeviceLost):
-            raise
-        except DeviceError:
-            if not left:
-                raise
-            time.sleep(PAUSE_S)
-        else:
-            return
+def _held_by(journal: Journal) -> str:
+    """The process that holds the journal's lock, as far as its record tells."""
+    try:
+        record = journal.read()
+    except OtherVersion:
+        record = None
+    return record.held_by() if record else "another process"

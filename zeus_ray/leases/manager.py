@@ -1,4 +1,4 @@
-"""Leases on one board: measure it, hold its limit, give it back when the last one that set it ends."""
+"""The lease manager of one GPU: its leases, their energy, and the power limit that they set."""
 
 from __future__ import annotations
 
@@ -7,42 +7,41 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
-from zeus_ray.errors import DeviceError, NotSupported
+from zeus_ray.errors import DeviceError
 from zeus_ray.gpus.discovery import power_control, strictest
 from zeus_ray.gpus.energy.energy_meter import EnergyMeter
 from zeus_ray.gpus.energy.power_trace import PowerTrace
 from zeus_ray.gpus.energy.readings import NO_READING, EnergyReading, Reading
 from zeus_ray.gpus.energy.sampling_thread import SamplingThread
-from zeus_ray.gpus.protocol import Gpu, VirtualGpu
-from zeus_ray.leases.claims import Claims
+from zeus_ray.gpus.protocol import Gpu
+from zeus_ray.gpus.virtual_gpu import VirtualGpu, as_virtual
 from zeus_ray.leases.journal import LeaseEntry
-from zeus_ray.leases.lease import Lease, Status
+from zeus_ray.leases.lease import GpuStatus, Lease
+from zeus_ray.leases.limit_owner import LimitOwner
 from zeus_ray.leases.process import HolderProcess
-from zeus_ray.leases.table import LeaseTable, Price
+from zeus_ray.leases.table import EnergyPrice, LeaseTable
 from zeus_ray.records import NAN
 
-SAMPLE_EVERY_S = 0.25
-SETTLE_EVERY_S = 10.0
-"""How often what an integrating meter has seen, and what energy cost, is journalled: nothing else would
-remember it."""
+POWER_SAMPLE_EVERY_S = 0.25
+RECORD_ENERGY_EVERY_S = 10.0
+"""How often integrated power and emissions are journalled: a restarted process cannot read them again."""
 
-log = logging.getLogger("zeus_ray")
+logger = logging.getLogger("zeus_ray")
 
 
 class LeaseManager:
-    """The one owner of a board: in its Ray actor, or in the process itself outside Ray.
+    """The only one that sets one GPU's limit: in the GPU's Ray actor, or outside Ray in the user's process.
 
     Args:
-        gpu: the board.
-        state_dir: where the journal is kept (default: see :func:`journal.state_dir`).
-        control: this node's say, ``auto`` or ``off``; default: ``ZEUS_RAY_POWER_CONTROL``.
-        sample_every_s: step of the power timeline of a real board; None: only when ``sample`` is called.
-        pause: waits on the board's clock, for boards whose clock does not run by itself.
-        guarded: start the guard (:mod:`zeus_ray.leases.watchdog`) before the first limit is set.
-        price: what energy cost when it was used, by a lease's footprint.
+        gpu: the GPU.
+        state_dir: where the journal is kept (default: see :func:`zeus_ray.leases.state_dir.state_dir`).
+        control: power control of this node, ``auto`` or ``off``; default: ``ZEUS_RAY_POWER_CONTROL``.
+        sample_every_s: step of the power trace of a real GPU; None: only when ``sample`` is called.
+        pause: waits on the GPU's clock, for GPUs whose clock does not run by itself.
+        watchdog: start the watchdog (:mod:`zeus_ray.leases.watchdog`) before the first limit is set.
+        price: emissions or price of energy at the time it was drawn.
         wall: the clock of ``price``.
 
     Every method may raise DeviceLost.
@@ -54,35 +53,33 @@ class LeaseManager:
         *,
         state_dir: Path | None = None,
         control: str | None = None,
-        sample_every_s: float | None = SAMPLE_EVERY_S,
+        sample_every_s: float | None = POWER_SAMPLE_EVERY_S,
         pause: Callable[[float], None] = time.sleep,
-        guarded: bool = True,
-        price: Price = lambda *_: NAN,
+        watchdog: bool = True,
+        price: EnergyPrice = lambda *_: NAN,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._gpu = gpu
         self._control = power_control(os.environ) if control is None else strictest(control)
         self._lock = threading.RLock()
         self._meter = EnergyMeter(gpu, pause=pause)
-        self._timeline = PowerTrace()
-        self._claims = Claims(
-            gpu,
-            state_dir,
-            control=self._control,
-            guarded=guarded,
-            tenants=partial(LeaseTable, price=price, wall=wall),
-        )
-        self._tenants = self._claims.tenants
+        self._trace = PowerTrace()
+        self._table = LeaseTable(price=price, wall=wall)
+        self._owner = LimitOwner(gpu, self._table, state_dir, watchdog=watchdog)
         every_s = None if isinstance(gpu, VirtualGpu) else sample_every_s
         self._sampler = SamplingThread(self.sample, lambda: self.idle, every_s)
-        self._adopted = {(entry.holder, entry.control): entry.lease_id for entry in self._tenants}
+        self._owner.adopt(self._control)
+        self._adopted = {(entry.holder, entry.control): entry.lease_id for entry in self._table}
+        for entry in self._table:
+            self._meter.resume(entry.charged_to)
         if self._adopted:
-            self._go_on()
+            self._learn_phase()
+            self._sampler.start()
 
     @property
     def idle(self) -> bool:
-        """Whether nobody holds the board."""
-        return not len(self._tenants)
+        """Whether the GPU has no lease."""
+        return not len(self._table)
 
     def acquire(
         self,
@@ -91,199 +88,186 @@ class LeaseManager:
         *,
         control: str = "auto",
         exclusive: bool = False,
-        footprint: str = "",
+        emissions: str = "",
     ) -> Lease:
-        """Lease the board, and set ``limit_w`` where one is given.
+        """Lease the GPU, and set ``limit_w`` if it is given.
 
         Args:
-            holder: the trial, and the process whose end ends the lease.
-            limit_w: as :meth:`set_limit`; what that raises leaves no lease behind.
+            holder: the trial, and the process with whose end the lease ends.
+            limit_w: as in :meth:`set_limit`; where that raises, no lease remains.
             control: ``auto`` or ``off``, the strictest of driver and trial.
-            exclusive: refuse a board that somebody holds, and let nobody else in.
-            footprint: what ``price`` reads: how this lease's energy is priced; "" for no price.
+            exclusive: refuse a GPU that is leased, and any other lease as long as this one lasts.
+            emissions: JSON of the :class:`~zeus_ray.records.EmissionsConfig` that prices the lease's energy,
+                for ``price``; "": it is not priced.
 
         Raises:
-            LeaseRefused: the board is held, and one of the two wants it alone.
+            LeaseRefused: the GPU is leased, and one of the leases must be exclusive.
         """
         control = strictest(self._control, control)
         with self._lock:
             self.reap()
-            adopted = self._adopted.pop((holder, control), "")
-            if adopted in self._tenants:  # asked again: the answer died with the process before this one
-                reading = self.read(adopted) if limit_w is None else self.set_limit(adopted, limit_w)
-                return self._lease(self._tenants[adopted], reading)
-            self._tenants.check_alone(exclusive)
-            self._learn()
-            self._claims.open(control)
+            lease_id = self._adopted.pop(
+                (holder, control), ""
+            )  # a repeated call, not answered before a crash
+            if lease_id not in self._table:
+                lease_id = self._begin(holder, control, exclusive, emissions)
             try:
-                entry = self._tenants.enter(
-                    holder, control, self._meter.read(), exclusive=exclusive, footprint=footprint
-                )
-            except DeviceError:
-                self._claims.leave_if_free()
-                raise
-            self._claims.note()
-            try:
-                reading = self._read(entry) if limit_w is None else self.set_limit(entry.lease_id, limit_w)
+                reading = self.read(lease_id) if limit_w is None else self.set_limit(lease_id, limit_w)
             except Exception:
-                self.release(entry.lease_id)
+                self.release(lease_id)
                 raise
             self._sampler.start()
-            return self._lease(entry, reading)
+            return Lease.on(
+                self._gpu,
+                lease_id=lease_id,
+                original_limit_w=self._owner.original_w,
+                why_not=self._owner.why_not(self._table[lease_id]),
+                reading=reading,
+            )
 
     def set_limit(self, lease_id: str, limit_w: float) -> Reading:
         """Set the limit for this lease, and read back what is in force.
 
         Raises:
-            BadInput: outside the board's range.
-            NoPermission: power control is off, the board is another process's, or rights are missing.
-            LeaseRefused: another lease holds it at a different limit.
+            BadInput: outside the GPU's range.
+            NoPermission: power control is off, another process sets this GPU's limit, or rights are missing.
+            LeaseRefused: another lease holds the GPU at a different limit.
         """
         with self._lock:
-            entry = self._tenants[lease_id]
-            self._claims.check(entry, limit_w)
-            self._note_power()
-            self._claims.set(entry, limit_w)
-            self._note_power()
+            entry = self._table[lease_id]
+            self._owner.check(entry, limit_w)
+            self._sample_power()
+            self._owner.set(entry, limit_w)
+            self._sample_power()
             return self._read(entry)
 
     def read(self, lease_id: str) -> Reading:
-        """Energy, time and limit now; of an ended lease, as they were at its end."""
+        """Energy, time and limit now; for an ended lease, as they were at its end."""
         with self._lock:
-            return self._tenants.ended.get(lease_id) or self._read(self._tenants[lease_id])
+            return self._table.last_readings.get(lease_id) or self._read(self._table[lease_id])
 
     def release(self, lease_id: str) -> Reading:
-        """End a lease. Ending it again, or one that never was, changes nothing.
+        """End a lease. To end it again, or one that never existed, changes nothing.
 
         Raises:
-            DeviceError: the limit could not be given back; the journal keeps what is owed.
+            DeviceError: the original limit could not be restored; the journal keeps it.
         """
         with self._lock:
-            if lease_id not in self._tenants:
-                return self._tenants.ended.get(lease_id, NO_READING)
-            reading, edge = self._last_reading(self._tenants[lease_id])
-            self._tenants.leave(lease_id, edge, reading)
-            self._claims.let_go()
-            return reading
+            if lease_id not in self._table:
+                return self._table.last_readings.get(lease_id, NO_READING)
+            last, now = self._last_reading(self._table[lease_id])
+            self._table.end(lease_id, now, last)
+            self._owner.release_unused()
+            return last
 
     def reap(self) -> list[str]:
-        """End the leases whose process is gone. Returns their ids."""
+        """End the leases whose holder process has ended. Returns their ids."""
         with self._lock:
-            dead = [entry.lease_id for entry in self._tenants if not entry.holder.alive()]
-            for lease_id in dead:
-                log.warning("zeus-ray: the process of lease %s is gone: giving its board back", lease_id)
+            ended = [entry.lease_id for entry in self._table if not entry.holder.alive()]
+            for lease_id in ended:
+                logger.warning("zeus-ray: the process of lease %s has ended: releasing its GPU", lease_id)
                 try:
                     self.release(lease_id)
                 except DeviceError:
-                    log.exception(
-                        "zeus-ray: %s keeps a limit of ours; its journal says which", self._gpu.uuid
-                    )
-            return dead
+                    logger.exception("zeus-ray: %s keeps its limit, and its journal", self._gpu.uuid)
+            return ended
 
     def sample(self) -> None:
-        """Take one point of the power timeline. A board that does not answer just now gives none."""
+        """Add a point to the power trace; none where the GPU does not answer just now."""
         if self.idle:
             return
         try:
-            self._learn()
+            self._learn_phase()
             with self._lock:
-                self._note_power()
-                forgets = self._meter.integrates or self._tenants.priced
-                if forgets and self._gpu.now_s() - self._claims.noted_s > SETTLE_EVERY_S:
-                    self._tenants.settle(self._meter.read())
-                    self._claims.note()
-        except DeviceError as error:  # the next look is needed all the same
-            log.debug("zeus-ray: nothing was sampled: %s", error)
+                self._sample_power()
+                unrecorded = self._meter.integrates or self._table.priced
+                if unrecorded and self._gpu.now_s() - self._owner.recorded_s > RECORD_ENERGY_EVERY_S:
+                    self._table.charge(self._meter.read())
+                    self._owner.record()
+        except DeviceError as error:
+            logger.debug("zeus-ray: no sample: %s", error)
 
-    def timeline(self, lease_id: str) -> list[tuple[float, float, float]]:
-        """(time_s since the lease began, power_w, enforced limit_w), thinned as it grows."""
+    def power_trace(self, lease_id: str) -> list[tuple[float, float, float]]:
+        """(time_s since the lease began, power_w, enforced limit_w), its step doubled as it grows."""
         with self._lock:
-            return self._timeline.since(self._tenants[lease_id].origin_s)
+            return self._trace.since(self._table[lease_id].start_s)
 
-    def status(self) -> Status:
-        """The limit in force, and the energy of every trial that holds the board: for dashboards."""
+    def status(self) -> GpuStatus:
+        """The limit in force, and the energy of every trial with a lease: for dashboards."""
         with self._lock:
-            edge = self._meter.read()
-            return Status(
+            now = self._meter.read()
+            return GpuStatus(
                 uuid=self._gpu.uuid,
                 power_limit_w=self._gpu.enforced_limit_w(),
-                energy_j=tuple((e.holder.trial_id, self._tenants.energy_j(e, edge)) for e in self._tenants),
+                energy_j=tuple((e.holder.trial_id, self._table.energy_j(e, now)) for e in self._table),
             )
 
     def train(self, lease_id: str, samples: int, batch_size: int) -> Reading:
-        """Put ``samples`` of work on a virtual board."""
+        """Train ``samples`` on a virtual GPU. Raises NotSupported on a real one."""
         with self._lock:
-            self._virtual.train(samples, batch_size)
-            return self._worked(lease_id)
+            as_virtual(self._gpu).train(samples, batch_size)
+            return self._read_after_work(lease_id)
 
     def load(self, lease_id: str, wall_s: float) -> Reading:
-        """Put ``wall_s`` of full load on a virtual board."""
+        """Put ``wall_s`` of full load on a virtual GPU. Raises NotSupported on a real one."""
         with self._lock:
-            self._virtual.load(wall_s)
-            return self._worked(lease_id)
+            as_virtual(self._gpu).load(wall_s)
+            return self._read_after_work(lease_id)
 
     def time_per_sample_s(self, batch_size: int) -> float:
-        """Seconds per sample of a virtual board at the limit in force."""
+        """Seconds per sample of a virtual GPU at the limit in force. Raises NotSupported on a real one."""
         with self._lock:
-            return self._virtual.time_per_sample_s(batch_size)
+            return as_virtual(self._gpu).time_per_sample_s(batch_size)
 
     def close(self) -> None:
-        """End every lease, give back, let go of the board."""
+        """End every lease, restore the original limit, and close the GPU."""
         with self._lock:
-            for entry in self._tenants:
+            for entry in self._table:
                 self.release(entry.lease_id)
             self._gpu.close()
 
-    @property
-    def _virtual(self) -> VirtualGpu:
-        if not isinstance(self._gpu, VirtualGpu):
-            raise NotSupported(f"{self._gpu.uuid} is real: time passes on it by itself")
-        return self._gpu
+    def _begin(self, holder: HolderProcess, control: str, exclusive: bool, emissions: str) -> str:
+        """Add a lease to the table and the journal. Returns its id."""
+        self._table.check_exclusive(exclusive)
+        self._learn_phase()
+        self._owner.open(control)
+        try:
+            now = self._meter.read()
+            entry = self._table.begin(holder, control, now, exclusive=exclusive, emissions=emissions)
+        except DeviceError:
+            self._owner.unlock_unused()
+            raise
+        self._owner.record()
+        return entry.lease_id
 
-    def _go_on(self) -> None:
-        """Measure on for the leases of a process before this one."""
-        for entry in self._tenants:
-            self._meter.resume(entry.mark)
-        self._learn()
-        self._sampler.start()
-
-    def _learn(self) -> None:
-        """Watch the counter's rhythm, the lock free for those who read meanwhile."""
-        seen = self._meter.watch()
+    def _learn_phase(self) -> None:
+        """Watch the counter's updates without the lock, so that others can read meanwhile."""
+        updates = self._meter.watch()
         with self._lock:
-            self._meter.learn(seen)
+            self._meter.learn(updates)
 
-    def _read(self, entry: LeaseEntry, edge: EnergyReading | None = None) -> Reading:
-        edge = edge or self._meter.read()
-        if self._tenants.priced:  # what it costs depends on when it was drawn: charged while that is known
-            self._tenants.settle(edge)
-        return self._tenants.reading(entry.lease_id, edge, self._gpu.enforced_limit_w())
+    def _read(self, entry: LeaseEntry, now: EnergyReading | None = None) -> Reading:
+        now = now or self._meter.read()
+        if self._table.priced:  # the price depends on when energy was drawn: charge it while that is known
+            self._table.charge(now)
+        return self._table.reading(entry.lease_id, now, self._gpu.enforced_limit_w())
 
     def _last_reading(self, entry: LeaseEntry) -> tuple[Reading, EnergyReading | None]:
         try:
-            edge = self._meter.read()
-            return self._read(entry, edge), edge
+            now = self._meter.read()
+            return self._read(entry, now), now
         except DeviceError as error:
-            log.warning("zeus-ray: no last reading for %s: %s", entry.lease_id, error)
+            logger.warning("zeus-ray: no last reading for %s: %s", entry.lease_id, error)
             return NO_READING, None
 
-    def _lease(self, entry: LeaseEntry, reading: Reading) -> Lease:
-        return Lease.on(
-            self._gpu,
-            lease_id=entry.lease_id,
-            found_limit_w=self._claims.found_w,
-            why_not=self._claims.why_not(entry),
-            reading=reading,
-        )
-
-    def _note_power(self) -> None:
+    def _sample_power(self) -> None:
         try:
             power_w = self._gpu.power_w()
             self._meter.sample(power_w)
-            self._timeline.add((self._gpu.now_s(), power_w, self._gpu.enforced_limit_w()))
+            self._trace.add((self._gpu.now_s(), power_w, self._gpu.enforced_limit_w()))
         except DeviceError as error:
-            log.debug("zeus-ray: no power sample: %s", error)
+            logger.debug("zeus-ray: no power sample: %s", error)
 
-    def _worked(self, lease_id: str) -> Reading:
-        self._note_power()
-        return self._read(self._tenants[lease_id])
+    def _read_after_work(self, lease_id: str) -> Reading:
+        self._sample_power()
+        return self._read(self._table[lease_id])

@@ -1,124 +1,124 @@
-"""Give back what the dead left, by the journals alone: by the guard, or by hand (``zeus-ray restore``)."""
+"""Restore the power limits of ended processes from their journals: by the watchdog, or `zeus-ray restore`."""
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from zeus_ray.errors import BadInput, DeviceError, NoDevice
-from zeus_ray.gpus.discovery import open_board, power_control
-from zeus_ray.gpus.protocol import Gpu
-from zeus_ray.leases.journal import Journal, JournalRecord, OtherVersion, check_private, state_dir
-from zeus_ray.leases.limit_owner import restore
+from zeus_ray.gpus.discovery import open_gpu, power_control
+from zeus_ray.leases.journal import Journal, JournalRecord, OtherVersion, limit_journals
+from zeus_ray.leases.limit_writes import restore_original_limit
+from zeus_ray.leases.state_dir import check_private, state_dir
 from zeus_ray.records import NAN
 
-log = logging.getLogger("zeus_ray")
+logger = logging.getLogger("zeus_ray")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Restored:
-    """What became of one journal. ``done``: nothing is owed to this board any more.
+class RestoreOutcome:
+    """What became of one journal. ``done``: the GPU is not at a limit of zeus-ray any more.
 
-    ``failed``: it was tried, and the board, the disk or the journal refused. ``found_limit_w`` is NaN where
-    the journal does not tell.
+    ``failed``: the GPU, the disk or the journal gave an error. ``original_limit_w`` is NaN where the journal
+    cannot be read.
     """
 
     uuid: str
-    found_limit_w: float
+    original_limit_w: float
     done: bool
-    said: str
+    message: str
     failed: bool = False
 
 
-def restore_all(
-    folder: Path | None = None, *, force: bool = False, open_gpu: Callable[[str], Gpu] | None = None
-) -> list[Restored]:
-    """Give back every limit that was left behind on this node.
+def restore_all(folder: Path | None = None, *, force: bool = False) -> list[RestoreOutcome]:
+    """Restore every limit that was left behind on this node.
 
     Args:
-        folder: where the journals are (default: see :func:`journal.state_dir`).
-        force: also take boards from trials that still run; they go on without their limit.
-        open_gpu: opens a board by UUID (default: NVML).
+        folder: where the journals are (default: see :func:`state_dir`).
+        force: restore the limits of running trials as well; they continue without theirs.
     """
     folder = folder or state_dir()
     try:
         if folder.exists():
-            check_private(folder)  # what others can write is not what we wrote
+            check_private(folder)
     except OSError as error:
         return [unrestored(str(folder), error)]
-    journals = [Journal(folder, path.stem) for path in sorted(folder.glob("*.json"))]
-    found = [restore_one(journal, force=force, open_gpu=open_gpu) for journal in journals]
-    return [one for one in found if one is not None]
+    outcomes = [restore_journal(Journal(folder, path.stem), force=force) for path in limit_journals(folder)]
+    return [outcome for outcome in outcomes if outcome is not None]
 
 
-def restore_one(
-    journal: Journal, *, force: bool = False, open_gpu: Callable[[str], Gpu] | None = None
-) -> Restored | None:
-    """Give back what one journal says, unless somebody still holds the board. None: it says nothing."""
+def restore_journal(journal: Journal, *, force: bool = False) -> RestoreOutcome | None:
+    """Restore the limit of one journal, unless its GPU is still held. None: there is no record."""
     try:
-        return _unless_held(journal, force, open_gpu)
+        return _restore_unless_held(journal, force)
     except (OtherVersion, OSError) as error:
         return unrestored(journal.path.stem, error)
 
 
-def _unless_held(journal: Journal, force: bool, open_gpu: Callable[[str], Gpu] | None) -> Restored | None:
+def unrestored(name: str, error: Exception) -> RestoreOutcome:
+    """The outcome where a journal, or a whole node, could not be read."""
+    return RestoreOutcome(uuid=name, original_limit_w=NAN, done=False, message=str(error), failed=True)
+
+
+def _restore_unless_held(journal: Journal, force: bool) -> RestoreOutcome | None:
     record = journal.read()
     if record is None:
         return None
     if power_control() == "off":
-        return _left(record, "power control is off")
+        return _kept(record, "power control is off")
     held = _held(record)
     if held and not force:
-        return _left(record, held)
+        return _kept(record, held)
     if not journal.lock() and not force:
-        return _left(record, "another process is at it just now")
+        return _kept(record, "another process is restoring or leasing it right now")
     try:
-        return _give_back(journal, force, open_gpu)
+        return _restore(journal, force)
     finally:
-        if journal.locked:
-            journal.unlock()
+        journal.unlock()
 
 
-def _give_back(journal: Journal, force: bool, open_gpu: Callable[[str], Gpu] | None) -> Restored | None:
-    record = journal.read()  # again: it may have changed before the lock was ours
+def _restore(journal: Journal, force: bool) -> RestoreOutcome | None:
+    record = journal.read()  # again: it may have changed before the lock was taken
     if record is None:
         return None
     held = _held(record)
     if held and not force:
-        return _left(record, held)
+        return _kept(record, held)
+    record.check_version()
     try:
-        gpu = open_gpu(record.uuid) if open_gpu else open_board("nvml", record.uuid)
+        gpu = open_gpu(record.source, record.uuid)
         try:
-            wrote = restore(gpu, record.found_limit_w, record.ours)
+            wrote = restore_original_limit(gpu, record.original_limit_w, record.our_limits_w)
         finally:
             gpu.close()
         journal.clear()
     except NoDevice as error:
         gone = f"not on this node any more? ({error}) If it is gone for good, delete {journal.path}"
-        return _left(record, gone, failed=True)
+        return _kept(record, gone, failed=True)
     except (DeviceError, BadInput, OSError) as error:
-        return _left(record, str(error), failed=True)
-    said = f"back at {record.found_limit_w:g} W" if wrote else "nothing to give back"
-    log.warning("zeus-ray: %s: %s", record.uuid, said)
-    return Restored(uuid=record.uuid, found_limit_w=record.found_limit_w, done=True, said=said)
+        return _kept(record, str(error), failed=True)
+    message = f"back at {record.original_limit_w:g} W" if wrote else "nothing to restore"
+    logger.warning("zeus-ray: %s: %s", record.uuid, message)
+    return RestoreOutcome(
+        uuid=record.uuid, original_limit_w=record.original_limit_w, done=True, message=message
+    )
 
 
 def _held(record: JournalRecord) -> str:
-    """Who still sees to this board, "" if nobody does: without a lease, its keeper gave up on it."""
+    """Which processes will restore this GPU's limit; "" if none. A manager without leases has given up."""
     live = record.live()
-    trials = ", ".join(f"trial {e.holder.trial_id} (process {e.holder.pid})" for e in live) or "nobody alive"
-    if record.entries and record.keeper_alive() and record.keeper.pid != os.getpid():
-        return f"process {record.keeper.pid} keeps it for {trials} and gives it back; --force takes it now"
-    return f"held by {trials}, and given back when that ends; --force takes it now" if live else ""
+    trials = ", ".join(f"trial {entry.holder.trial_id} (process {entry.holder.pid})" for entry in live)
+    if record.entries and record.manager_alive() and record.manager.pid != os.getpid():
+        return (
+            f"process {record.manager.pid} manages it for {trials or 'no running trial'} and restores its "
+            "limit; --force does so now"
+        )
+    return f"held by {trials}, and restored when that ends; --force does so now" if live else ""
 
 
-def unrestored(name: str, error: Exception) -> Restored:
-    """What is said where a journal, or a whole node, could not be asked."""
-    return Restored(uuid=name, found_limit_w=NAN, done=False, said=str(error), failed=True)
-
-
-def _left(record: JournalRecord, why: str, *, failed: bool = False) -> Restored:
-    return Restored(uuid=record.uuid, found_limit_w=record.found_limit_w, done=False, said=why, failed=failed)
+def _kept(record: JournalRecord, why: str, *, failed: bool = False) -> RestoreOutcome:
+    return RestoreOutcome(
+        uuid=record.uuid, original_limit_w=record.original_limit_w, done=False, message=why, failed=failed
+    )

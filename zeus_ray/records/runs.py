@@ -91,7 +91,7 @@ class Outcome:
     stop: StopReason | None = None
     gpu: str = ""
     shared: bool = False
-    """Another job was on the board: the energy is not this run's own, so it credits no arm."""
+    """Another job used the GPU: the energy is not this run alone, so the outcome credits no batch size."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from zeus_ray.errors import BadInput
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
-R = TypeVar("R")
+RecordT = TypeVar("RecordT")
 _ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {}
 
 
@@ -24,14 +24,14 @@ def to_plain(record: object) -> Any:  # noqa: ANN401 — JSON
     return _adapter(type(record)).dump_python(record, mode="json")
 
 
-def from_plain(kind: type[R], raw: object) -> R:
+def from_plain(kind: type[RecordT], raw: object) -> RecordT:
     """Inverse of :func:`to_plain`.
 
     Raises:
         BadInput: ``raw`` is not a ``kind``: a field is missing or has another type.
     """
     try:
-        record: R = _adapter(kind).validate_python(raw)
+        record: RecordT = _adapter(kind).validate_python(raw)
     except ValueError as error:  # pydantic's ValidationError is one
         raise BadInput(f"not a {kind.__name__}: {error}") from error
     return record
@@ -42,14 +42,14 @@ def to_json(record: object) -> str:
     return json.dumps(to_plain(record))
 
 
-def from_json(kind: type[R], text: str | bytes) -> R:
+def from_json(kind: type[RecordT], text: str | bytes) -> RecordT:
     """Inverse of :func:`to_json`.
 
     Raises:
         BadInput: ``text`` is not JSON, or not a ``kind``.
     """
     try:
-        record: R = _adapter(kind).validate_json(text)
+        record: RecordT = _adapter(kind).validate_json(text)
     except ValueError as error:
         raise BadInput(f"not a {kind.__name__} in JSON: {error}") from error
     return record

@@ -1,11 +1,11 @@
-"""What a trial is given as ``config["zeus"]``: its knobs, the objective, known profiles, the signal."""
+"""What a trial is given as ``config["zeus"]``: its knobs, the objective, known profiles, its emissions."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from typing_extensions import Self
 
@@ -14,23 +14,27 @@ from zeus_ray.records.runs import Knobs
 from zeus_ray.records.serialization import from_plain, to_plain
 from zeus_ray.records.target import Target
 
+if TYPE_CHECKING:
+    from zeus_ray.decide import Search
+
 RESERVED = "zeus"
 """The one entry of a trial's config that is ours; report keys begin with ``zeus/``."""
 
 GRAMS = "gCO2eq/kWh"
-"""The unit of carbon intensity; a signal of any other is a price."""
+"""The unit of carbon intensity. A signal in any other unit is a price."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EmissionsConfig:
-    """How a trial's energy is priced over time, and whether its power limit follows the grid.
+    """How a trial's energy is priced over time, and whether its power limit follows the signal.
 
-    Args:
-        signal: as :func:`zeus_ray.carbon.signal.open_signal` reads it.
-        unit: the signal's: grams become ``zeus/carbon_g``, anything else is money, ``zeus/price``.
-        eta: weight of carbon against time in Chase's rule; None: the limit does not follow.
-        every_s: how often the limit is decided again.
-        clock: (real_s, then_s, rate): at ``time.time() == real_s`` it was ``then_s`` on the grid, and
+    Attributes:
+        signal: a signal of carbon intensity or price, as :func:`zeus_ray.open_signal` reads it.
+        unit: unit of the signal. Grams per kWh give ``zeus/carbon_g``; any other unit is a currency per
+            kWh and gives ``zeus/price``.
+        eta: weight of carbon against time in Chase's rule; None: the limit does not follow the signal.
+        every_s: how often the limit is decided again (s).
+        clock: (real_s, then_s, rate): at ``time.time() == real_s`` it was ``then_s`` in the signal, and
             time passes ``rate`` times as fast. The default is the true time.
     """
 
@@ -40,20 +44,41 @@ class EmissionsConfig:
     every_s: float = 1800.0
     clock: tuple[float, float, float] = (0.0, 0.0, 1.0)
 
+    @property
+    def is_price(self) -> bool:
+        """Whether the signal is a price per kWh, not a carbon intensity."""
+        return self.unit != GRAMS
+
     def grid_s(self, real_s: float) -> float:
-        """The time on the grid (s since 1970, UTC) when ``time.time()`` says ``real_s``."""
+        """The time in the signal (s since 1970, UTC) when ``time.time()`` is ``real_s``."""
         began_s, then_s, rate = self.clock
         return then_s + rate * (real_s - began_s)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What goes down to a trial as ``config["zeus"]``: enough to run without asking the driver again."""
+    """What a trial is given as ``config["zeus"]``: enough to run without asking the driver again.
+
+    Attributes:
+        knobs: the search's suggestion.
+        eta: weight of energy (1) against time (0) in the cost (Zeus, Eq. 2).
+        energy_price: what a joule costs as the run starts, in multiples of its long-run mean. It moves the
+            power limit and nothing else.
+        beta: a run of the published policy ends before it costs ``beta`` times the cheapest one.
+        max_power_w: MAXPOWER of Eq. 2 (W per GPU); None: the highest limit of the GPU.
+        max_epochs: the run ends after so many epochs.
+        target: when the run is trained; None: it has no target.
+        default_batch_size: samples per step that the learning rate was tuned for.
+        gpus: GPUs of the run; None: as many as it is given.
+        profiles: power profiles measured before, of this batch size.
+        power_control: "auto" or "off", as the driver's environment says.
+        gpu_source: ``ZEUS_RAY_GPU`` of the driver; "": not set.
+        emissions: how the run's energy is priced over time; None: it is not.
+    """
 
     knobs: Knobs
     eta: float = 0.5
     energy_price: float = 1.0
-    """What a joule costs as the run starts, in multiples of its long-run mean: it moves the limit."""
     beta: float = 2.0
     max_power_w: float | None = None
     max_epochs: float = math.inf
@@ -63,7 +88,22 @@ class Plan:
     profiles: tuple[PowerProfile, ...] = ()
     power_control: str = "auto"
     gpu_source: str = ""
-    footprint: EmissionsConfig | None = None
+    emissions: EmissionsConfig | None = None
+
+    @classmethod
+    def of_search(cls, search: Search, knobs: Knobs, **others: Any) -> Self:  # noqa: ANN401 — the other fields
+        """The plan of a run that ``search`` has just suggested; ``others``: fields a search does not have."""
+        return cls(
+            knobs=knobs,
+            eta=search.eta,
+            beta=search.beta,
+            max_power_w=search.max_power_w,
+            max_epochs=search.max_epochs,
+            target=search.target,
+            default_batch_size=search.default_batch_size,
+            profiles=tuple(p for p in search.profiles if p.batch_size == knobs.batch_size),
+            **others,
+        )
 
     def to_config(self) -> dict[str, Any]:
         """Plain JSON values, for ``config["zeus"]``."""

@@ -15,16 +15,37 @@ from zeus_ray.records.trial_plan import RESERVED
 
 @dataclass(frozen=True, kw_only=True)
 class TrialReport:
-    """What comes up with every result of a trial, as flat keys ``zeus/<field>``, from the first on.
+    """What every result of a trial carries, from the first on, as flat keys ``zeus/<field>``.
 
-    ``energy_j`` and ``time_s`` are cumulative over attempts; ``cost`` is Eq. 2 of the paper on them.
-    ``energy_j_err`` bounds the error of this attempt's joules (J).
-    ``cost_to_target`` is NaN until the target is reached: the one to rank trials by.
-    ``accumulate``: micro-batches a step. ``moved_from``: the kind of GPU that the attempt before had,
-    where it was another; energy and time are of both then. ``lr`` is what ``scale_lr`` gave, by
-    ``lr_rule``. ``advice``: where no limit may be set, in words what one would have saved.
-    ``profile`` is JSON of a :class:`PowerProfile`, or "" while it is not whole; then what there is of it
-    is in ``profile_so_far``.
+    Energy, time and cost are of all GPUs of the trial, and cumulative over its attempts. A number that is
+    not known is NaN, never 0; a text that is not known is "".
+
+    Attributes:
+        run_id: the search's name of the run; "" without a search.
+        batch_size: samples per optimizer step, over all GPUs.
+        accumulate: micro-batches per optimizer step.
+        epochs: samples seen / samples per epoch; NaN until the length of an epoch is known.
+        energy_j: GPU energy (J), summed over GPUs; NaN where no GPU is measured.
+        energy_j_err: bound of the error of this attempt's energy (J); NaN where no GPU is measured.
+        time_s: time under the leases (s), of the slowest GPU; wall time without a GPU.
+        average_power_w: ``energy_j / time_s`` (W, all GPUs); NaN where either is not known.
+        power_limit_w: the lowest power limit in force now (W per GPU); NaN without a GPU.
+        cost: cost so far (J), Eq. 2 of Zeus; by time alone where ``energy_j`` is NaN.
+        cost_to_target: ``cost`` at the first report that reached the target; NaN until then. Rank by this.
+        carbon_g: emissions of the energy when it was used (gCO2eq); NaN without a carbon signal.
+        price: what the energy cost when it was used, in the currency of the signal; NaN without a price.
+        target_reached: whether this report or an earlier one of the trial reached the target.
+        stop_reason: why the trial ends, a value of :class:`StopReason`; "" while it runs.
+        gpu: kind of GPU, several kinds joined by " + "; "" without a GPU.
+        moved_from: kind of GPU of the attempt before, if it was another; energy and time are of both then.
+        shared: whether another job held one of the GPUs meanwhile; energy is this job's equal share then.
+        attempt: number of this attempt, from 1.
+        measured_by: where the energy comes from, a value of :class:`MeasuredBy`.
+        profile: JSON of the :class:`PowerProfile` once it is complete; "" until then.
+        profile_so_far: JSON of what is measured of the profile while it is not complete; "" otherwise.
+        lr: learning rate that ``scale_lr`` gave; NaN where it was not called.
+        lr_rule: the rule ``scale_lr`` used; "" where it was not called.
+        advice: what a power limit would have saved, in one sentence, where none may be set; "" otherwise.
     """
 
     run_id: str = ""
@@ -55,11 +76,11 @@ class TrialReport:
 
     def to_result(self) -> dict[str, Any]:
         """Flat keys ``zeus/<field>``."""
-        return {result_key(name): value for name, value in dataclasses.asdict(self).items()}
+        return {result_key(field.name): getattr(self, field.name) for field in dataclasses.fields(self)}
 
     @classmethod
     def from_result(cls, result: Mapping[str, Any]) -> Self | None:
-        """Read the keys back from a Tune result; None where the trial was not metered by us."""
+        """Read the keys of a Ray Tune result; None if the trial was not metered by zeus-ray."""
         if result_key("measured_by") not in result:
             return None
         names = (field.name for field in dataclasses.fields(cls))

@@ -1,1 +1,1 @@
-"""Tables and pictures of finished searches."""
+"""What people see of a finished search: tables, sentences and plots."""

@@ -1,4 +1,4 @@
-"""What the search saved against the baseline, what it took, and when it has paid for itself."""
+"""What a search saved against the baseline, what it took, and when it has paid for itself."""
 
 from __future__ import annotations
 
@@ -14,12 +14,19 @@ from zeus_ray.units import energy, less, power, seconds, watt_hours
 
 @dataclass(frozen=True, kw_only=True)
 class Savings:
-    """The best batch size against the baseline, both run to the target in the same experiment.
+    """The best batch size against the baseline, both trained to the target in the same experiment.
 
-    ``best``: the mean over the ``repeats`` trials of the batch size that is cheapest on average. The
-    luckiest single trial would flatter the search.
-    ``search_energy_j``: all trials but the baseline, the best one among them, with what their
-    profiling took; ``unmeasured`` of them ended without a figure and are not in it.
+    Attributes:
+        baseline: the trial with the default knobs; None if there was none.
+        best: the mean over the ``repeats`` trials of the batch size that is cheapest on average (the
+            luckiest single trial would overstate the saving); None if none reached the target.
+        repeats: trials of the best batch size that reached the target.
+        search_energy_j: energy of all trials but the baseline, profiling included (J).
+        search_time_s: likewise (s).
+        trials: number of trials but the baseline.
+        unmeasured: how many of them have no energy and are not in ``search_energy_j``.
+        measured_by: the kinds of measurement that occur.
+        gpus: the kinds of GPU that occur.
     """
 
     baseline: TrialSummary | None
@@ -34,13 +41,13 @@ class Savings:
 
     @property
     def comparable(self) -> bool:
-        """Whether both reached the target, each alone on its board."""
+        """Whether both reached the target, each alone on its GPU."""
         pair = (self.baseline, self.best)
         return all(trial is not None and trial.target_reached and not trial.shared for trial in pair)
 
     @property
     def energy_saved_j(self) -> float:
-        """Joules saved per training; negative if the best takes more; NaN where unknown."""
+        """Energy saved per training (J); negative if the best takes more; NaN where unknown."""
         if not self.comparable or self.baseline is None or self.best is None:
             return NAN
         return self.baseline.energy_j - self.best.energy_j
@@ -59,7 +66,7 @@ class Savings:
 
     @property
     def trainings_to_pay(self) -> int | None:
-        """After how many trainings with the best knobs the search has paid for itself in energy.
+        """Trainings with the best knobs after which the search has paid for itself in energy.
 
         None: never, or unknown.
         """
@@ -68,16 +75,16 @@ class Savings:
         return math.ceil(self.search_energy_j / self.energy_saved_j)
 
     def sentences(self) -> list[str]:
-        """All of it in plain words, one sentence each."""
+        """The report in sentences, each on its own line."""
         return [
-            self._best_in_words(),
-            *self._saving_in_words(),
-            self._search_in_words(),
-            *self._payback_in_words(),
+            self._best_sentence(),
+            *self._saving_sentences(),
+            self._search_sentence(),
+            *self._payback_sentences(),
             how_measured(self.measured_by, self.gpus),
         ]
 
-    def _best_in_words(self) -> str:
+    def _best_sentence(self) -> str:
         if self.best is None:
             return "No trial of the search reached the target: there is nothing to recommend."
         limit = power(self.best.power_limit_w)
@@ -88,46 +95,51 @@ class Savings:
             f"{energy(self.best.energy_j)} in {seconds(self.best.time_s)}."
         )
 
-    def _saving_in_words(self) -> list[str]:
+    def _saving_sentences(self) -> list[str]:
         if self.baseline is None:
-            return ["There was no baseline in this experiment, so no saving is claimed."]
+            return ["The experiment has no baseline: no saving is claimed."]
         if not self.baseline.target_reached:
-            return ["The baseline did not reach the target, so no saving is claimed."]
+            return ["The baseline did not reach the target: no saving is claimed."]
         if self.best is None:
             return []
         if not self.comparable:
-            return ["One of the two shared its GPU with another job, so no saving is claimed."]
+            return ["The best trial or the baseline shared its GPU with another job: no saving is claimed."]
         limit = power(self.baseline.power_limit_w)
         against = f"the baseline (batch size {self.baseline.batch_size} at {limit})"
         took, lasted = energy(self.baseline.energy_j), seconds(self.baseline.time_s)
         if math.isnan(self.energy_share):
-            first = f"Whether it takes less energy than {against} is unknown: it was not measured."
+            first = f"Whether it takes less energy than {against} is unknown: energy was not measured."
         else:
             first = f"It takes {less(self.energy_share)} energy than {against}, which took {took}."
         return [first, f"It takes {less(self.time_share)} time than the baseline, which took {lasted}."]
 
-    def _search_in_words(self) -> str:
+    def _search_sentence(self) -> str:
         took = f"{energy(self.search_energy_j)} ({watt_hours(self.search_energy_j)})"
         if math.isnan(self.search_energy_j):
             took = "an unknown amount of energy"
         least = "at least " if self.unmeasured and not math.isnan(self.search_energy_j) else ""
-        unmeasured = f"; {self.unmeasured} of them left no measurement" if self.unmeasured else ""
+        unmeasured = f"; {self.unmeasured} of them were not measured" if self.unmeasured else ""
         return f"The search itself took {least}{took} in {self.trials} trials{unmeasured}."
 
-    def _payback_in_words(self) -> list[str]:
+    def _payback_sentences(self) -> list[str]:
         if math.isnan(self.energy_saved_j):
             return []
         count = self.trainings_to_pay
         if count is None:
-            return ["It does not pay for itself in energy: the best knobs take no less than the baseline."]
+            return [
+                "The search does not pay for itself in energy: the best knobs take no less than the baseline."
+            ]
         trainings = "one training" if count == 1 else f"{count:,} trainings"
-        return [f"It has paid for itself, in energy, after {trainings} with the best knobs."]
+        return [f"The search has paid for itself, in energy, after {trainings} with the best knobs."]
 
 
 def savings(trials: Sequence[TrialSummary], *, batch_size: int | None = None) -> Savings:
-    """Compare the best batch size with the baseline; without a baseline, no saving is claimed.
+    """Compare the best batch size with the baseline.
 
-    ``batch_size``: the search's own answer; None, or one that never reached the target: the cheapest.
+    Args:
+        trials: of one experiment.
+        batch_size: what the search recommends; None, or one that never reached the target: the batch size
+            that is cheapest on average.
     """
     baseline = min((t for t in trials if t.is_baseline), key=lambda t: t.rank, default=None)
     searched = [t for t in trials if not t.is_baseline]
@@ -150,7 +162,7 @@ def savings(trials: Sequence[TrialSummary], *, batch_size: int | None = None) ->
 
 
 def _cheapest_on_average(reached: Sequence[TrialSummary]) -> tuple[TrialSummary | None, int]:
-    """The batch size whose trials cost least in the mean, as one trial of mean energy and time."""
+    """The batch size with the least mean cost, as one trial with its mean energy and time; and its trials."""
     by_size: dict[int, list[TrialSummary]] = {}
     for trial in reached:
         by_size.setdefault(trial.batch_size, []).append(trial)
@@ -170,16 +182,19 @@ def _cheapest_on_average(reached: Sequence[TrialSummary]) -> tuple[TrialSummary 
 
 
 def how_measured(measured_by: Sequence[str], gpus: Sequence[str]) -> str:
-    """Where the joules come from, in words nobody can misread."""
+    """One sentence on how energy was measured; simulated and replayed energy is called so in capitals.
+
+    Args:
+        measured_by: the kinds of measurement, as in :class:`zeus_ray.records.MeasuredBy`.
+        gpus: the kinds of GPU.
+    """
     cards = " and ".join(gpus) or "GPU"
     if MeasuredBy.SIMULATED in measured_by:
-        return (
-            f"The GPU is SIMULATED ({cards}): watts, joules and seconds come from a model, not from a card."
-        )
+        return f"The GPU is SIMULATED ({cards}): watts, joules and seconds come from a model."
     if MeasuredBy.REPLAY in measured_by:
         return f"Watts, joules and seconds are REPLAYED from recorded traces ({cards}), not measured here."
     if MeasuredBy.POWER_INTEGRAL in measured_by:
-        return f"Energy is that of the GPUs ({cards}), integrated from power readings: no CPU, no cooling."
+        return f"Energy is of the GPUs alone ({cards}), integrated from power readings: no CPU, no cooling."
     if MeasuredBy.COUNTER in measured_by:
-        return f"Energy is that of the GPUs ({cards}), by their own counters: no CPU, no cooling."
-    return "NO GPU WAS MEASURED: energy and power are unknown; time is wall time."
+        return f"Energy is of the GPUs alone ({cards}), by their own counters: no CPU, no cooling."
+    return "NO GPU WAS MEASURED: energy and power are unknown; time is wall-clock time."

@@ -1,4 +1,4 @@
-"""One record per trial, from whatever Ray Tune hands back; Ray itself is not imported."""
+"""One record per trial, from any result of Ray Tune; Ray itself is not imported."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from zeus_ray.errors import BadInput
 from zeus_ray.records import BASELINE, NAN, RESERVED, MeasuredBy, StopReason, TrialReport
 
-Row = tuple[str, Mapping[str, Any], Mapping[str, Any], bool]
+TrialTuple = tuple[str, Mapping[str, Any], Mapping[str, Any], bool]
 """(trial_id, config, last result, whether it failed)"""
 
 
@@ -20,8 +20,8 @@ class TrialSummary:
     """What one trial tried, what that took, and why it ended. Unknown is NaN.
 
     ``energy_j``, ``time_s`` and ``cost`` are of the whole trial, over all its attempts and GPUs;
-    ``cost_to_target`` (Zeus, Eq. 2; J) is NaN where the target was not reached. ``others``: the
-    hyperparameters that are neither batch size nor ours.
+    ``cost_to_target`` (Zeus, Eq. 2; J) is NaN where the target was not reached. ``hyperparameters`` are
+    those of the config other than the batch size.
     """
 
     trial_id: str
@@ -45,12 +45,12 @@ class TrialSummary:
     lr: float = NAN
     lr_rule: str = ""
     advice: str = ""
-    others: Mapping[str, Any] = field(default_factory=dict)
+    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def rank(self) -> tuple[bool, float, float]:
-        """Sorts the best first: reached, then cost to target, then time; what failed comes last."""
-        return (not self.target_reached, _last(self.cost_to_target), _last(self.time_s))
+        """Sort key, the best first: target reached, then cost to target, then time; failures are last."""
+        return (not self.target_reached, _nan_last(self.cost_to_target), _nan_last(self.time_s))
 
 
 def summaries(result: Any, metric: str | None = None) -> list[TrialSummary]:  # noqa: ANN401 — Ray is not typed
@@ -59,17 +59,17 @@ def summaries(result: Any, metric: str | None = None) -> list[TrialSummary]:  # 
     Args:
         result: ExperimentAnalysis (``tune.run``), ResultGrid (``Tuner.fit``), or tuples
             (trial_id, config, last_result).
-        metric: the result key to show; default: that of the search's target.
+        metric: the result key to show; None: that of the search's target.
 
     Raises:
-        BadInput: something else.
+        BadInput: ``result`` is something else.
     """
     metric = metric or getattr(result, "default_metric", None)
-    found = [_summary(row, metric) for row in _rows(result)]
+    found = [_summary(trial, metric) for trial in _trial_tuples(result)]
     return sorted(found, key=lambda trial: trial.rank)
 
 
-def _rows(result: Any) -> Iterator[Row]:  # noqa: ANN401 — see summaries
+def _trial_tuples(result: Any) -> Iterator[TrialTuple]:  # noqa: ANN401 — see summaries
     trials = getattr(result, "trials", None)
     if trials is not None:  # ExperimentAnalysis
         for trial in trials:
@@ -83,10 +83,10 @@ def _rows(result: Any) -> Iterator[Row]:  # noqa: ANN401 — see summaries
             "or tuples (trial_id, config, last_result)"
         ) from error
     for item in items:
-        yield _row(item)
+        yield _trial_tuple(item)
 
 
-def _row(item: Any) -> Row:  # noqa: ANN401 — see summaries
+def _trial_tuple(item: Any) -> TrialTuple:  # noqa: ANN401 — see summaries
     if hasattr(item, "metrics"):  # a ray.tune.Result
         metrics = item.metrics or {}
         name = metrics.get("trial_id") or Path(getattr(item, "path", None) or "?").name
@@ -96,8 +96,8 @@ def _row(item: Any) -> Row:  # noqa: ANN401 — see summaries
     raise BadInput(f"cannot show {item!r} as a trial; needed: (trial_id, config, last_result)")
 
 
-def _summary(row: Row, metric: str | None) -> TrialSummary:
-    trial_id, config, result, failed = row
+def _summary(trial: TrialTuple, metric: str | None) -> TrialSummary:
+    trial_id, config, result, failed = trial
     plan = config.get(RESERVED) or {}
     knobs = plan.get("knobs") or {}
     report = TrialReport.from_result(result) or TrialReport()
@@ -106,9 +106,9 @@ def _summary(row: Row, metric: str | None) -> TrialSummary:
     return TrialSummary(
         trial_id=trial_id,
         batch_size=int(report.batch_size or knobs.get("batch_size") or config.get("batch_size") or 0),
-        power_limit_w=_number(limit_w),
+        power_limit_w=_float_or_nan(limit_w),
         epochs=report.epochs,
-        metric=_number(result.get(name)),
+        metric=_float_or_nan(result.get(name)),
         metric_name=name,
         energy_j=report.energy_j,
         time_s=report.time_s,
@@ -125,16 +125,16 @@ def _summary(row: Row, metric: str | None) -> TrialSummary:
         lr_rule=report.lr_rule,
         advice=report.advice,
         is_baseline=(report.run_id or knobs.get("run_id")) == BASELINE,
-        others={key: value for key, value in config.items() if key not in (RESERVED, "batch_size")},
+        hyperparameters={key: value for key, value in config.items() if key not in (RESERVED, "batch_size")},
     )
 
 
-def _number(value: object) -> float:
+def _float_or_nan(value: object) -> float:
     try:
         return float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         return NAN
 
 
-def _last(value: float) -> float:
+def _nan_last(value: float) -> float:
     return math.inf if math.isnan(value) else value

@@ -1,4 +1,4 @@
-"""Whether the chosen knobs lose accuracy: final metrics over several seeds, with a 95 % interval."""
+"""Whether the recommended knobs lose accuracy: final metrics over several seeds, with a 95 % interval."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ import numpy as np
 from zeus_ray.errors import BadInput
 from zeus_ray.records import NAN
 
-LEAST = 3
-"""Final metrics of each side without which nothing can be said."""
+MIN_REPEATS = 3
+"""Fewer final metrics than this on either side give no useful interval."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verification:
-    """Final metrics of both sides, and the difference chosen − default with its 95 % interval (Welch).
+    """Final metrics with both knobs, and the difference chosen − default with its 95 % interval (Welch).
 
-    ``chosen`` and ``default`` describe the knobs; runs that ended without a metric are left out.
+    ``chosen`` and ``default`` describe the knobs in words; runs that ended without a metric are left out.
+    All numbers are in units of the metric; NaN where there are too few.
     """
 
     metric: str
@@ -35,56 +36,63 @@ class Verification:
 
     @property
     def worse(self) -> bool:
-        """Whether a loss is certain: the whole interval is on the bad side."""
+        """Whether the chosen knobs lose: the whole interval is on the worse side of 0."""
         return self.high < 0 if self.mode == "max" else self.low > 0
 
     @property
     def at_most_lost(self) -> float:
-        """The largest loss that the interval does not rule out; 0 where it rules out any."""
+        """The largest loss inside the interval; 0 where it contains none."""
         return max(0.0, -self.low if self.mode == "max" else self.high)
 
     @property
     def sentence(self) -> str:
-        """All of it in one sentence."""
+        """The comparison in one sentence."""
         counts = f"{len(self.chosen_metrics)} and {len(self.default_metrics)} seeds"
         if math.isnan(self.difference):
-            return f"Final {self.metric} was not compared: only {counts} gave one, and {LEAST} are needed."
-        said = (
+            return (
+                f"Final {self.metric} was not compared: only {counts} gave one, and {MIN_REPEATS} are needed."
+            )
+        comparison = (
             f"Final {self.metric} over {counts}: {fmean(self.chosen_metrics):.4g} with {self.chosen}, "
             f"{fmean(self.default_metrics):.4g} with {self.default}; difference {self.difference:+.2g} "
             f"({self.low:+.2g} to {self.high:+.2g}, 95 %)"
         )
         if self.worse:
-            return f"{said}: the chosen knobs are WORSE."
-        return f"{said}: no loss seen; one above {self.at_most_lost:.2g} is ruled out."
+            return f"{comparison}: the chosen knobs are WORSE."
+        return f"{comparison}: no loss seen; one above {self.at_most_lost:.2g} is ruled out."
 
     def __str__(self) -> str:
         return self.sentence
 
 
-def compared(
+def compare_final_metrics(
     metric: str,
     mode: str,
     chosen: tuple[str, Sequence[float]],
     default: tuple[str, Sequence[float]],
 ) -> Verification:
-    """Welch's interval of the difference of means. NaN where one side has fewer than three metrics.
+    """Compare final metrics by Welch's 95 % interval of the difference of their means.
 
     Args:
         metric: its name.
-        mode: "max" or "min".
-        chosen: what the knobs are called, and their final metrics.
-        default: likewise.
+        mode: "max" if a higher metric is better, or "min".
+        chosen: a description of the recommended knobs, and the final metric of each run with them.
+        default: likewise, for the default.
     """
-    ours, theirs = (tuple(m for m in side[1] if math.isfinite(m)) for side in (chosen, default))
+    chosen_metrics, default_metrics = (
+        tuple(m for m in side[1] if math.isfinite(m)) for side in (chosen, default)
+    )
     difference = low = high = NAN
-    if min(len(ours), len(theirs)) >= LEAST:
-        difference = fmean(ours) - fmean(theirs)
-        spread_a, spread_b = variance(ours) / len(ours), variance(theirs) / len(theirs)
-        width = math.sqrt(spread_a + spread_b)
+    if min(len(chosen_metrics), len(default_metrics)) >= MIN_REPEATS:
+        difference = fmean(chosen_metrics) - fmean(default_metrics)
+        variance_a = variance(chosen_metrics) / len(chosen_metrics)
+        variance_b = variance(default_metrics) / len(default_metrics)
+        width = math.sqrt(variance_a + variance_b)
         if width > 0:
-            ours_share = spread_a / (spread_a + spread_b)
-            freedom = 1 / (ours_share**2 / (len(ours) - 1) + (1 - ours_share) ** 2 / (len(theirs) - 1))
+            share = variance_a / (variance_a + variance_b)
+            freedom = 1 / (  # Welch-Satterthwaite
+                share**2 / (len(chosen_metrics) - 1) + (1 - share) ** 2 / (len(default_metrics) - 1)
+            )
             width *= student_t(0.975, freedom)
         low, high = difference - width, difference + width
     return Verification(
@@ -92,26 +100,32 @@ def compared(
         mode=mode,
         chosen=chosen[0],
         default=default[0],
-        chosen_metrics=ours,
-        default_metrics=theirs,
+        chosen_metrics=chosen_metrics,
+        default_metrics=default_metrics,
         difference=difference,
         low=low,
         high=high,
     )
 
 
-def student_t(share: float, freedom: float) -> float:
-    """The quantile of Student's t at ``share`` (0.5 to 1), by integrating its density.
+def student_t(probability: float, freedom: float) -> float:
+    """The quantile of Student's t, by integrating its density: scipy is not a dependency.
 
     With t = √ν · tan θ the density is proportional to cosᵛ⁻¹ θ on a finite interval, for any ν.
 
+    Args:
+        probability: 0.5 or more, below 1.
+        freedom: degrees of freedom ν, above 0; need not be whole.
+
     Raises:
-        BadInput: a share outside that range, or no degrees of freedom.
+        BadInput: an argument outside these ranges.
     """
-    if not (0.5 <= share < 1 and freedom > 0):
-        raise BadInput(f"share {share} and {freedom} degrees of freedom; allowed: 0.5 to below 1, above 0")
+    if not (0.5 <= probability < 1 and freedom > 0):
+        raise BadInput(
+            f"probability {probability} and {freedom} degrees of freedom; allowed: 0.5 to below 1, above 0"
+        )
     theta = np.linspace(0.0, math.pi / 2, 20_001)
     density = np.cos(theta[:-1] + theta[1] / 2) ** (freedom - 1)
     below = np.concatenate([[0.0], np.cumsum(density)])
-    at = float(np.interp((2 * share - 1) * below[-1], below, theta))
+    at = float(np.interp((2 * probability - 1) * below[-1], below, theta))
     return math.sqrt(freedom) * math.tan(at)

@@ -1,1 +1,1 @@
-"""What jobs and searches remember on disk or cloud storage, and how a search is made from it again."""
+"""The event log of jobs and searches, on local disk or cloud storage, and the search rebuilt from it."""

@@ -1,10 +1,11 @@
-"""A job's history: one small file per event, in a folder of the job, on local disk or cloud storage.
+"""The event log of a recurring job or a search: append, read. One file per event, on any storage.
 
-A file is written whole under a name nobody else uses, and never changed. That is atomic on every
-storage, needs no lock and no conditional write, and lets any number of runs append at once. The names
-hold a counter that each writer takes one beyond what it has seen, so that sorting them puts what was
-known before what was decided from it. Each file is one line of JSON with a checksum: `cat *.json`
-reads as JSON lines. What is damaged stays where it is, is named in a warning, and counts for nothing.
+A file is written whole, under a name that no other writer uses, and never changed. That is atomic on
+every storage, needs no lock, and lets any number of runs append at once. A name begins with a number
+that each writer takes one above the highest it sees, so that sorting the names puts what was known
+before what was decided from it. Each file is one line of JSON with a version and a checksum:
+``cat *.json`` reads as JSON lines. A damaged file stays where it is, is named in one warning, and is
+left out.
 """
 
 from __future__ import annotations
@@ -15,161 +16,175 @@ import logging
 import os
 import re
 import time
-from collections.abc import Iterable, Mapping
+import uuid
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import Self
+
 from zeus_ray.errors import BadInput, HistoryError
-from zeus_ray.store.storage import LocalFolder, Storage, StorageFolder
+from zeus_ray.records import from_plain, to_plain
+from zeus_ray.store.events import EVENT_KINDS, Event, RunEnded, RunLost
+from zeus_ray.store.storage import Storage, open_storage
 
-VERSION = 1
-ASK, PROFILE, END, LOST = "ask", "profile", "end", "lost"
-NAME = re.compile(r"(\d{8,})-(ask|profile|end|lost)-([A-Za-z0-9-]+)\.json")
-JOB = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-AT_ONCE = 16
-"""Files read at the same time: on cloud storage each takes tens of milliseconds."""
+EVENT_VERSION = 1
+EVENT_FILE = re.compile(rf"(\d{{8,}})-({'|'.join(EVENT_KINDS)})-([A-Za-z0-9-]+)\.json")
+JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+PARALLEL_READS = 16
+"""On cloud storage reading a file takes tens of milliseconds."""
 
-log = logging.getLogger("zeus_ray")
+logger = logging.getLogger("zeus_ray")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Event:
-    """What happened to a run: ``number`` orders events, ``at_s`` is the writer's clock (s since 1970)."""
+class LoggedEvent:
+    """An event with its place in the log.
+
+    Attributes:
+        number: orders events; writers that append at the same time may take the same one.
+        at_s: clock of the writer (s since 1970).
+        event: what happened.
+    """
 
     number: int
-    kind: str
-    run: str
     at_s: float
-    body: Mapping[str, Any]
+    event: Event
 
 
-def folder_at(history: str | os.PathLike[str], job: str) -> Storage:
-    """The folder of a job: under a path, or a URI that pyarrow knows (``s3://…``, ``gs://…``).
+class EventLog:
+    """Appends and reads events. Stored events never change, so each file is read once."""
 
-    Raises:
-        BadInput: a name of a job that is no file name, a path that is a file, an unknown URI.
-    """
-    if not JOB.fullmatch(job):
-        raise BadInput(f"job is {job!r}; allowed: letters, digits, '.', '_' and '-', such as resnet-nightly")
-    return _folder(os.fspath(history), f"/{job}")
-
-
-def jobs_in(history: str | os.PathLike[str]) -> list[str]:
-    """The jobs of a history. Raises BadInput, HistoryError."""
-    try:
-        return [name for name in _folder(os.fspath(history), "").names() if JOB.fullmatch(name)]
-    except OSError as error:
-        raise HistoryError(f"the history cannot be read: {error}") from error
-
-
-def _folder(text: str, below: str) -> Storage:
-    if "://" not in text:
-        path = Path(text).expanduser()
-        if path.is_file():
-            raise BadInput(f"history {text!r} is a file; allowed: a folder, which need not be there yet")
-        return LocalFolder(Path(f"{path}{below}"))
-    from pyarrow import fs  # noqa: PLC0415 — comes with ray[tune]; only cloud storage needs it
-
-    try:
-        filesystem, root = fs.FileSystem.from_uri(text)
-    except (ValueError, OSError, NotImplementedError) as error:
-        raise BadInput(
-            f"history is {text!r}, which pyarrow cannot open ({error}); allowed: a path, s3://…, gs://…"
-        ) from error
-    return StorageFolder(filesystem, root.rstrip("/") + below)
-
-
-class Events:
-    """Reads and appends. Files never change, so each is read once."""
-
-    def __init__(self, folder: Storage) -> None:
-        self._folder = folder
-        self._known: dict[str, Event] = {}
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._read: dict[str, LoggedEvent] = {}
         self._damaged: set[str] = set()
 
-    def read(self) -> list[Event]:
-        """All events in order; one ask, one end or one loss per run, and no loss beside an end.
+    @classmethod
+    def open(cls, location: str | os.PathLike[str]) -> Self:
+        """The log in a folder: a path, or a URI that pyarrow knows. Raises BadInput."""
+        return cls(open_storage(location))
+
+    def read(self, after: int = 0) -> list[LoggedEvent]:
+        """The events with a number above ``after``, in order. A run that has ended counts as not lost.
 
         Raises:
             HistoryError: the storage does not answer.
         """
-        names = self._names()
-        new = [name for name in names if name not in self._known and name not in self._damaged]
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            for name, event in zip(new, pool.map(self._load, new), strict=True):
-                if event is not None:
-                    self._known[name] = event
-        return _once(self._known[name] for name in names if name in self._known)
+        names = [name for name in self._names() if _number(name) > after]
+        unread = [name for name in names if name not in self._read and name not in self._damaged]
+        with ThreadPoolExecutor(PARALLEL_READS) as pool:
+            loaded = list(pool.map(self._load, unread))
+        damaged = []
+        for name, event in zip(unread, loaded, strict=True):
+            if isinstance(event, LoggedEvent):
+                self._read[name] = event
+            else:
+                damaged.append(f"{name} ({event})")
+                self._damaged.add(name)
+        if damaged:
+            logger.warning("zeus-ray: %d event(s) are left out: %s", len(damaged), "; ".join(damaged))
+        return _without_false_losses(self._read[name] for name in names if name in self._read)
 
-    def append(self, kind: str, run: str, body: Mapping[str, Any]) -> None:
-        """Add one event; it is stored when this returns.
+    def append(self, event: Event) -> None:
+        """Add an event; it is stored when this returns.
 
         Raises:
-            HistoryError: the storage takes nothing (cloud storage has been tried again by pyarrow).
+            HistoryError: the storage refuses (on cloud storage pyarrow has retried).
         """
-        number = 1 + max((int(name.partition("-")[0]) for name in self._names()), default=0)
-        event = Event(number=number, kind=kind, run=run, at_s=time.time(), body=body)
-        name = f"{number:08d}-{kind}-{run}.json"
+        kind = next(kind for kind, record in EVENT_KINDS.items() if isinstance(event, record))
+        name = f"{1 + self.last_number():08d}-{kind}-{event.run_id}.json"
         try:
-            self._folder.write(name, encode(event))
+            self._storage.write(name, encode_event(kind, time.time(), event))
         except OSError as error:
-            raise HistoryError(f"the history cannot be written: {error}") from error
+            raise HistoryError(f"the event log cannot be written: {error}") from error
+
+    def last_number(self) -> int:
+        """The highest number so far; 0 for an empty log. Raises HistoryError."""
+        return max((_number(name) for name in self._names()), default=0)
 
     def _names(self) -> list[str]:
         try:
-            return sorted(name for name in self._folder.names() if NAME.fullmatch(name))
+            return sorted(name for name in self._storage.names() if EVENT_FILE.fullmatch(name))
         except OSError as error:
-            raise HistoryError(f"the history cannot be read: {error}") from error
+            raise HistoryError(f"the event log cannot be read: {error}") from error
 
-    def _load(self, name: str) -> Event | None:
+    def _load(self, name: str) -> LoggedEvent | str:
+        """The event of a file, or what is wrong with it."""
         try:
-            return decode(name, self._folder.read(name))
+            return decode_event(name, self._storage.read(name))
         except (OSError, ValueError) as error:
-            self._damaged.add(name)
-            log.warning("zeus-ray: %s of the history is set aside: %s", name, error)
-            return None
+            return str(error)
 
 
-def encode(event: Event) -> str:
+def open_job_log(history: str | os.PathLike[str], job: str) -> EventLog:
+    """The event log of a recurring job: the folder ``job`` of a history.
+
+    Raises:
+        BadInput: the name of the job is not allowed, or the history is a file or an unknown URI.
+    """
+    if not JOB_NAME.fullmatch(job):
+        raise BadInput(f"job is {job!r}; allowed: letters, digits, '.', '_' and '-', such as resnet-nightly")
+    return EventLog(open_storage(history).subfolder(job))
+
+
+def new_search_history() -> Path:
+    """A new folder for the event log of one search: under ``$XDG_STATE_HOME``, or ``~/.local/state``."""
+    home = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return Path(home) / "zeus-ray" / "searches" / uuid.uuid4().hex
+
+
+def job_names(history: str | os.PathLike[str]) -> list[str]:
+    """The jobs of a history. Raises BadInput, HistoryError."""
+    storage = open_storage(history)
+    try:
+        return [name for name in storage.names() if JOB_NAME.fullmatch(name)]
+    except OSError as error:
+        raise HistoryError(f"the history cannot be read: {error}") from error
+
+
+def encode_event(kind: str, at_s: float, event: Event) -> str:
     """One line of JSON."""
-    content = json.dumps({"at_s": event.at_s, **event.body})
-    return f'{{"zeus_ray": {VERSION}, "sha256": "{_checksum(content)}", "event": {content}}}\n'
+    return _sealed({"version": EVENT_VERSION, "kind": kind, "at_s": at_s, "event": to_plain(event)})
 
 
-def decode(name: str, text: str) -> Event:
-    """Inverse of :func:`encode`. Raises ValueError saying what is wrong."""
-    parts = NAME.fullmatch(name)
-    if parts is None:
-        raise ValueError("its name is not one of ours")
-    head, found, rest = text.partition('"event": ')
-    version = re.match(r'\{"zeus_ray": (\d+), "sha256": "([0-9a-f]*)", $', head)
-    if not found or version is None or not rest.endswith("}\n"):
-        raise ValueError("it is damaged")
-    if int(version[1]) != VERSION:
-        raise ValueError(f"it has version {version[1]}, and this zeus-ray reads version {VERSION}")
-    content = rest.removesuffix("}\n")
-    if _checksum(content) != version[2]:
-        raise ValueError("it is damaged, or was changed after it was written")
-    body = json.loads(content)
-    return Event(number=int(parts[1]), kind=parts[2], run=parts[3], at_s=body.pop("at_s"), body=body)
+def decode_event(name: str, text: str) -> LoggedEvent:
+    """Inverse of :func:`encode_event`, for a file of this name. Raises ValueError saying what is wrong."""
+    try:
+        raw = json.loads(text)
+        del raw["sha256"]
+        version, intact = raw["version"], _sealed(raw) == text
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise ValueError("damaged") from None
+    if version != EVENT_VERSION:
+        raise ValueError(f"version {version!r}; this zeus-ray reads version {EVENT_VERSION}")
+    if not intact or raw["kind"] not in EVENT_KINDS:
+        raise ValueError("damaged, or changed after it was written")
+    event = from_plain(EVENT_KINDS[raw["kind"]], raw["event"])
+    return LoggedEvent(number=_number(name), at_s=raw["at_s"], event=event)
 
 
-def _checksum(content: str) -> str:
-    return hashlib.sha256(content.encode()).hexdigest()[:16]
+def _sealed(content: dict[str, Any]) -> str:
+    """``content`` as JSON, with the checksum of the rest in front. ``json`` writes what it read unchanged."""
+    checksum = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+    return json.dumps({"sha256": checksum, **content}) + "\n"
 
 
-def _once(events: Iterable[Event]) -> list[Event]:
-    """The first of each kind for a run, but all profiles. A run given up for lost may yet have ended."""
+def _number(name: str) -> int:
+    return int(name.partition("-")[0])
+
+
+def _without_false_losses(events: Iterable[LoggedEvent]) -> list[LoggedEvent]:
+    """One loss per run, and none of a run that ended after it was given up."""
     in_order = list(events)
-    ended = {event.run for event in in_order if event.kind == END}
-    seen: set[tuple[str, str]] = set()
+    over = {logged.event.run_id for logged in in_order if isinstance(logged.event, RunEnded)}
     kept = []
-    for event in in_order:
-        key = (event.kind, event.run)
-        if event.kind != PROFILE and (key in seen or (event.kind == LOST and event.run in ended)):
-            continue
-        seen.add(key)
-        kept.append(event)
+    for logged in in_order:
+        if isinstance(logged.event, RunLost):
+            if logged.event.run_id in over:
+                continue
+            over.add(logged.event.run_id)
+        kept.append(logged)
     return kept

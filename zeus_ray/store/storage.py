@@ -3,47 +3,93 @@
 from __future__ import annotations
 
 import os
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from zeus_ray.errors import BadInput
+
 
 class Storage(Protocol):
-    """Where a trial's small files live: a local folder, or cloud storage."""
+    """A folder of text files on a local disk or on cloud storage."""
 
     def names(self) -> list[str]:
-        """File names, [] where the folder is not there."""
+        """File names; [] where the folder does not exist."""
 
     def read(self, name: str) -> str:
         """Text of one file."""
 
     def write(self, name: str, text: str) -> None:
-        """Replace one file, whole."""
+        """Create or replace one file, whole."""
+
+    def subfolder(self, name: str) -> Storage:
+        """The folder ``name`` in this one; it need not exist yet."""
+
+
+def open_storage(location: str | os.PathLike[str]) -> Storage:
+    """The folder at a path or a URI; it need not exist yet.
+
+    Args:
+        location: a path, ``file://…``, or a URI that pyarrow can open, such as ``s3://bucket/runs``.
+
+    Raises:
+        BadInput: the path is a file, or pyarrow cannot open the URI.
+    """
+    text = os.fspath(location)
+    if "://" not in text:
+        return _local_folder(Path(text).expanduser())
+    from pyarrow import fs  # noqa: PLC0415 — comes with ray[tune]; only cloud storage needs it
+
+    try:
+        filesystem, root = fs.FileSystem.from_uri(text)
+    except (ValueError, OSError, NotImplementedError) as error:
+        raise BadInput(
+            f"{text!r} cannot be opened by pyarrow ({error}); allowed: a path, s3://…, gs://…"
+        ) from error
+    if isinstance(filesystem, fs.LocalFileSystem):
+        return _local_folder(Path(root))
+    return StorageFolder(filesystem, root.rstrip("/"))
+
+
+def _local_folder(path: Path) -> LocalFolder:
+    if path.is_file():
+        raise BadInput(f"{str(path)!r} is a file; allowed: a folder, which need not exist yet")
+    return LocalFolder(path)
 
 
 @dataclass(frozen=True)
 class LocalFolder:
-    """A folder on this machine."""
+    """A folder on this machine. A written file survives a crash of the machine."""
 
     path: Path
 
     def names(self) -> list[str]:
-        """File names, [] where the folder is not there."""
+        """File names; [] where the folder does not exist."""
         return sorted(p.name for p in self.path.iterdir()) if self.path.is_dir() else []
 
     def read(self, name: str) -> str:
         """Text of one file."""
         return (self.path / name).read_bytes().decode()
 
+    def subfolder(self, name: str) -> LocalFolder:
+        """The folder ``name`` in this one; it need not exist yet."""
+        return LocalFolder(self.path / name)
+
     def write(self, name: str, text: str) -> None:
-        """Replace one file, whole."""
+        """Create or replace one file, whole; it is on disk when this returns."""
         self.path.mkdir(parents=True, exist_ok=True)
-        draft = self.path / f".{name}.draft"
+        draft = self.path / _draft_name(name)
         with draft.open("w") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
         draft.replace(self.path / name)
+        folder = os.open(self.path, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # else a crash of the machine may undo the renaming
+        finally:
+            os.close(folder)
 
 
 @dataclass(frozen=True)
@@ -54,7 +100,7 @@ class StorageFolder:
     path: str
 
     def names(self) -> list[str]:
-        """File names, [] where the folder is not there."""
+        """File names; [] where the folder does not exist."""
         from pyarrow.fs import FileSelector  # noqa: PLC0415 — comes with ray[tune]; not needed outside it
 
         found = self.filesystem.get_file_info(FileSelector(self.path, allow_not_found=True))
@@ -65,10 +111,19 @@ class StorageFolder:
         with self.filesystem.open_input_stream(f"{self.path}/{name}") as stream:
             return bytes(stream.read()).decode()
 
+    def subfolder(self, name: str) -> StorageFolder:
+        """The folder ``name`` in this one; it need not exist yet."""
+        return StorageFolder(self.filesystem, f"{self.path}/{name}")
+
     def write(self, name: str, text: str) -> None:
-        """Replace one file, whole."""
+        """Create or replace one file, whole."""
         self.filesystem.create_dir(self.path, recursive=True)
-        draft = f"{self.path}/.{name}.draft"
+        draft = f"{self.path}/{_draft_name(name)}"
         with self.filesystem.open_output_stream(draft) as stream:
             stream.write(text.encode())
         self.filesystem.move(draft, f"{self.path}/{name}")
+
+
+def _draft_name(name: str) -> str:
+    """A hidden name that no other writer uses."""
+    return f".{name}.{uuid.uuid4().hex[:8]}.draft"

@@ -1,1 +1,1 @@
-"""One small file per training framework: where its loop meets a run. Import the one you use."""
+"""One file per training framework. Import the one you use: the package imports none."""

@@ -1,7 +1,7 @@
 """A search over batch size and power limit of a job on two workers: ``python -m zeus_ray.train.example_ddp``.
 
-Handwritten digits, a small network, DistributedDataParallel. On a machine without GPUs it runs on
-the CPU (gloo), and on simulated boards if ``ZEUS_RAY_GPU=simulated`` asks for them.
+Handwritten digits, a small network, DistributedDataParallel. On a machine without GPUs it trains on the CPU
+(gloo), and meters simulated GPUs if ``ZEUS_RAY_GPU=simulated`` is set.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ WORKERS = 2
 
 
 def train(config: dict[str, Any]) -> None:
-    """What every worker runs."""
+    """The training function of every worker."""
     with torch_trainer.session(config) as run:
         digits, labels = load_digits(return_X_y=True)
         data = TensorDataset(torch.tensor(digits / 16, dtype=torch.float32), torch.tensor(labels))
@@ -44,7 +44,7 @@ def train(config: dict[str, Any]) -> None:
 
 
 def job(config: dict[str, Any]) -> None:
-    """What a trial runs: it holds no GPU, its workers do."""
+    """The function of a trial. It holds no GPU; its workers do."""
     TorchTrainer(
         train,
         train_loop_config=config,
@@ -54,7 +54,7 @@ def job(config: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Search, and say what was found."""
+    """Search, and print the best knobs."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=6, help="the most trials to run")
     trials = parser.parse_args().trials

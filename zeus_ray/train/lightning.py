@@ -1,7 +1,8 @@
 """Lightning: ``Trainer(callbacks=[ZeusCallback(run)])`` meters and profiles what ``trainer.fit`` trains.
 
-Windows begin and end with optimizer steps, also where gradients are accumulated. Validation is in
-the bill, but in no profile; the sanity check before training is neither a step nor a report.
+Windows begin and end with optimizer steps, also where gradients are accumulated. Validation counts for the
+energy and time of the run, but not for a profile; the sanity check before training is neither a step nor a
+report.
 """
 
 from __future__ import annotations
@@ -11,19 +12,18 @@ from typing import Any
 import lightning.pytorch as pl
 
 from zeus_ray.errors import BadInput
-from zeus_ray.training.loaders import samples_per_epoch
+from zeus_ray.training.frameworks import samples_per_epoch
 from zeus_ray.training.run import TrainingRun
 
 
 class ZeusCallback(pl.Callback):  # type: ignore[misc]  # Lightning's types are not read
-    """Steps, epochs and metrics of a Lightning ``Trainer``, for the run of a session.
+    """Tells the run of a session the steps, epochs and metrics of a Lightning ``Trainer``.
 
-    It reports after each epoch, and after each validation within one: all of
-    ``trainer.callback_metrics``. Where the run should end it sets ``trainer.should_stop``;
-    Lightning's own early stopping works beside it.
+    It reports all of ``trainer.callback_metrics`` after each epoch, and after each validation within one.
+    Where the run should end it sets ``trainer.should_stop``; Lightning's own early stopping works beside it.
 
     Args:
-        run: what :func:`zeus_ray.session` gave, or the session of ``zeus_ray.train.torch_trainer``.
+        run: from :func:`zeus_ray.session`, or from the session of ``zeus_ray.train.torch_trainer``.
     """
 
     def __init__(self, run: TrainingRun) -> None:
@@ -38,7 +38,7 @@ class ZeusCallback(pl.Callback):  # type: ignore[misc]  # Lightning's types are 
             BadInput: samples per step are not the run's batch size.
         """
         micro = getattr(trainer.train_dataloader, "batch_size", None)
-        if micro is None:  # several loaders, or one that does not say
+        if micro is None:  # several loaders, or one without a batch size
             return
         accumulated, processes = trainer.accumulate_grad_batches, trainer.world_size
         if micro * accumulated * processes != self._run.batch_size:
@@ -49,7 +49,7 @@ class ZeusCallback(pl.Callback):  # type: ignore[misc]  # Lightning's types are 
             )
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """An epoch begins, of as many batches as Lightning takes from the loader."""
+        """An epoch begins. Lightning may take fewer batches from the loader than it has."""
         per_batch = self._run.batch_size // trainer.accumulate_grad_batches
         known = samples_per_epoch(trainer.train_dataloader, per_batch)
         if known is not None:
@@ -85,7 +85,7 @@ class ZeusCallback(pl.Callback):  # type: ignore[misc]  # Lightning's types are 
             trainer.should_stop = True
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Training stops for a while."""
+        """Training pauses."""
         if _trains(trainer) and not self._paused:
             self._run.pause()
             self._paused = True
@@ -107,5 +107,5 @@ class ZeusCallback(pl.Callback):  # type: ignore[misc]  # Lightning's types are 
 
 
 def _trains(trainer: pl.Trainer) -> bool:
-    """Whether a hook of validation belongs to ``fit``, and not to its sanity check."""
+    """Whether a validation hook belongs to training, and not to the sanity check before it."""
     return trainer.state.fn == "fit" and not trainer.sanity_checking

@@ -1,7 +1,7 @@
 """Hugging Face Transformers: ``Trainer(callbacks=[ZeusCallback(run)])`` meters and profiles its training.
 
-A step of the ``Trainer`` is an optimizer step, whatever it accumulates. Evaluation, logging and
-saving are in the bill, but in no profile.
+A step of the ``Trainer`` is an optimizer step, whatever it accumulates. Evaluation, logging and saving count
+for the energy and time of the run, but not for a profile.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ from typing import Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from zeus_ray.errors import BadInput
-from zeus_ray.training.loaders import samples_per_epoch
+from zeus_ray.training.frameworks import samples_per_epoch
 from zeus_ray.training.run import TrainingRun
 
 
 class ZeusCallback(TrainerCallback):  # type: ignore[misc]  # Transformers' types are not read
-    """Steps, epochs and metrics of a Transformers ``Trainer``, for the run of a session.
+    """Tells the run of a session the steps, epochs and metrics of a Transformers ``Trainer``.
 
-    It reports after each evaluation, and where there is none after each epoch: what was evaluated
-    and logged last. Where the run should end it sets ``control.should_training_stop``; the
-    ``Trainer``'s own early stopping works beside it.
+    It reports the newest evaluated and logged values after each evaluation, or after each epoch where nothing
+    is evaluated. Where the run should end it sets ``control.should_training_stop``; the ``Trainer``'s own
+    early stopping works beside it.
 
     Args:
-        run: what :func:`zeus_ray.session` gave, or the session of ``zeus_ray.train.torch_trainer``.
+        run: from :func:`zeus_ray.session`, or from the session of ``zeus_ray.train.torch_trainer``.
     """
 
     def __init__(self, run: TrainingRun) -> None:
         self._run = run
         self._paused = False
-        self._told = False
+        self._reported = False
         self._logged: dict[str, float] = {}
 
     def on_train_begin(
@@ -40,7 +40,7 @@ class ZeusCallback(TrainerCallback):  # type: ignore[misc]  # Transformers' type
         """Check that the ``Trainer`` trains the batch size that is metered.
 
         Raises:
-            BadInput: samples per step are not the run's batch size, or may change under way.
+            BadInput: samples per step are not the run's batch size, or may change while it trains.
         """
         micro, accumulated, processes = (
             args.train_batch_size,
@@ -48,7 +48,7 @@ class ZeusCallback(TrainerCallback):  # type: ignore[misc]  # Transformers' type
             args.world_size,
         )
         if args.auto_find_batch_size:
-            raise BadInput("auto_find_batch_size changes the batch size that is metered: leave it out")
+            raise BadInput("auto_find_batch_size=True changes the batch size that is metered: leave it out")
         if micro * accumulated * processes != self._run.batch_size:
             raise BadInput(
                 f"Transformers trains {micro} samples × {accumulated} accumulated × {processes} processes a "
@@ -81,8 +81,8 @@ class ZeusCallback(TrainerCallback):  # type: ignore[misc]  # Transformers' type
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_given: Any
     ) -> None:
-        """The optimizer has stepped; what comes between this step and the next is not training."""
-        self._told = False
+        """The optimizer has stepped; evaluation, saving or logging may follow before the next step."""
+        self._reported = False
         self._run.after_step()
         if self._run.stop:
             control.should_training_stop = True
@@ -92,7 +92,7 @@ class ZeusCallback(TrainerCallback):  # type: ignore[misc]  # Transformers' type
     def on_prediction_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_given: Any
     ) -> None:
-        """An evaluation that somebody else asked for."""
+        """An evaluation that was not scheduled by ``control``."""
         self._pause()
 
     def on_log(
@@ -130,8 +130,8 @@ class ZeusCallback(TrainerCallback):  # type: ignore[misc]  # Transformers' type
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_given: Any
     ) -> None:
-        """A run that was stopped between two evaluations says so."""
-        if self._run.stop and not self._told:
+        """A run that was stopped between two evaluations reports why."""
+        if self._run.stop and not self._reported:
             self._report(control)
 
     def _pause(self) -> None:
@@ -140,7 +140,7 @@ class ZeusCallback(TrainerCallback):  # type: ignore[misc]  # Transformers' type
             self._paused = True
 
     def _report(self, control: TrainerControl) -> None:
-        self._told = True
+        self._reported = True
         self._run.report(self._logged)
         if self._run.stop:
             control.should_training_stop = True

@@ -1,1 +1,1 @@
-"""One training run: lease, limit, profile, meter, report; with Ray Tune or without Ray."""
+"""One training run, without Ray: its session, power limit, profile, energy and reports."""

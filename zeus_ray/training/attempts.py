@@ -1,121 +1,161 @@
-"""What the earlier attempts of a trial used and learned: kept with it, one small file an attempt.
+"""What the earlier attempts of a trial used and measured: kept in the trial's storage, one file per attempt.
 
-A trial that was killed, paused or moved starts its clock and its joules again; its ledger does not.
-What an attempt used after its last report is known to whoever kept its boards: the next attempt asks.
-Files are replaced whole, which is atomic on local disks and the only way on object stores.
+After a trial was killed, paused or moved, its next attempt starts at zero energy and time, and adds what
+these files say. What an attempt used after its last report is known to the actors of its GPUs: the next
+attempt asks them. A file is replaced as a whole, which is atomic on local disks and the only way on object
+stores.
 """
 
 from __future__ import annotations
 
-import json
-import math
+import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, replace
 
 from typing_extensions import Self
 
-from zeus_ray.records import Measurement, PowerProfile, from_json
+from zeus_ray.gpus.energy.readings import Reading
+from zeus_ray.records import NAN, Measurement, PowerProfile, from_json, to_json
 from zeus_ray.store.storage import Storage
 
-Held = Sequence[Sequence[str]]
-"""(actor, lease id) of each board of an attempt."""
-Ask = Callable[[Held], Measurement | None]
-"""What leases had used when they ended; None where nobody knows any more."""
+Held = Sequence[tuple[str, str]]
+"""(actor, lease id) of each GPU of an attempt."""
+
+ATTEMPT_FILE = "zeus-attempt-{number}.json"
+ATTEMPT_VERSION = 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class AttemptUsage(Measurement):
-    """What an attempt used to its end, and what that cost when it was used."""
+    """What attempts used: energy (J), time (s), emissions (g), price (in the currency of the signal)."""
 
-    carbon_g: float = math.nan
+    carbon_g: float = NAN
+    price: float = NAN
+
+    @classmethod
+    def of(cls, reading: Reading) -> Self:
+        """What the attempt that began with the lease had used at ``reading``."""
+        return cls(
+            energy_j=reading.energy_j, time_s=reading.time_s, carbon_g=reading.carbon_g, price=reading.price
+        )
+
+    def plus(self, other: AttemptUsage) -> AttemptUsage:
+        """Both together. NaN stays NaN: with an attempt that was not measured the sum is unknown."""
+        return AttemptUsage(
+            energy_j=self.energy_j + other.energy_j,
+            time_s=self.time_s + other.time_s,
+            carbon_g=self.carbon_g + other.carbon_g,
+            price=self.price + other.price,
+        )
 
 
-@dataclass
-class AttemptLog:
-    """One trial over its attempts. ``folder=None``: this attempt only.
+NOTHING_USED = AttemptUsage(energy_j=0.0, time_s=0.0, carbon_g=0.0, price=0.0)
+FinalUsage = Callable[[Held], AttemptUsage | None]
+"""What leases had used when they ended; None where that is not known any more."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttemptEntry(AttemptUsage):
+    """One attempt as it is stored: what it used to its last report, or to its end.
 
     Attributes:
-        attempt: the number of this one, from 1.
-        before: energy (J) and time (s) of the earlier ones.
-        samples: trained by the last one and those it went on from.
-        gpu: the kind of GPU of the last one ("": there was none).
-        profiles: power profiles that earlier attempts measured, for their kinds of GPU.
-        held: the leases of this attempt, for the next one to ask about.
-        before_g: grams, or money, of the earlier ones; NaN where one of them had no price.
+        attempt: its number, from 1.
+        samples: trained by it, and by those it continued from.
+        gpu: its kind of GPU; "" without one.
+        profile: what it measured of the power profile; None: nothing.
+        held: its leases; empty once they are counted to their end.
+        version: of this format.
     """
 
-    folder: Storage | None
     attempt: int
-    before: Measurement
+    samples: int = 0
+    gpu: str = ""
+    profile: PowerProfile | None = None
+    held: tuple[tuple[str, str], ...] = ()
+    version: int = ATTEMPT_VERSION
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttemptLog:
+    """The attempts of one trial; without arguments its first one, which stores nothing.
+
+    Attributes:
+        folder: the trial's storage; None: nothing is stored.
+        attempt: the number of this attempt, from 1.
+        before: what the earlier ones used.
+        samples: trained by the last one, and by those it continued from.
+        gpu: the kind of GPU of the last one; "" if there was none.
+        profiles: what the earlier ones measured, for their kinds of GPU.
+    """
+
+    folder: Storage | None = None
+    attempt: int = 1
+    before: AttemptUsage = NOTHING_USED
     samples: int = 0
     gpu: str = ""
     profiles: tuple[PowerProfile, ...] = ()
-    held: Held = field(default_factory=tuple)
-    before_g: float = 0.0
 
     @classmethod
-    def open(cls, folder: Storage | None, *, ask: Ask = lambda _held: None) -> Self:
-        """Add up the attempts so far, asking what they used to their end; this one is the next."""
-        names = [n for n in folder.names() if _is_entry(n)] if folder else []
-        entries = [_to_its_end(folder, n, ask) for n in names] if folder else []
+    def open(cls, folder: Storage | None, *, final_usage: FinalUsage = lambda _held: None) -> Self:
+        """The log of the next attempt; ``final_usage`` completes the entries of those that were killed."""
+        names = [name for name in folder.names() if _is_entry(name)] if folder else []
+        entries = [_to_its_end(folder, name, final_usage) for name in names] if folder else []
         if not entries:
-            return cls(folder, 1, Measurement(energy_j=0.0, time_s=0.0))
-        last = max(entries, key=lambda entry: int(entry["attempt"]))
+            return cls(folder=folder)
+        last = max(entries, key=lambda entry: entry.attempt)
         return cls(
-            folder,
-            1 + int(last["attempt"]),
-            _total(entries),
-            samples=last["samples"],
-            gpu=last["gpu"],
-            profiles=tuple(from_json(PowerProfile, e["profile"]) for e in entries if e["profile"]),
-            before_g=math.fsum(entry["carbon_g"] for entry in entries),
-        )
-
-    def total(self, now: Measurement) -> Measurement:
-        """All attempts, this one at ``now``."""
-        return Measurement(
-            energy_j=self.before.energy_j + now.energy_j, time_s=self.before.time_s + now.time_s
+            folder=folder,
+            attempt=1 + last.attempt,
+            before=functools.reduce(AttemptUsage.plus, entries, NOTHING_USED),
+            samples=last.samples,
+            gpu=last.gpu,
+            profiles=tuple(entry.profile for entry in entries if entry.profile is not None),
         )
 
     def write(
-        self, now: Measurement, *, samples: int, gpu: str, profile: str, carbon_g: float = math.nan
+        self,
+        usage: AttemptUsage,
+        *,
+        samples: int,
+        gpu: str,
+        profile: PowerProfile | None,
+        held: Held = (),
     ) -> None:
-        """Replace this attempt's entry. ``profile``: as JSON, "" while there is none."""
+        """Replace this attempt's entry; see :class:`AttemptEntry`."""
         if self.folder is None:
             return
-        entry = {
-            "attempt": self.attempt,
-            "energy_j": now.energy_j,
-            "time_s": now.time_s,
-            "samples": samples,
-            "gpu": gpu,
-            "profile": profile,
-            "carbon_g": carbon_g,
-            "held": self.held,
-        }
-        self.folder.write(f"zeus-attempt-{self.attempt}.json", json.dumps(entry))
+        entry = AttemptEntry(
+            energy_j=usage.energy_j,
+            time_s=usage.time_s,
+            carbon_g=usage.carbon_g,
+            price=usage.price,
+            attempt=self.attempt,
+            samples=samples,
+            gpu=gpu,
+            profile=profile,
+            held=tuple(held),
+        )
+        self.folder.write(ATTEMPT_FILE.format(number=self.attempt), to_json(entry))
 
 
 def _is_entry(name: str) -> bool:
-    return name.startswith("zeus-attempt-") and name.endswith(".json")
+    head, tail = ATTEMPT_FILE.split("{number}")
+    return name.startswith(head) and name.endswith(tail)
 
 
-def _to_its_end(folder: Storage, name: str, ask: Ask) -> dict[str, Any]:
-    """One attempt's entry, brought up to the end of its leases where somebody still knows."""
-    entry: dict[str, Any] = json.loads(folder.read(name))
-    ended = ask(entry["held"]) if entry.get("held") else None
-    if ended is None or not (ended.energy_j >= entry["energy_j"] and ended.time_s >= entry["time_s"]):
+def _to_its_end(folder: Storage, name: str, final_usage: FinalUsage) -> AttemptEntry:
+    """One attempt's entry, with what its leases used to their end where that is still known."""
+    entry = from_json(AttemptEntry, folder.read(name))
+    final = final_usage(entry.held) if entry.held else None
+    if final is None or not (final.energy_j >= entry.energy_j and final.time_s >= entry.time_s):
         return entry
-    carbon_g = ended.carbon_g if isinstance(ended, AttemptUsage) else math.nan
-    entry |= {"energy_j": ended.energy_j, "time_s": ended.time_s, "carbon_g": carbon_g, "held": []}
-    folder.write(name, json.dumps(entry))
-    return entry
-
-
-def _total(entries: list[dict[str, Any]]) -> Measurement:
-    """NaN stays NaN: an attempt that was not measured makes the sum unknown."""
-    return Measurement(
-        energy_j=math.fsum(entry["energy_j"] for entry in entries),
-        time_s=math.fsum(entry["time_s"] for entry in entries),
+    entry = replace(
+        entry,
+        energy_j=final.energy_j,
+        time_s=final.time_s,
+        carbon_g=final.carbon_g,
+        price=final.price,
+        held=(),
     )
+    folder.write(name, to_json(entry))
+    return entry

@@ -1,194 +1,216 @@
-"""The GPUs of one run as one: leased together, at the same limit, energy summed, time the maximum.
-
-A board is reached in-process (outside Ray) or through its actor; ``LeasedGpu.call`` hides which.
-"""
+"""The GPUs of one run as one: leased together, at the same limit, energy summed, time the maximum."""
 
 from __future__ import annotations
 
 import math
+import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from typing_extensions import Self
 
 from zeus_ray.gpus.energy.readings import Reading
 from zeus_ray.gpus.protocol import LimitRange
 from zeus_ray.leases.lease import Lease
-from zeus_ray.leases.manager import LeaseManager
 from zeus_ray.leases.process import HolderProcess
+from zeus_ray.leases.service import GpuLeaseService
 from zeus_ray.records import NAN, MeasuredBy, PowerProfile, to_json
 
-Call = Callable[..., Any]
-"""``call(method, *arguments)`` on the board's LeaseManager, here or in its actor."""
+PowerPoints = Sequence[tuple[float, float, float]]
+"""Power over time: (s since the lease began, power in W, limit in force in W)."""
 
 
 @dataclass(frozen=True)
 class LeasedGpu:
-    """One leased board."""
+    """One leased GPU.
 
-    call: Call
+    Attributes:
+        service: who measures it and sets its limit.
+        lease: what was leased.
+        actor: name of the Ray actor behind ``service``; "" in this process.
+    """
+
+    service: GpuLeaseService
     lease: Lease
     actor: str = ""
-    """Name of the Ray actor that keeps it, "" in this process."""
-
-    def ask(self, method: str, *arguments: object) -> Any:  # noqa: ANN401 — as many types as LeaseManager has methods
-        """Call a LeaseManager method on this lease."""
-        return self.call(method, self.lease.lease_id, *arguments)
 
     @classmethod
-    def local(cls, keeper: LeaseManager, holder: HolderProcess, control: str, footprint: str = "") -> Self:
-        """Lease a board in this process, for a run outside Ray."""
+    def local(
+        cls, manager: GpuLeaseService, holder: HolderProcess, control: str = "auto", emissions: str = ""
+    ) -> Self:
+        """Lease a GPU whose lease manager is in this process."""
+        return cls(manager, manager.acquire(holder, control=control, emissions=emissions))
 
-        def call(method: str, *arguments: object, **options: object) -> Any:  # noqa: ANN401 — see ask
-            return getattr(keeper, method)(*arguments, **options)
+    def read(self) -> Reading:
+        """Energy, time and limit now."""
+        return self.service.read(self.lease.lease_id)
 
-        return cls(call, keeper.acquire(holder, control=control, footprint=footprint))
+    def power_trace(self) -> PowerPoints:
+        """Its power since the lease began."""
+        return self.service.power_trace(self.lease.lease_id)
 
 
 class GpuGroup:
-    """All boards of a run. Without any, time is wall time and everything else is NaN.
+    """All GPUs of a run. Without any, time is wall time and everything else is NaN.
 
-    Readings: ``energy_j`` summed over boards since the lease began, ``time_s`` the longest,
-    ``power_limit_w`` the lowest limit in force.
+    In a :class:`Reading` of the group, ``energy_j``, ``carbon_g`` and ``price`` are summed over the GPUs,
+    ``time_s`` is the longest, ``power_limit_w`` the lowest limit in force.
+
+    Args:
+        gpus: the leased GPUs.
+        why_none: why there are none, as a message for the user.
+
+    Attributes:
+        leases: the lease of each GPU.
+        held: (actor, lease id) of each GPU that an actor holds, which knows what it used to its end.
     """
 
-    def __init__(self, boards: Sequence[LeasedGpu], *, why_none: str = "") -> None:
-        self._boards = tuple(boards)
-        self._began_s = time.perf_counter()
+    by_steps = False
+    """Whether windows end by counted steps and not by the clock, which differs between processes."""
+
+    def __init__(self, gpus: Sequence[LeasedGpu], *, why_none: str = "") -> None:
         self.why_none = why_none
+        self.leases = tuple(gpu.lease for gpu in gpus)
+        self.held = tuple((gpu.actor, gpu.lease.lease_id) for gpu in gpus if gpu.actor)
+        self._gpus = tuple(gpus)
+        self._began_s = time.perf_counter()
+
+    @classmethod
+    def lease_all(cls, gpus: Iterable[LeasedGpu]) -> Self:
+        """The group of ``gpus``, which the iterator leases one by one: all of them, or none."""
+        leased: list[LeasedGpu] = []
+        try:
+            for gpu in gpus:
+                leased.append(gpu)  # noqa: PERF402 — to know which were leased, if the next one is not
+        except BaseException:
+            cls(leased).release()
+            raise
+        return cls(leased)
 
     def __len__(self) -> int:
-        return len(self._boards)
+        return len(self.leases)
 
     @property
     def gpu(self) -> str:
-        """The kind of card ("" without one); two kinds in one run are joined by " + "."""
-        return " + ".join(dict.fromkeys(board.lease.gpu for board in self._boards))
+        """The kind of GPU ("" without one); several kinds are joined by " + "."""
+        return " + ".join(dict.fromkeys(lease.gpu for lease in self.leases))
 
     @property
     def measured_by(self) -> MeasuredBy:
-        """How energy is measured; the least exact of the boards where they differ."""
-        kinds = {board.lease.measured_by for board in self._boards}
+        """How energy is measured; the least exact way where the GPUs differ."""
+        kinds = {lease.measured_by for lease in self.leases}
         if not kinds:
             return MeasuredBy.NONE
         return kinds.pop() if len(kinds) == 1 else MeasuredBy.POWER_INTEGRAL
 
     @property
     def range(self) -> LimitRange | None:
-        """The limits that every board accepts; None where there is none."""
-        ranges = [board.lease.range for board in self._boards]
-        known = [r for r in ranges if r is not None]
-        if not known or len(known) < len(ranges):
+        """The limits that every GPU accepts; None where there is none."""
+        known = [lease.range for lease in self.leases if lease.range is not None]
+        if not known or len(known) < len(self):
             return None
         low, high = max(r.min_w for r in known), min(r.max_w for r in known)
-        return (
-            LimitRange(min_w=low, max_w=high, default_w=min(r.default_w for r in known))
-            if low <= high
-            else None
-        )
+        default_w = min(r.default_w for r in known)
+        return LimitRange(min_w=low, max_w=high, default_w=default_w) if low <= high else None
 
     @property
     def may_set(self) -> bool:
-        """Whether every board lets us set its limit."""
-        return bool(self._boards) and all(board.lease.may_set for board in self._boards)
+        """Whether the limit of every GPU may be set."""
+        return bool(self.leases) and all(lease.may_set for lease in self.leases)
 
     @property
     def why_not(self) -> str:
-        """Why limits cannot be set, in words; "" where they can."""
-        return next((board.lease.why_not for board in self._boards if not board.lease.may_set), self.why_none)
-
-    @property
-    def held(self) -> list[tuple[str, str]]:
-        """(actor, lease id) of each board that an actor keeps: who knows what was used to the end."""
-        return [(board.actor, board.lease.lease_id) for board in self._boards if board.actor]
+        """Why limits cannot be set, as a message for the user; "" where they can."""
+        return next((lease.why_not for lease in self.leases if not lease.may_set), self.why_none)
 
     @property
     def virtual(self) -> bool:
-        """Whether time passes on the boards only by ``train`` and ``load``."""
-        return any(board.lease.virtual for board in self._boards)
-
-    @property
-    def known(self) -> tuple[tuple[Lease, str], ...]:
-        """What another process may know of each board: its lease, and the actor that keeps it."""
-        return tuple((board.lease, board.actor) for board in self._boards)
-
-    @property
-    def by_steps(self) -> bool:
-        """Whether windows must end by counted steps: the clocks of several processes never agree."""
-        return False
+        """Whether time passes on the GPUs only by ``train`` and ``load``."""
+        return any(lease.virtual for lease in self.leases)
 
     def read(self) -> Reading:
         """Energy, time and limit now."""
-        return self.each("read")
+        return self.each(LeasedGpu.read)
 
     def set_limit(self, limit_w: float) -> Reading:
-        """Set one limit on all boards. Raises as LeaseManager.set_limit."""
-        return self.each("set_limit", limit_w)
+        """Set one limit (W) on all GPUs. Raises as :meth:`GpuLeaseService.set_limit`."""
+        return self.each(lambda gpu: gpu.service.set_limit(gpu.lease.lease_id, limit_w))
 
     def follow(self, profile: PowerProfile) -> None:
-        """Let every board's limit follow the grid from now on; raises as LeaseManager.set_limit."""
-        for board in self._boards:
-            board.ask("follow", to_json(profile))
+        """Let every GPU's limit follow the carbon signal from now on. Raises as :meth:`set_limit`."""
+        for gpu in self._gpus:
+            gpu.service.follow(gpu.lease.lease_id, to_json(profile))
 
     def train(self, samples: int, batch_size: int) -> Reading:
-        """Advance virtual boards by ``samples``, split over them."""
-        return self.each("train", -(-samples // len(self)), max(1, batch_size // len(self)))
+        """Advance virtual GPUs by ``samples``, split over them."""
+        share, batch = -(-samples // len(self)), max(1, batch_size // len(self))
+        return self.each(lambda gpu: gpu.service.train(gpu.lease.lease_id, share, batch))
 
     def load(self, wall_s: float) -> Reading:
-        """Advance virtual boards by ``wall_s`` of full load."""
-        return self.each("load", wall_s)
+        """Advance virtual GPUs by ``wall_s`` seconds of full load."""
+        return self.each(lambda gpu: gpu.service.load(gpu.lease.lease_id, wall_s))
 
     def time_per_sample_s(self, batch_size: int) -> float:
-        """Seconds per sample of virtual boards at the limit in force."""
-        return self.slowest_s(max(1, batch_size // len(self))) / len(self)
+        """Seconds per sample of virtual GPUs at the limit in force."""
+        return self.slowest_sample_s(max(1, batch_size // len(self))) / len(self)
 
-    def slowest_s(self, share: int) -> float:
-        """Seconds per sample of the slowest virtual board, at ``share`` samples a step each."""
-        return max((float(board.call("time_per_sample_s", share)) for board in self._boards), default=0.0)
+    def slowest_sample_s(self, share: int) -> float:
+        """Seconds per sample of the slowest virtual GPU, at ``share`` samples per step each."""
+        return max((gpu.service.time_per_sample_s(share) for gpu in self._gpus), default=0.0)
 
-    def timeline(self) -> list[tuple[float, float, float]]:
-        """The first board's power over time: (time_s, power_w, power_limit_w)."""
-        return list(self._boards[0].ask("timeline")) if self._boards else []
-
-    def timelines(self) -> dict[str, list[tuple[float, float, float]]]:
-        """Every board's, by UUID."""
-        return {board.lease.uuid: list(board.ask("timeline")) for board in self._boards}
+    def power_traces(self) -> dict[str, PowerPoints]:
+        """The power of each GPU of this process over time, by UUID."""
+        return {gpu.lease.uuid: gpu.power_trace() for gpu in self._gpus}
 
     def release(self) -> None:
-        """Give every limit back, also when one board refuses to answer; raises the first error then."""
+        """Release every lease, also when one fails; raises the first error then."""
         errors: list[Exception] = []
-        for board in self._boards:
+        for gpu in self._gpus:
             try:
-                board.ask("release")
-            except Exception as error:  # noqa: BLE001 — the other boards must be given back first
+                gpu.service.release(gpu.lease.lease_id)
+            except Exception as error:  # noqa: BLE001 — the other GPUs must be released first
                 errors.append(error)
-        self._boards = ()
+        self._gpus = ()
         if errors:
             raise errors[0]
 
-    def each(self, method: str, *arguments: object) -> Reading:
-        """Call a LeaseManager method on every board, and join the readings."""
-        readings = [board.ask(method, *arguments) for board in self._boards]
-        if not readings:
-            return Reading(
-                energy_j=NAN,
-                time_s=time.perf_counter() - self._began_s,
-                power_limit_w=NAN,
-                shared=False,
-                energy_j_err=NAN,
-            )
-        return joined(readings)
+    def each(self, call: Callable[[LeasedGpu], Reading]) -> Reading:
+        """Call every GPU's service, and join the readings."""
+        readings = [call(gpu) for gpu in self._gpus]
+        if readings:
+            return joined(readings)
+        wall_s = time.perf_counter() - self._began_s
+        return Reading(energy_j=NAN, time_s=wall_s, power_limit_w=NAN, shared=False, energy_j_err=NAN)
 
 
 def joined(readings: Sequence[Reading]) -> Reading:
-    """Several boards' readings as one: energy summed, time the maximum, the lowest limit."""
+    """The readings of several GPUs as one; a sum is NaN where one of its numbers is."""
     return Reading(
         energy_j=math.fsum(r.energy_j for r in readings),
         time_s=max(r.time_s for r in readings),
         power_limit_w=min(r.power_limit_w for r in readings),
         shared=any(r.shared for r in readings),
         energy_j_err=math.fsum(r.energy_j_err for r in readings),
-        carbon_g=NAN if any(math.isnan(r.carbon_g) for r in readings) else sum(r.carbon_g for r in readings),
+        carbon_g=math.fsum(r.carbon_g for r in readings),
+        price=math.fsum(r.price for r in readings),
     )
+
+
+def write_power_traces(path: str | os.PathLike[str], traces: Mapping[str, PowerPoints]) -> None:
+    """Write power traces, by UUID, as Parquet columns gpu, time_s, power_w, power_limit_w. Raises OSError."""
+    import pyarrow as pa  # noqa: PLC0415 — comes with ray[tune]; half a second that only this needs
+    from pyarrow import parquet  # noqa: PLC0415 — likewise
+
+    rows = [(uuid, *point) for uuid, points in traces.items() for point in points]
+    columns = zip(*rows, strict=True) if rows else ((), (), (), ())
+    kinds = {
+        "gpu": pa.string(),
+        "time_s": pa.float64(),
+        "power_w": pa.float64(),
+        "power_limit_w": pa.float64(),
+    }
+    table = pa.table(
+        {name: pa.array(column, kind) for (name, kind), column in zip(kinds.items(), columns, strict=True)}
+    )
+    parquet.write_table(table, os.fspath(path))

@@ -1,8 +1,8 @@
-"""Just-in-time profiling: power limits are probed while training goes on (Zeus, section 4.2).
+"""Just-in-time profiling: power limits are probed during training (Zeus, section 4.2).
 
-Each limit is set, left to settle, then measured for a window, in the order given. A window goes on across
-the end of an epoch: evaluation between two epochs is cut out of it, so that short epochs finish
-their profile too. Every sample trained meanwhile counts for the run.
+Each limit is set, given time to settle, then measured for a window, in the order given. A window continues
+across the end of an epoch, without the evaluation between two epochs, so that a run of short epochs completes
+its profile too. Every sample trained meanwhile counts for the run.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from zeus_ray.training.gpu_group import GpuGroup
 from zeus_ray.training.run_clock import RunClock
 
 EARLY = 0.05
-"""A window may end this much too early, as a share of it, where its time is reckoned from steps."""
+"""A window may end too early by this share of it, where its time is estimated from steps."""
 
 
 @dataclass(frozen=True)
 class ProfilingWindow:
-    """What was measured at one limit: J over all boards, s, and the samples trained in it."""
+    """What was measured at one limit: energy (J) over all GPUs, time (s), and the samples trained."""
 
     power_limit_w: float
     energy_j: float = 0.0
@@ -39,24 +39,40 @@ class ProfilingWindow:
 
 
 class Profiler:
-    """Walks through ``limits_w``. ``resume`` and ``pause`` mark training loops, ``step`` a full step in one.
+    """Measures a window at each limit. ``resume`` and ``pause`` enclose training, ``step`` is a whole batch.
 
-    ``window_s``: seconds measured per limit (the paper's 5). ``settle_s``: seconds discarded after
-    a change of limit, for the board to follow. A board that refuses a limit ends the profile with
-    the windows it has; ``trouble`` says why.
+    Args:
+        group: the GPUs.
+        clock: the progress of the run.
+        limits_w: the limits to measure (W per GPU).
+        window_s: seconds measured per limit (5 in the paper).
+        settle_s: seconds discarded after a change of limit, until the GPU follows it.
+
+    Attributes:
+        windows: the complete ones.
+        refusal: why a GPU refused a limit, which ends the profile early; "" if none did.
+
+    Raises:
+        BadInput: a window or a settling time that is too short.
     """
 
     def __init__(
-        self, boards: GpuGroup, pace: RunClock, limits_w: Iterable[float], *, window_s: float, settle_s: float
+        self,
+        group: GpuGroup,
+        clock: RunClock,
+        limits_w: Iterable[float],
+        *,
+        window_s: float,
+        settle_s: float,
     ) -> None:
         if window_s <= 0 or settle_s < 0:
             raise BadInput(
-                f"window_s is {window_s} and settle_s {settle_s}; needed: window_s > 0, settle_s >= 0"
+                f"window_s is {window_s} and settle_s {settle_s}; allowed: window_s > 0, settle_s >= 0"
             )
         self.windows: list[ProfilingWindow] = []
-        self.trouble = ""
-        self._boards = boards
-        self._pace = pace
+        self.refusal = ""
+        self._group = group
+        self._clock = clock
         self._waiting = list(dict.fromkeys(limits_w))
         self._window_s = window_s
         self._settle_s = settle_s
@@ -68,23 +84,23 @@ class Profiler:
 
     @property
     def done(self) -> bool:
-        """Whether there is nothing left to probe."""
+        """Whether there is nothing left to measure."""
         return self._window is None and not self._waiting
 
     def resume(self) -> None:
-        """Training (re)starts."""
+        """Training starts, or continues after a pause."""
         if self._window is None:
             self._next_limit()
         if self._window is not None:
-            self._begin(self._pace.edge())
+            self._begin(self._clock.edge())
 
     def step(self) -> None:
-        """A full step was trained. Cheap unless a window ends here."""
-        if self._start is None or self._pace.now_s() < self._until_s:
+        """A whole batch was trained. Cheap unless a window ends here."""
+        if self._start is None or self._clock.now_s() < self._until_s:
             return
-        end = self._pace.edge()
+        end = self._clock.edge()
         if end.time_s < self._until_s - EARLY * self._window_s:
-            return  # steps became faster than reckoned: the next look is better aimed
+            return  # steps became faster than estimated; the next estimate is better
         if self._settling_s > 0:
             self._settling_s = 0.0
             self._begin(end)
@@ -93,10 +109,10 @@ class Profiler:
         self._finish_window()
 
     def pause(self) -> None:
-        """Training stops for a while: an epoch's end, an evaluation, a ragged batch."""
+        """Training pauses: the end of an epoch, an evaluation, a batch that is not full."""
         if self._start is None:
             return
-        end = self._pace.edge()
+        end = self._clock.edge()
         if self._settling_s > 0:
             self._settling_s = max(0.0, self._settling_s - (end.time_s - self._start.time_s))
             self._start = None
@@ -104,25 +120,25 @@ class Profiler:
         self._close(end)
 
     def interval(self) -> None:
-        """What was trained since the last call was one whole window; the first call only begins."""
+        """What was trained since the last call is one whole window; the first call only begins one."""
         if self._start is None:
             self.resume()
             return
         self._settling_s = 0.0
-        self._close(self._pace.edge_by_wall())
+        self._close(self._clock.edge_by_wall())
         self._finish_window()
 
     def _begin(self, start: Reading) -> None:
         """A stretch begins: of settling, or of the window."""
         assert self._window is not None  # noqa: S101 — for the type checker: every caller has set one
         left_s = self._settling_s or self._window_s - self._window.time_s
-        self._start, self._start_samples = start, self._pace.samples
+        self._start, self._start_samples = start, self._clock.samples
         self._until_s = start.time_s + left_s
 
     def _close(self, end: Reading) -> None:
         """The stretch ends and counts."""
         if self._window is not None and self._start is not None:
-            self._window = self._window.plus(self._start, end, self._pace.samples - self._start_samples)
+            self._window = self._window.plus(self._start, end, self._clock.samples - self._start_samples)
         self._start = None
 
     def _finish_window(self) -> None:
@@ -130,22 +146,22 @@ class Profiler:
             self.windows.append(self._window)
         self._next_limit()
         if self._window is not None:
-            self._begin(self._pace.edge())
+            self._begin(self._clock.edge())
 
     def _next_limit(self) -> None:
-        """Set the next limit; a refusal ends the profile, a lost board ends the run."""
+        """Set the next limit. A refusal ends the profile, a lost GPU the run."""
         self._window = None
         if not self._waiting:
             return
         limit_w = self._waiting.pop(0)
         try:
-            reading = self._boards.set_limit(limit_w)
+            reading = self._group.set_limit(limit_w)
         except DeviceLost:
             raise
         except DeviceError as error:
-            self.trouble = str(error)
+            self.refusal = str(error)
             self._waiting.clear()
             return
-        self._pace.limit_changed()
+        self._clock.limit_changed()
         self._window = ProfilingWindow(min(limit_w, reading.power_limit_w))
         self._settling_s = self._settle_s

@@ -1,8 +1,8 @@
-"""The boards of a job of several processes as one: every process reads and sets its own, and hears of all.
+"""The GPUs of a job of several processes as one: each process reads and sets its own, and knows all readings.
 
-Each process runs the same code on the same numbers, so all come to the same limit, the same window
-and the same stop at the same step, and nobody has to be asked. Only clocks differ between processes:
-where these boards are used, windows are counted in steps (see :class:`zeus_ray.training.run_clock.RunClock`).
+Each process runs the same code on the same numbers, so all of them come to the same limit, the same window
+and the same stop at the same step, without a coordinator. Only their clocks differ: with these groups,
+windows are counted in steps (see :class:`zeus_ray.training.run_clock.RunClock`).
 """
 
 from __future__ import annotations
@@ -12,72 +12,60 @@ from typing import Any
 
 from zeus_ray.gpus.energy.readings import Reading
 from zeus_ray.records import PowerProfile
-from zeus_ray.training.gpu_group import GpuGroup, LeasedGpu, joined
+from zeus_ray.training.gpu_group import GpuGroup, LeasedGpu, PowerPoints, joined
 
 Gather = Callable[[Any], list[Any]]
-"""Give a small value, get every process's, in the order of their ranks. Waits until all have given."""
+"""Takes this process's value and returns every process's, in the order of their ranks; waits for all."""
 
 
 class DistributedGpuGroup(GpuGroup):
-    """All boards of a job. Every method that reads or sets must be called by every process in turn.
+    """All GPUs of a job. Every method that reads or sets must be called by every process in the same order.
 
     Args:
-        mine: the boards this process has leased, and gives back.
-        gather: how the processes hear of one another.
+        mine: the GPUs that this process has leased, and releases.
+        gather: exchanges values between the processes.
 
-    What goes wrong in one process is raised in all of them.
+    An error in one process is raised in all of them.
     """
 
+    by_steps = True
+
     def __init__(self, mine: GpuGroup, gather: Gather) -> None:
-        self._mine = mine
+        everyones = gather((mine.leases, mine.held, mine.why_none))
+        super().__init__((), why_none=next((why for *_, why in everyones if why), ""))
+        self.leases = tuple(lease for leases, *_ in everyones for lease in leases)
+        self.held = tuple(one for _, held, _ in everyones for one in held)
+        self.mine = mine
         self._gather = gather
-        everyones = gather((mine.known, mine.why_none))
-        super().__init__(
-            [LeasedGpu(_not_mine, lease, actor) for known, _why in everyones for lease, actor in known],
-            why_none=next((why for _known, why in everyones if why), ""),
-        )
 
-    @property
-    def by_steps(self) -> bool:
-        """See :class:`GpuGroup`."""
-        return True
-
-    def each(self, method: str, *arguments: object) -> Reading:
-        """Every process calls its own boards, all at once."""
-        return joined(self._together(lambda: self._mine.each(method, *arguments)))
+    def each(self, call: Callable[[LeasedGpu], Reading]) -> Reading:
+        """Every process calls its own GPUs, all at the same time."""
+        return joined(self._together(lambda: self.mine.each(call)))
 
     def follow(self, profile: PowerProfile) -> None:
-        """Every process lets its own boards follow."""
-        self._mine.follow(profile)
+        """Every process lets its own GPUs follow the signal."""
+        self.mine.follow(profile)
 
-    def slowest_s(self, share: int) -> float:
+    def slowest_sample_s(self, share: int) -> float:
         """See :class:`GpuGroup`."""
-        return float(max(self._together(lambda: self._mine.slowest_s(share))))
+        return float(max(self._together(lambda: self.mine.slowest_sample_s(share))))
 
-    def timeline(self) -> list[tuple[float, float, float]]:
-        """The power of this process's first board."""
-        return self._mine.timeline()
-
-    def timelines(self) -> dict[str, list[tuple[float, float, float]]]:
-        """The power of this process's boards, by UUID."""
-        return self._mine.timelines()
+    def power_traces(self) -> dict[str, PowerPoints]:
+        """See :class:`GpuGroup`."""
+        return self.mine.power_traces()
 
     def release(self) -> None:
-        """Give back this process's boards; the others give back theirs, or their end does."""
-        self._mine.release()
+        """Release this process's GPUs; the other processes release theirs."""
+        self.mine.release()
 
     def _together(self, work: Callable[[], Any]) -> list[Any]:
         answer, failure = None, None
         try:
             answer = work()
-        except Exception as error:  # noqa: BLE001 — the others wait for an answer, whatever it is
+        except Exception as error:  # noqa: BLE001 — the other processes wait for an answer in any case
             failure = error
         answers = self._gather((answer, failure))
         for _answer, raised in answers:
             if raised is not None:
                 raise raised
         return [answer for answer, _raised in answers]
-
-
-def _not_mine(*_arguments: object, **_options: object) -> None:
-    raise AssertionError("a board of another process was called")

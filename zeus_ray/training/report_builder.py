@@ -1,103 +1,124 @@
-"""From readings to the numbers of a report: cost (Eq. 2), epochs, target, what all attempts used."""
+"""From readings to the numbers of a report: cost (Eq. 2), target, and what all attempts of the trial used."""
 
 from __future__ import annotations
 
 import math
 
-from zeus_ray import objective as costs
+from zeus_ray import objective
 from zeus_ray.gpus.energy.readings import Reading
-from zeus_ray.records import GRAMS, NAN, Measurement, Plan, TrialReport
-from zeus_ray.training.attempts import AttemptLog
+from zeus_ray.records import NAN, Plan, PowerProfile, StopReason, TrialReport, to_json
+from zeus_ray.training.attempts import AttemptLog, AttemptUsage
 from zeus_ray.training.gpu_group import GpuGroup
+from zeus_ray.training.lr_scaling import ScaledLr
+from zeus_ray.training.run_clock import RunClock
+from zeus_ray.training.savings_estimate import savings_estimate
 
 
 class ReportBuilder:
-    """Keeps one run's books. Energy in J over all boards and attempts, time in s, cost in J-equivalents."""
+    """Builds the reports of one run, and writes its attempt log.
 
-    def __init__(self, plan: Plan, boards: GpuGroup, ledger: AttemptLog) -> None:
-        self.metric = NAN
+    Args:
+        plan: the run's plan.
+        group: its GPUs.
+        clock: its progress.
+        attempts: the attempts of its trial.
+
+    Attributes:
+        max_power_w: MAXPOWER of Eq. 2 (W per GPU); None: neither the plan nor a GPU says.
+        moved_from: the kind of GPU of the attempt before, where it was another; "" otherwise.
+        cost_to_target: the cost at the first report that reached the target; NaN until then.
+    """
+
+    def __init__(self, plan: Plan, group: GpuGroup, clock: RunClock, attempts: AttemptLog) -> None:
+        limits = group.range
+        self.max_power_w = plan.max_power_w or (limits.max_w if limits else None)
+        self.moved_from = "" if attempts.gpu in ("", group.gpu) else attempts.gpu
         self.cost_to_target = NAN
-        self.samples_per_epoch: int | None = None
-        self.samples_before = 0
-        self.moved_from = "" if ledger.gpu in ("", boards.gpu) else ledger.gpu
-        """The kind of GPU of the attempt before, where it was another."""
         self._plan = plan
-        self._boards = boards
-        self._ledger = ledger
-        self._gpus = max(1, len(boards))
-        limits = boards.range
-        self._max_power_w = plan.max_power_w or (limits.max_w if limits else None)
+        self._group = group
+        self._clock = clock
+        self._attempts = attempts
+        self._gpus = max(1, len(group))
 
-    @property
-    def max_power_w(self) -> float | None:
-        """MAXPOWER of Eq. 2, per GPU."""
-        return self._max_power_w
-
-    def measured(self, reading: Reading) -> Measurement:
-        """All attempts up to ``reading``."""
-        return self._ledger.total(Measurement(energy_j=reading.energy_j, time_s=reading.time_s))
+    def used(self, reading: Reading) -> AttemptUsage:
+        """What all attempts had used at ``reading``."""
+        return self._attempts.before.plus(AttemptUsage.of(reading))
 
     def cost(self, reading: Reading) -> float:
-        """Cost so far of all attempts."""
-        used = self.measured(reading)
-        return costs.cost(
-            used.energy_j, used.time_s, eta=self._plan.eta, max_power_w=self._max_power_w, gpus=self._gpus
+        """Cost (J) of all attempts at ``reading``."""
+        used = self.used(reading)
+        return objective.cost(
+            used.energy_j, used.time_s, eta=self._plan.eta, max_power_w=self.max_power_w, gpus=self._gpus
         )
 
-    def go_on(self) -> None:
-        """Training goes on from a checkpoint: what the attempt before trained counts for the epochs."""
-        self.samples_before = self._ledger.samples
-
-    def epochs(self, samples: int) -> float:
-        """Samples seen over samples per epoch; NaN while an epoch's length is not known."""
-        if not self.samples_per_epoch:
-            return NAN
-        return (self.samples_before + samples) / self.samples_per_epoch
-
-    def observe(self, metric: float, reading: Reading) -> bool:
-        """Take a metric value in. Returns whether the target has been reached, now or before."""
-        target = self._plan.target
-        if target is not None:
-            self.metric = target.better(self.metric, metric)
-            if math.isnan(self.cost_to_target) and target.reached(metric):
-                self.cost_to_target = self.cost(reading)
+    @property
+    def target_reached(self) -> bool:
+        """Whether a report has reached the target."""
         return not math.isnan(self.cost_to_target)
 
-    def enter(self, reading: Reading, *, samples: int, profile: str) -> None:
-        """Bring the ledger up to date."""
-        self._ledger.write(
-            Measurement(energy_j=reading.energy_j, time_s=reading.time_s),
-            samples=self.samples_before + samples,
-            gpu=self._boards.gpu,
-            profile=profile,
-            carbon_g=reading.carbon_g,
+    def record_metric(self, metric: float, reading: Reading) -> None:
+        """Note what the target has cost, if ``metric`` is the first to reach it."""
+        if self._plan.target is not None and not self.target_reached and self._plan.target.reached(metric):
+            self.cost_to_target = self.cost(reading)
+
+    def advice(self, reading: Reading) -> str:
+        """Where no limit may be set: what one would have saved, by a recorded profile; "" elsewhere."""
+        if self._group.may_set or not len(self._group):
+            return ""
+        return savings_estimate(
+            self._plan,
+            self._group.gpu,
+            max_power_w=self.max_power_w,
+            gpus=self._gpus,
+            energy_j=self.used(reading).energy_j,
+            limit_w=reading.power_limit_w,
         )
 
-    def report(self, reading: Reading, *, samples: int, stop: str, profile: str) -> TrialReport:
-        """Everything a result carries."""
-        used = self.measured(reading)
-        priced = self._ledger.before_g + reading.carbon_g
-        money = self._plan.footprint is not None and self._plan.footprint.unit != GRAMS
+    def log(self, reading: Reading, profile: PowerProfile | None) -> None:
+        """Replace this attempt's entry in the attempt log; ``profile``: what is measured of it."""
+        self._attempts.write(
+            AttemptUsage.of(reading),
+            samples=self._clock.samples_before + self._clock.samples,
+            gpu=self._group.gpu,
+            profile=profile,
+            held=self._group.held,
+        )
+
+    def report(
+        self,
+        reading: Reading,
+        *,
+        stop: StopReason | None = None,
+        profile: PowerProfile | None = None,
+        profile_so_far: PowerProfile | None = None,
+        scaled_lr: ScaledLr | None = None,
+    ) -> TrialReport:
+        """What a result carries; see :class:`TrialReport`."""
+        used = self.used(reading)
         return TrialReport(
             run_id=self._plan.knobs.run_id,
             batch_size=self._plan.knobs.batch_size,
             accumulate=self._plan.knobs.accumulate,
-            epochs=self.epochs(samples),
+            epochs=self._clock.epochs,
             energy_j=used.energy_j,
             energy_j_err=reading.energy_j_err,
             time_s=used.time_s,
             average_power_w=used.energy_j / used.time_s if used.time_s > 0 else NAN,
             power_limit_w=reading.power_limit_w,
             cost=self.cost(reading),
-            carbon_g=NAN if money or math.isnan(priced) else priced,
-            price=NAN if not money or math.isnan(priced) else priced,
             cost_to_target=self.cost_to_target,
-            target_reached=not math.isnan(self.cost_to_target),
-            stop_reason=stop,
-            gpu=self._boards.gpu,
+            carbon_g=used.carbon_g,
+            price=used.price,
+            target_reached=self.target_reached,
+            stop_reason=stop.value if stop else "",
+            gpu=self._group.gpu,
             moved_from=self.moved_from,
             shared=reading.shared,
-            attempt=self._ledger.attempt,
-            measured_by=self._boards.measured_by.value,
-            profile=profile,
+            attempt=self._attempts.attempt,
+            measured_by=self._group.measured_by.value,
+            profile=to_json(profile) if profile else "",
+            profile_so_far=to_json(profile_so_far) if profile_so_far and not profile else "",
+            lr=scaled_lr.lr if scaled_lr else NAN,
+            lr_rule=scaled_lr.rule if scaled_lr else "",
+            advice=self.advice(reading),
         )

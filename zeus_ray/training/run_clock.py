@@ -1,90 +1,124 @@
-"""Where a run stands: samples seen, and the time on its boards' clock, without a call per step."""
+"""Progress of a run: samples and epochs trained, and the time on its GPUs' clock, without a call per step."""
 
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Callable
 
 from zeus_ray.gpus.energy.readings import Reading
+from zeus_ray.records import NAN
+from zeus_ray.training.frameworks import synchronize
 from zeus_ray.training.gpu_group import GpuGroup
 
 
-def finish_queued_work() -> None:
-    """Wait for queued CUDA work, where torch is loaded and uses CUDA: else a window's edge lies."""
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_initialized():
-        torch.cuda.synchronize()
-
-
 class RunClock:
-    """Counts samples. On a virtual board it knows the time of a sample and flushes in bulk.
+    """Counts samples, and knows the time since the lease began.
 
-    ``now_s`` costs about a microsecond and touches no board; ``edge`` reads them and is exact.
-    On boards that several processes share, ``now_s`` is reckoned from the samples since the last
-    reading, at the pace before it: the same in every process, whose own clocks would differ.
+    ``now_s`` takes about a microsecond and calls no GPU; ``edge`` reads the GPUs and is exact. The time of a
+    virtual GPU passes in bulk, at the next reading. Where several processes share the group, ``now_s`` is
+    estimated from the samples since the last reading, at the speed before it: it is then the same in every
+    process, whose own clocks would differ.
+
+    Args:
+        group: the GPUs.
+        batch_size: samples per optimizer step, over all GPUs.
+        finish: waits until the GPUs have done the work that is queued.
+
+    Attributes:
+        samples: trained in this attempt.
+        samples_before: trained by earlier attempts, where this one continues from a checkpoint.
+        samples_per_epoch: None until it is known.
+        last: the newest reading.
     """
 
-    def __init__(
-        self, boards: GpuGroup, batch_size: int, *, finish: Callable[[], None] = finish_queued_work
-    ) -> None:
+    def __init__(self, group: GpuGroup, batch_size: int, *, finish: Callable[[], None] = synchronize) -> None:
         self.samples = 0
-        self._boards = boards
+        self.samples_before = 0
+        self.samples_per_epoch: int | None = None
+        self.last = group.read()
+        self._group = group
         self._batch_size = batch_size
         self._finish = finish
-        self._unflushed = 0
+        self._step_samples = 0
+        self._epoch_left: float = math.inf
+        self._epoch_began = 0
+        self._unread = 0
         self._read_at_s = time.perf_counter()
-        self._last = boards.read()
-        self._reckons = boards.virtual or boards.by_steps
-        self._sample_s = boards.time_per_sample_s(batch_size) if boards.virtual else math.inf
+        self._estimates = group.virtual or group.by_steps
+        self._sample_s = group.time_per_sample_s(batch_size) if group.virtual else math.inf
+
+    # --- samples and epochs ----------------------------------------------------------------------
 
     @property
-    def last(self) -> Reading:
-        """The newest reading, without another one."""
-        return self._last
+    def epochs(self) -> float:
+        """Samples seen / samples per epoch, over attempts; NaN until the length of an epoch is known."""
+        if not self.samples_per_epoch:
+            return NAN
+        return (self.samples_before + self.samples) / self.samples_per_epoch
 
-    def tick(self, samples: int) -> None:
-        """Count ``samples`` as trained."""
-        self.samples += samples
-        self._unflushed += samples
+    def begin_epoch(self, samples: int | None) -> None:
+        """An epoch of ``samples`` begins; None: its length is not known."""
+        self.samples_per_epoch = samples or self.samples_per_epoch
+        self._epoch_left = math.inf if samples is None else samples
+        self._epoch_began = self.samples
+
+    def end_epoch(self, *, complete: bool) -> None:
+        """An epoch ends; if it is ``complete``, its length is known from now on."""
+        if self._epoch_left == math.inf and complete:
+            self.samples_per_epoch = self.samples - self._epoch_began
+
+    def begin_step(self) -> bool:
+        """A step begins, of a batch or of what is left of the epoch. Returns whether it is a whole batch."""
+        left = self._epoch_left
+        self._step_samples = self._batch_size if left <= 0 else int(min(left, self._batch_size))
+        return self._step_samples == self._batch_size
+
+    def end_step(self) -> None:
+        """Count the samples of the step as trained."""
+        self._epoch_left -= self._step_samples
+        self.samples += self._step_samples
+        self._unread += self._step_samples
 
     def count_interval(self) -> None:
-        """Count one report interval as one sample: nobody says how many there were."""
+        """Count a report interval as an epoch of one sample, for a function that does not tell its steps."""
+        self.samples_per_epoch = 1
         self.samples += 1
 
+    # --- time --------------------------------------------------------------------------------------
+
     def now_s(self) -> float:
-        """Time since the lease began, on the boards' clock."""
-        if not self._reckons:
-            return self._last.time_s + time.perf_counter() - self._read_at_s
-        return self._last.time_s + (self._unflushed * self._sample_s if self._unflushed else 0.0)
+        """Time since the lease began (s), on the GPUs' clock."""
+        if not self._estimates:
+            return self.last.time_s + time.perf_counter() - self._read_at_s
+        return self.last.time_s + (self._unread * self._sample_s if self._unread else 0.0)
 
     def edge(self) -> Reading:
         """Wait for queued work, then read: the edge of a window."""
         self._finish()
-        return self.glance()
-
-    def glance(self) -> Reading:
-        """Read without waiting for queued work; what was trained goes on virtual boards first."""
-        before_s = self._last.time_s
-        if self._boards.virtual and self._unflushed:
-            self._last = self._boards.train(self._unflushed, self._batch_size)
-        else:
-            self._last = self._boards.read()
-            if self._unflushed:
-                self._sample_s = (self._last.time_s - before_s) / self._unflushed
-        self._unflushed = 0
-        self._read_at_s = time.perf_counter()
-        return self._last
+        return self.read()
 
     def edge_by_wall(self) -> Reading:
-        """The edge of a window in which no sample was counted: wall time since the last read is full load."""
+        """The edge of a window without counted samples: wall time since the last reading is full load."""
         self._finish()
-        if self._boards.virtual:
-            self._boards.load(time.perf_counter() - self._read_at_s)
-        return self.glance()
+        if self._group.virtual:
+            self._group.load(time.perf_counter() - self._read_at_s)
+        return self.read()
+
+    def read(self) -> Reading:
+        """Read without waiting for queued work. A virtual GPU first trains the samples counted since."""
+        before_s = self.last.time_s
+        if self._group.virtual and self._unread:
+            self.last = self._group.train(self._unread, self._batch_size)
+        else:
+            self.last = self._group.read()
+            if self._unread:
+                self._sample_s = (self.last.time_s - before_s) / self._unread
+        self._unread = 0
+        self._read_at_s = time.perf_counter()
+        return self.last
 
     def limit_changed(self) -> None:
-        """Ask virtual boards for the new time of a sample."""
-        if self._boards.virtual:
-            self._sample_s = self._boards.time_per_sample_s(self._batch_size)
+        """Ask a virtual GPU for the new time of a sample."""
+        if self._group.virtual:
+            self._sample_s = self._group.time_per_sample_s(self._batch_size)

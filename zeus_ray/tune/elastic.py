@@ -196,11 +196,13 @@ class Elastic:
         Raises:
             BadInput: not begun.
         """
-        from zeus_ray.reporting.carbon_figure import trials_over_time  # noqa: PLC0415 — matplotlib takes a second
+        from zeus_ray.reporting.plots import plot_trials_over_time  # noqa: PLC0415 — matplotlib takes a second
 
         seen = [(look.at_s, look.value, look.planned, look.running) for look in self.looks]
         ahead = (self.schedules[-1].edges_s.tolist(), self.schedules[-1].widths.tolist()) if seen else None
-        return trials_over_time(seen, unit=self.signal.unit, deadline_s=self.rules.deadline_s, ahead=ahead)
+        return plot_trials_over_time(
+            seen, unit=self.signal.unit, deadline_s=self.rules.deadline_s, planned=ahead
+        )
 
     # --- the plan --------------------------------------------------------------------------------
 

@@ -1,8 +1,8 @@
-"""``zeus.metered(fn)``: limit, metering and early stop for a training function nobody wants to touch.
+"""``zeus.metered(fn)``: power limit, energy and early stop for a training function that is not changed.
 
-Ray Tune builds a class around a function trainable and puts the function's ``__mixins__`` in front
-of it. Our mixin therefore sees every result, however it was reported: ``tune.report``,
-``from ray.tune import report``, or a returned dict. Class trainables take it as a base.
+Ray Tune builds a class around a function trainable and puts the function's ``__mixins__`` in front of it.
+The mixin of this file therefore sees every result, however it was reported: by ``tune.report``, by
+``from ray.tune import report``, or as a returned dict. Class trainables take it as a base.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from zeus_ray.errors import BadInput
 from zeus_ray.records import NAN, RESERVED, StopReason, result_key
-from zeus_ray.training.plan_builder import carried_settings, plan_from_config
+from zeus_ray.training.frameworks import is_out_of_memory
 from zeus_ray.training.run import TrainingRun
-from zeus_ray.tune.session import is_out_of_memory, open_session
+from zeus_ray.training.session import carried_settings, open_session, plan_from_config
 from zeus_ray.tune.trial_context import TrialContext
 
 if TYPE_CHECKING:  # the mixin stands in front of a Trainable, which it does not import
@@ -27,10 +27,10 @@ else:
 
 
 class MeteredTrainable(Base):  # type: ignore[misc]  # Ray is not typed
-    """Opens a session with the trial, adds its keys to every result, closes it at the end.
+    """Opens a session with the trial, adds the ``zeus/`` keys to every result, closes it at the end.
 
-    Power limits are probed one per result. With ``reuse_actors`` one process serves many trials:
-    each gets a session of its own.
+    Power limits are probed one per result. With ``reuse_actors`` one process serves many trials, each with a
+    session of its own.
     """
 
     _zeus_carried: Mapping[str, str] = {}
@@ -43,9 +43,9 @@ class MeteredTrainable(Base):  # type: ignore[misc]  # Ray is not typed
         self._zeus_begin(config)
 
     def step(self) -> dict[str, Any]:
-        """One result: the trial's own, and ours."""
+        """One result: the trial's own metrics and the ``zeus/`` keys."""
         result = dict(super().step())
-        if "__duplicate__" in result:  # Tune's own sign that the function has returned
+        if "__duplicate__" in result:  # Tune's sign that the function has returned
             return result
         if result.get(result_key("stop_reason")) == StopReason.OUT_OF_MEMORY:
             self._zeus_run.stop = StopReason.OUT_OF_MEMORY
@@ -53,12 +53,12 @@ class MeteredTrainable(Base):  # type: ignore[misc]  # Ray is not typed
         return {**measured, "done": True} if self._zeus_run.stop else measured
 
     def load_checkpoint(self, checkpoint: Any) -> None:  # noqa: ANN401 — Tune's own
-        """The trial goes on from where it was paused or killed."""
+        """The trial continues from a checkpoint, after it was paused or killed."""
         super().load_checkpoint(checkpoint)
-        self._zeus_run.go_on()
+        self._zeus_run.begin(from_checkpoint=True)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """The process is given to another trial."""
+        """The process is reused for another trial."""
         self._zeus_open.close()
         done = bool(super().reset_config(new_config))
         if done:
@@ -77,8 +77,8 @@ class MeteredTrainable(Base):  # type: ignore[misc]  # Ray is not typed
         plan = plan_from_config(config)
         if plan.knobs.accumulate > 1:
             raise BadInput(
-                "accumulate=True needs a training function with zeus_ray.session, which is told "
-                "run.micro_batch_size; zeus_ray.metered cannot divide the batches of one it does not see"
+                "accumulate=True needs a training function that uses zeus_ray.session and its "
+                "run.micro_batch_size; zeus_ray.metered cannot divide the batches of an unchanged function"
             )
         context = TrialContext.of(self.trial_id, self._storage)
         self._zeus_open = ExitStack()
@@ -92,13 +92,13 @@ def metered(trainable: Callable[..., Any]) -> Callable[..., Any]:
         trainable: a function of a config that reports to Ray Tune, or a ``Trainable`` class.
 
     Raises:
-        BadInput: a generator function, which Tune would not run under the wrapper.
+        BadInput: a generator function, which Tune does not run under a wrapper.
     """
     carried = {"_zeus_carried": carried_settings()}
     if inspect.isclass(trainable):
         return type(trainable.__name__, (MeteredTrainable, trainable), carried)
     if inspect.isgeneratorfunction(trainable):
-        raise BadInput("a training function that yields cannot be metered; call tune.report instead of yield")
+        raise BadInput("a training function that yields cannot be metered: call tune.report instead of yield")
 
     @functools.wraps(trainable)
     def wrapped(config: dict[str, Any], **keywords: Any) -> Any:  # noqa: ANN401 — the user's
@@ -115,6 +115,6 @@ def metered(trainable: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _metric(config: Mapping[str, Any]) -> str | None:
-    """The metric every result must hold, where the search's plan says it."""
+    """The metric that every result must hold, where the plan has a target."""
     target = config.get(RESERVED, {}).get("target")
     return str(target["metric"]) if target else None

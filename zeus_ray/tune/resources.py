@@ -32,7 +32,7 @@ def _has_gpus() -> bool:
     if ray.is_initialized():
         return bool(ray.cluster_resources().get("GPU", 0))
     try:
-        boards = discover.open_boards(source)
+        boards = discover.open_gpus(source)
     except NoDevice:
         return False
     for board in boards:

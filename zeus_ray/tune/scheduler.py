@@ -14,8 +14,16 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from zeus_ray.errors import BadInput
 from zeus_ray.gpus import discovery as discover
-from zeus_ray.records import RESERVED, EmissionsConfig, StopReason, Target, TrialReport, result_key
-from zeus_ray.training.plan_builder import carried_settings
+from zeus_ray.records import (
+    RESERVED,
+    EmissionsConfig,
+    StopReason,
+    Target,
+    TrialReport,
+    result_key,
+    to_plain,
+)
+from zeus_ray.training.session import carried_settings
 from zeus_ray.tune import controller as workload
 from zeus_ray.tune.elastic import Elastic
 from zeus_ray.tune.resources import DriverOnly
@@ -121,7 +129,7 @@ class EnergyScheduler(TrialScheduler):  # type: ignore[misc]  # Ray is not typed
         target = {"target": dataclasses.asdict(self._target)} if self._target else {}
         trial.config.setdefault(RESERVED, {**carried_settings(), **target})
         if self._footprint is not None:
-            trial.config[RESERVED]["footprint"] = dataclasses.asdict(self._footprint)
+            trial.config[RESERVED]["emissions"] = to_plain(self._footprint)
         self._learn_cheapest(TrialReport.from_result(trial.last_result or {}))
         if self._searcher is not None and self._searcher.was_told(trial.config):
             self._told.append(trial)

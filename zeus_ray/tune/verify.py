@@ -13,7 +13,7 @@ from zeus_ray.errors import BadInput
 from zeus_ray.records import RESERVED, Best, Knobs, Plan, Target
 from zeus_ray.reporting.savings import savings
 from zeus_ray.reporting.trial_summary import summaries
-from zeus_ray.reporting.verification import LEAST, Verification, compared
+from zeus_ray.reporting.verification import MIN_REPEATS, Verification, compare_final_metrics
 from zeus_ray.units import power
 
 CHOSEN, DEFAULT = "chosen", "default"
@@ -45,8 +45,8 @@ def verify(
     Raises:
         BadInput: fewer than three repeats, or no trial of a ZeusSearcher has reached the target.
     """
-    if repeats < LEAST:
-        raise BadInput(f"repeats is {repeats!r}; allowed: {LEAST} or more, else there is no interval")
+    if repeats < MIN_REPEATS:
+        raise BadInput(f"repeats is {repeats!r}; allowed: {MIN_REPEATS} or more, else there is no interval")
     trial, plan, limit_w = _chosen(result, best)
     metric, mode = _goal(plan)
     sides = {
@@ -72,7 +72,9 @@ def verify(
     )
     finals = {side: [_final(run, metric) for run in ran.trials if _side(run) == side] for side in sides}
     names = {side: _name(knobs) for side, knobs in sides.items()}
-    return compared(metric, mode, (names[CHOSEN], finals[CHOSEN]), (names[DEFAULT], finals[DEFAULT]))
+    return compare_final_metrics(
+        metric, mode, (names[CHOSEN], finals[CHOSEN]), (names[DEFAULT], finals[DEFAULT])
+    )
 
 
 def _chosen(result: Any, best: Best | None) -> tuple[Any, Plan, float | None]:  # noqa: ANN401 — see verify

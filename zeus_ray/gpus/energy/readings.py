@@ -1,4 +1,4 @@
-"""Readings of one GPU: energy, time and power limit since a lease began."""
+"""Readings of one GPU: its energy meter, and energy, time and power limit since a lease began."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from zeus_ray.records import NAN
 
 @dataclass(frozen=True, kw_only=True)
 class EnergyReading:
-    """Where a board's meter stands at one moment: energy since an arbitrary origin, within ``err_j``.
+    """What a GPU's energy meter shows at one moment: energy since an arbitrary origin, within ``err_j``.
 
-    ``count_j`` is what its counter shows, ``offset_j`` what the meter adds for the counter's past; both
-    let another process go on from here.
+    ``count_j`` is the value of the GPU's counter, ``offset_j`` what the meter adds to it for counter resets
+    and stalls; with both, the meter of another process can continue.
     """
 
     at_s: float
@@ -24,10 +24,11 @@ class EnergyReading:
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """Energy and time since the lease began, on the board's clock, and the limit in force.
+    """Energy and time since the lease began, on the GPU's clock, and the limit in force.
 
-    The true energy is within ``energy_j_err`` (J) of ``energy_j``. On a shared board ``energy_j`` is
-    this lease's equal share. ``carbon_g`` is what that energy emitted (or cost, in money) when it was used.
+    The true energy is within ``energy_j_err`` (J) of ``energy_j``. On a shared GPU ``energy_j`` is
+    this lease's equal share. ``carbon_g`` is what that energy emitted when it was used (g), ``price`` what it
+    cost (currency of the signal); each is NaN unless the lease has a signal of that kind.
     """
 
     energy_j: float
@@ -36,6 +37,7 @@ class Reading:
     shared: bool
     energy_j_err: float = 0.0
     carbon_g: float = NAN
+    price: float = NAN
 
 
 NO_READING = Reading(energy_j=NAN, time_s=NAN, power_limit_w=NAN, shared=False, energy_j_err=NAN)

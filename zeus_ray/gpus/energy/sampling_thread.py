@@ -1,4 +1,4 @@
-"""A thread that looks at a board while somebody holds it."""
+"""A thread that samples a GPU while it is leased."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 
 class SamplingThread:
-    """Calls ``sample`` every ``every_s`` until ``idle``; then ends, and may be started again.
+    """Calls ``sample`` every ``every_s`` until ``idle``; then ends, and can be started again.
 
-    ``every_s=None``: never.
+    With ``every_s=None`` it never starts.
     """
 
     def __init__(self, sample: Callable[[], None], idle: Callable[[], bool], every_s: float | None) -> None:
@@ -21,7 +21,7 @@ class SamplingThread:
         self._running = False
 
     def start(self) -> None:
-        """Start it unless it runs."""
+        """Start the thread unless it runs."""
         with self._lock:
             if self._every_s is None or self._running:
                 return
@@ -32,7 +32,7 @@ class SamplingThread:
 
     def _run(self, every_s: float) -> None:
         while True:
-            with self._lock:  # or one that starts it now could take the dying thread for a running one
+            with self._lock:  # else start() could see a thread as running that is about to end
                 if self._idle():
                     self._running = False
                     return

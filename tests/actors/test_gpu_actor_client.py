@@ -1,0 +1,28 @@
+"""The actor and its client have the methods of the lease service, and no call by a name in a string."""
+
+import inspect
+
+import pytest
+
+pytestmark = pytest.mark.ray
+
+from zeus_ray.actors.gpu_actor import GpuActor  # noqa: E402 — after the marker: importing Ray takes seconds
+from zeus_ray.actors.gpu_actor_client import GpuActorClient  # noqa: E402
+from zeus_ray.leases.carbon_aware_limit import CarbonAwareLeaseManager  # noqa: E402
+from zeus_ray.leases.service import GpuLeaseService  # noqa: E402
+
+METHODS = [name for name in vars(GpuLeaseService) if not name.startswith("_")]
+
+
+def signature(kind, method):
+    """Without the argument that Ray adds to every method of a class that it has made an actor of."""
+    signature = inspect.signature(getattr(kind, method))
+    return signature.replace(
+        parameters=[p for p in signature.parameters.values() if p.name != "_ray_trace_ctx"]
+    )
+
+
+@pytest.mark.parametrize("kind", [GpuActor, GpuActorClient, CarbonAwareLeaseManager])
+@pytest.mark.parametrize("method", METHODS)
+def test_every_implementation_has_the_signature_of_the_protocol(kind, method):
+    assert signature(kind, method) == signature(GpuLeaseService, method)

@@ -1,0 +1,105 @@
+"""``zeus.session`` in a process without Ray."""
+
+import logging
+import os
+import subprocess
+import sys
+
+import pytest
+from runs import train
+
+import zeus_ray as zeus
+from zeus_ray.errors import BadInput
+from zeus_ray.gpus.simulated import SimulatedGpu
+from zeus_ray.leases.manager import LeaseManager
+from zeus_ray.leases.process import HolderProcess
+from zeus_ray.records import Knobs, Plan, StopReason
+from zeus_ray.training.gpu_group import GpuGroup, LeasedGpu
+from zeus_ray.training.session import plan_from_config
+
+
+@pytest.fixture
+def simulated(state_dir, monkeypatch):  # noqa: ARG001 — which unsets the variable first
+    monkeypatch.setenv("ZEUS_RAY_GPU", "simulated:V100")
+
+
+def test_a_session_outside_ray_imports_neither_ray_nor_torch():
+    code = (
+        "import sys, zeus_ray as zeus\n"
+        "with zeus.session(batch_size=8, power_limits_w=()) as run:\n"
+        "    list(run.steps([None] * 10)), run.report({})\n"
+        "print(*sys.modules)"
+    )
+    env = {**os.environ, "ZEUS_RAY_GPU": "simulated"}
+    ran = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    assert not {"ray", "torch", "pyarrow"} & set(ran.stdout.split())
+
+
+@pytest.mark.usefixtures("simulated")
+def test_a_run_of_several_gpus_shares_the_work():
+    used = {}
+    for gpus in (1, 2):
+        with zeus.session(batch_size=100, power_limit_w=150.0, gpus=gpus) as run:
+            train(run, 2)
+            used[gpus] = run.report({})
+    assert used[2]["zeus/power_limit_w"] == 150.0
+    assert used[2]["zeus/time_s"] < used[1]["zeus/time_s"]
+
+
+@pytest.mark.usefixtures("simulated")
+def test_a_batch_size_that_does_not_fit_is_a_result_only_with_a_target(caplog):
+    def outgrows():
+        raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    with zeus.session(batch_size=100, target=zeus.Target("accuracy", 0.9)) as run:
+        outgrows()
+    assert run.stop == StopReason.OUT_OF_MEMORY
+    assert "batch size 100 does not fit" in caplog.text
+    with pytest.raises(RuntimeError, match="Tried to allocate"), zeus.session(batch_size=100):
+        outgrows()
+
+
+@pytest.mark.usefixtures("simulated")
+def test_what_is_lost_is_said_at_the_start_and_what_it_cost_at_the_end(caplog, monkeypatch):
+    monkeypatch.setenv("ZEUS_RAY_POWER_CONTROL", "off")
+    with caplog.at_level(logging.WARNING), zeus.session(batch_size=100):
+        assert "power control is off" in caplog.text
+    assert "no power profile of batch size 100" in caplog.text
+
+
+def test_a_gpu_that_cannot_be_leased_releases_those_before_it(tmp_path):
+    manager = LeaseManager(SimulatedGpu.open("V100", 0), state_dir=tmp_path, watchdog=False)
+
+    def gpus():
+        yield LeasedGpu.local(manager, HolderProcess.current("trial"))
+        raise BadInput("the second is gone")
+
+    with pytest.raises(BadInput, match="the second is gone"):
+        GpuGroup.lease_all(gpus())
+    assert manager.idle
+
+
+@pytest.mark.parametrize(
+    ("config", "options", "words"),
+    [
+        ({}, {}, "batch size is None"),
+        ({"batch_size": 0}, {}, "batch size is 0"),
+        ({"batch_size": 8}, {"eta": 1.5}, "eta is 1.5; allowed: 0"),
+    ],
+)
+def test_impossible_arguments_are_refused_with_what_is_allowed(config, options, words):
+    with pytest.raises(BadInput, match=words):
+        zeus.session(config, **options)
+
+
+def test_the_plan_of_a_search_comes_before_the_arguments():
+    planned = Plan(knobs=Knobs(run_id="7", batch_size=32))
+    assert plan_from_config({"zeus": planned.to_config(), "batch_size": 8}, batch_size=16) == planned
+
+
+def test_without_a_plan_the_driver_says_the_target_and_what_energy_emits():
+    carried = {"target": {"metric": "accuracy", "value": 0.9, "mode": "max"}, "emissions": {"signal": "uk"}}
+    plan = plan_from_config({"zeus": carried, "batch_size": 8}, power_limits_w=[200])
+    assert plan.target == zeus.Target("accuracy", 0.9)
+    assert plan.emissions == zeus.EmissionsConfig(signal="uk")
+    assert plan.knobs == Knobs(run_id="", batch_size=8, probe_limits_w=(200.0,))

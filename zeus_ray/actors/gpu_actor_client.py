@@ -1,0 +1,217 @@
+"""A trial's GPUs, leased through their Ray actors, which are found by name or created on the trial's node."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from zeus_ray import __version__
+from zeus_ray.actors import NAMESPACE
+from zeus_ray.actors.gpu_actor import GpuActor
+from zeus_ray.errors import BadInput, DeviceError, LeaseRefused, NoDevice
+from zeus_ray.gpus import discovery as discover
+from zeus_ray.gpus.energy.readings import Reading
+from zeus_ray.leases.lease import Lease
+from zeus_ray.leases.process import HolderProcess
+from zeus_ray.leases.service import GpuLeaseService
+from zeus_ray.training.attempts import AttemptUsage, Held
+from zeus_ray.training.gpu_group import GpuGroup, LeasedGpu, joined
+
+MAX_SIMULATED_PER_NODE = 1024
+FINAL_WITHIN_S = 5.0
+"""How long an actor may take to tell what an earlier attempt has used."""
+
+logger = logging.getLogger("zeus_ray")
+
+
+def lease_gpus(
+    holder: HolderProcess,
+    *,
+    source: str,
+    control: str,
+    given: Sequence[str],
+    simulated: int = 1,
+    emissions: str = "",
+) -> GpuGroup:
+    """Lease the GPUs that Ray gave this trial: all of them, or none.
+
+    Args:
+        holder: the trial, and the process whose end ends the lease.
+        source: ``nvml``, ``simulated:NAME`` or ``replay:DIR``.
+        control: ``auto`` or ``off``, the strictest of driver and trial; the node's own counts too.
+        given: Ray's accelerator ids of this trial, indices or UUIDs.
+        simulated: how many simulated GPUs to lease where Ray gave none.
+        emissions: JSON of the EmissionsConfig that prices the trial's energy; "": it is not priced.
+
+    Raises:
+        BadInput: a node with GPUs, of which this trial was given none.
+        LeaseRefused: another trial holds a GPU for itself.
+    """
+    lease = partial(_lease, holder, source, control=control, emissions=emissions)
+    if discover.is_virtual(source):
+        if given and all(index.isdecimal() for index in given):
+            uuids = [discover.virtual_uuid(source, int(index)) for index in given]
+            return GpuGroup.lease_all(map(lease, uuids))
+        free = _free_simulated(source, simulated, partial(lease, exclusive=True))
+        return GpuGroup.lease_all(free)
+    try:
+        here = discover.open_gpus(source)
+    except NoDevice as error:
+        return GpuGroup((), why_none=str(error))
+    try:
+        uuids = discover.resolve_uuids(source, given, here)
+    finally:
+        for gpu in here:
+            gpu.close()
+    if not uuids:
+        raise BadInput(
+            f"this trial was given no GPU, but its node has {len(here)}: pass "
+            "resources_per_trial=zeus_ray.resources(), or {'cpu': 1, 'gpu': 1}; "
+            "for workers of Ray Train, ScalingConfig(use_gpu=True)"
+        )
+    return GpuGroup.lease_all(map(lease, uuids))
+
+
+def final_usage(held: Held) -> AttemptUsage | None:
+    """What an attempt's leases had used when they ended, as the actors of their GPUs remember.
+
+    Args:
+        held: (actor, lease id) of each GPU.
+
+    Returns:
+        None where an actor is gone or no longer remembers.
+    """
+    try:
+        actors = [(ray.get_actor(name, namespace=NAMESPACE), lease_id) for name, lease_id in held]
+        asked = [actor.final_reading.remote(lease_id) for actor, lease_id in actors]
+        return AttemptUsage.of(joined(ray.get(asked, timeout=FINAL_WITHIN_S)))
+    except (ValueError, DeviceError, ray.exceptions.RayError) as error:
+        logger.info("zeus-ray: what an earlier attempt used after its last report is not known: %s", error)
+        return None
+
+
+def gpu_actor(source: str, uuid: str, node_id: str) -> Any:  # noqa: ANN401 — a Ray handle
+    """The actor of GPU ``uuid`` on node ``node_id``, which is created if it does not run."""
+    options = {
+        "name": actor_name(uuid, node_id),
+        "namespace": NAMESPACE,
+        "lifetime": "detached",
+        "get_if_exists": True,
+        "num_cpus": 0,
+        "num_gpus": 0,
+        "max_restarts": -1,
+        "max_task_retries": 2,
+        "scheduling_strategy": NodeAffinitySchedulingStrategy(node_id=node_id, soft=False),
+    }
+    return ray.remote(GpuActor).options(**options).remote(source, uuid)
+
+
+def actor_name(uuid: str, node_id: str) -> str:
+    """The name by which the actor of a GPU is found."""
+    return f"gpu-{__version__}-{uuid}@{node_id[:12]}"
+
+
+class GpuActorClient(GpuLeaseService):
+    """Calls the actor of GPU ``uuid`` on node ``node_id`` and waits for its answer.
+
+    Args:
+        source: ``nvml``, ``simulated:NAME`` or ``replay:DIR``.
+        uuid: the GPU.
+        node_id: the Ray node that has it.
+    """
+
+    def __init__(self, source: str, uuid: str, node_id: str) -> None:
+        self.actor_name = actor_name(uuid, node_id)
+        self._find = partial(gpu_actor, source, uuid, node_id)
+        self._actor = self._find()
+
+    def acquire(
+        self,
+        holder: HolderProcess,
+        limit_w: float | None = None,
+        *,
+        control: str = "auto",
+        exclusive: bool = False,
+        emissions: str = "",
+    ) -> Lease:
+        """See :class:`GpuLeaseService`."""
+
+        def acquire() -> Lease:
+            lease: Lease = ray.get(
+                self._actor.acquire.remote(
+                    holder, limit_w, control=control, exclusive=exclusive, emissions=emissions
+                )
+            )
+            return lease
+
+        try:
+            return acquire()
+        except ray.exceptions.ActorDiedError:  # it was just ending, being idle
+            self._actor = self._find()
+            return acquire()
+
+    def set_limit(self, lease_id: str, limit_w: float) -> Reading:
+        """See :class:`GpuLeaseService`."""
+        return _reading(self._actor.set_limit.remote(lease_id, limit_w))
+
+    def follow(self, lease_id: str, profile: str) -> Reading:
+        """See :class:`GpuLeaseService`."""
+        return _reading(self._actor.follow.remote(lease_id, profile))
+
+    def read(self, lease_id: str) -> Reading:
+        """See :class:`GpuLeaseService`."""
+        return _reading(self._actor.read.remote(lease_id))
+
+    def release(self, lease_id: str) -> Reading:
+        """See :class:`GpuLeaseService`."""
+        return _reading(self._actor.release.remote(lease_id))
+
+    def power_trace(self, lease_id: str) -> list[tuple[float, float, float]]:
+        """See :class:`GpuLeaseService`."""
+        return list(ray.get(self._actor.power_trace.remote(lease_id)))
+
+    def train(self, lease_id: str, samples: int, batch_size: int) -> Reading:
+        """See :class:`GpuLeaseService`."""
+        return _reading(self._actor.train.remote(lease_id, samples, batch_size))
+
+    def load(self, lease_id: str, wall_s: float) -> Reading:
+        """See :class:`GpuLeaseService`."""
+        return _reading(self._actor.load.remote(lease_id, wall_s))
+
+    def time_per_sample_s(self, batch_size: int) -> float:
+        """See :class:`GpuLeaseService`."""
+        return float(ray.get(self._actor.time_per_sample_s.remote(batch_size)))
+
+
+def _lease(
+    holder: HolderProcess, source: str, uuid: str, *, control: str, emissions: str, exclusive: bool = False
+) -> LeasedGpu:
+    """Lease one GPU of this node through its actor."""
+    client = GpuActorClient(source, uuid, ray.get_runtime_context().get_node_id())
+    lease = client.acquire(holder, control=control, exclusive=exclusive, emissions=emissions)
+    return LeasedGpu(client, lease, client.actor_name)
+
+
+def _free_simulated(source: str, count: int, lease: partial[LeasedGpu]) -> Iterator[LeasedGpu]:
+    """Lease the first ``count`` simulated GPUs that no other trial holds."""
+    left = count
+    for index in range(MAX_SIMULATED_PER_NODE):
+        try:
+            gpu = lease(discover.virtual_uuid(source, index))
+        except LeaseRefused:
+            continue
+        yield gpu
+        left -= 1
+        if left == 0:
+            return
+    raise NoDevice(f"all {MAX_SIMULATED_PER_NODE} simulated GPUs of this node are leased")
+
+
+def _reading(answer: Any) -> Reading:  # noqa: ANN401 — a Ray reference
+    reading: Reading = ray.get(answer)
+    return reading

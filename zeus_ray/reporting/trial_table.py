@@ -1,0 +1,135 @@
+"""The table of trials: its columns, and the table as rich and as HTML."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from zeus_ray.records import StopReason
+from zeus_ray.reporting.trial_summary import TrialSummary
+from zeus_ray.units import UNKNOWN, energy_scale, three_digits, time_scale
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+NOT_STOPPED = "ended by itself"
+CELL_STYLE = "padding:3px 10px;white-space:nowrap;"
+
+
+@dataclass(frozen=True)
+class TrialColumn:
+    """A heading with its unit, and what a trial has in this column."""
+
+    heading: str
+    cell: Callable[[TrialSummary], str]
+    right: bool = True
+
+
+def trial_columns(trials: Sequence[TrialSummary], hyperparameters: Sequence[str] = ()) -> list[TrialColumn]:
+    """The columns of the table, in units that suit these trials.
+
+    Args:
+        trials: what the table will show.
+        hyperparameters: further ones to show, such as ``["lr"]``.
+    """
+    joules = energy_scale([trial.energy_j for trial in trials])
+    costs = energy_scale([trial.cost for trial in trials])
+    times = time_scale([trial.time_s for trial in trials])
+    metrics = {trial.metric_name for trial in trials if trial.metric_name}
+    return [
+        TrialColumn("Batch\nsize", _batch_size),
+        TrialColumn("Limit\nW", lambda trial: _decimals(trial.power_limit_w, 0)),
+        *(TrialColumn(name, _hyperparameter(name)) for name in hyperparameters),
+        TrialColumn("Epochs", lambda trial: _decimals(trial.epochs, 1)),
+        TrialColumn(f"Energy\n{joules.unit}", lambda trial: joules.text(trial.energy_j)),
+        TrialColumn(f"Time\n{times.unit}", lambda trial: times.text(trial.time_s)),
+        TrialColumn(f"Cost\n{costs.unit}", lambda trial: costs.text(trial.cost)),
+        TrialColumn(
+            metrics.pop() if len(metrics) == 1 else "Metric", lambda trial: _decimals(trial.metric, 3)
+        ),
+        TrialColumn("Why it ended", _end_reason, right=False),
+    ]
+
+
+def trial_table(
+    trials: Sequence[TrialSummary], *, hyperparameters: Sequence[str] = (), title: str = ""
+) -> Table:
+    """A rich table; the cheapest trial to the target is first, those that did not reach it are last."""
+    from rich import box  # noqa: PLC0415 — rich is imported only to display
+    from rich.markup import escape  # noqa: PLC0415 — likewise
+    from rich.table import Table  # noqa: PLC0415 — likewise
+
+    ranked = sorted(trials, key=lambda trial: trial.rank)
+    columns = trial_columns(ranked, hyperparameters)
+    table = Table(
+        title=escape(title) or None,
+        title_justify="left",
+        header_style="bold",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),  # the whole table fits 80 columns
+    )
+    for column in columns:
+        table.add_column(
+            escape(column.heading), justify="right" if column.right else "left", no_wrap=column.right
+        )
+    best = next((trial for trial in ranked if trial.target_reached and not trial.is_baseline), None)
+    for trial in ranked:
+        table.add_row(*(escape(column.cell(trial)) for column in columns), style=_row_style(trial, best))
+    return table
+
+
+def html_trial_table(trials: Sequence[TrialSummary], hyperparameters: Sequence[str] = ()) -> str:
+    """The same table in HTML, for a notebook."""
+    ranked = sorted(trials, key=lambda trial: trial.rank)
+    columns = trial_columns(ranked, hyperparameters)
+    head = "".join(_html_cell("th", column, column.heading.replace("\n", " ")) for column in columns)
+    rows = []
+    for trial in ranked:
+        style = "font-weight:bold" if trial.is_baseline else "" if trial.target_reached else "opacity:0.55"
+        cells = "".join(_html_cell("td", column, column.cell(trial)) for column in columns)
+        rows.append(f'<tr style="{style}">{cells}</tr>')
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+
+
+def _html_cell(tag: str, column: TrialColumn, text: str) -> str:
+    align = "right" if column.right else "left"
+    return f'<{tag} style="{CELL_STYLE}text-align:{align}">{html.escape(text)}</{tag}>'
+
+
+def _row_style(trial: TrialSummary, best: TrialSummary | None) -> str:
+    if trial.is_baseline:
+        return "bold yellow"
+    if trial is best:
+        return "bold green"
+    return "" if trial.target_reached else "dim"
+
+
+def _batch_size(trial: TrialSummary) -> str:
+    size = str(trial.batch_size) if trial.batch_size else UNKNOWN
+    return f"baseline {size}" if trial.is_baseline else size
+
+
+def _end_reason(trial: TrialSummary) -> str:
+    reasons = [trial.stop_reason or NOT_STOPPED]
+    if trial.target_reached and trial.stop_reason != StopReason.TARGET_REACHED:
+        reasons.insert(0, StopReason.TARGET_REACHED.value)
+    if trial.shared:
+        reasons.append("GPU shared")
+    if trial.attempt > 1:
+        reasons.append(f"attempt {trial.attempt}")
+    return ", ".join(reasons)
+
+
+def _hyperparameter(name: str) -> Callable[[TrialSummary], str]:
+    def cell(trial: TrialSummary) -> str:
+        value: Any = trial.hyperparameters.get(name, UNKNOWN)
+        return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+    return cell
+
+
+def _decimals(value: float, digits: int) -> str:
+    return f"{value:.{digits}f}" if math.isfinite(value) else three_digits(value)

@@ -1,0 +1,144 @@
+"""A run under way: from the results it reports to what a search is told and the log stores."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from zeus_ray.errors import BadInput
+from zeus_ray.records import (
+    NAN,
+    Knobs,
+    MeasuredBy,
+    Measurement,
+    Outcome,
+    PowerProfile,
+    Progress,
+    StopReason,
+    Target,
+    TrialReport,
+    from_json,
+)
+from zeus_ray.store.events import CurvePoint, RunEnded
+
+CURVE_POINTS = 1024
+"""Reports of one run that are kept; beyond that every second one is dropped."""
+
+
+@dataclass
+class ActiveRun:
+    """What is known of one run so far.
+
+    Attributes:
+        knobs: what it runs with.
+        iteration: number of the last result within its attempt.
+        epochs: at the last result.
+        metric: best so far; NaN before the first.
+        report: the ``zeus/`` keys of the last result.
+        curve: all reports.
+        stop: why the search wants it to end; None to go on.
+        last_profile: the profile that was taken last, as reported.
+    """
+
+    knobs: Knobs
+    iteration: int = 0
+    epochs: float = 0.0
+    metric: float = NAN
+    report: TrialReport = field(default_factory=TrialReport)
+    curve: list[CurvePoint] = field(default_factory=list)
+    stop: StopReason | None = None
+    last_profile: str = ""
+
+    def update(self, result: Mapping[str, Any], target: Target) -> bool:
+        """Take in a result. Returns False, and changes nothing, where it counts for nothing.
+
+        That is: a result without ``zeus/`` keys, one that was taken in before (Ray Tune shows it to the
+        scheduler and to the searcher), and one after the run has reached its target.
+        """
+        report = TrialReport.from_result(result)
+        iteration = int(result.get("training_iteration", self.iteration + 1))
+        # An attempt after a failure counts its iterations from one again.
+        if report is None or (report.attempt, iteration) <= (self.report.attempt, self.iteration):
+            return False
+        if self.stop == StopReason.TARGET_REACHED:
+            return False
+        self.iteration, self.report = iteration, report
+        # The length of an epoch may not be known yet; then each result counts as one, as Ray Tune counts.
+        self.epochs = float(iteration) if math.isnan(report.epochs) else report.epochs
+        self.metric = target.better(self.metric, _finite(result.get(target.metric)))
+        self.curve.append(CurvePoint(self.epochs, self.metric, report.energy_j, report.time_s))
+        if len(self.curve) > CURVE_POINTS:
+            self.curve = [*self.curve[:-1:2], self.curve[-1]]
+        return True
+
+    def take_profile(self, *, ended: bool = False) -> PowerProfile | None:
+        """The power profile that the run measured: once, although every report carries it.
+
+        Args:
+            ended: a part of a profile will do: the best limit cannot come any more.
+        """
+        measured = self.report.profile or (self.report.profile_so_far if ended else "")
+        if measured == self.last_profile:
+            return None
+        self.last_profile = measured
+        return from_json(PowerProfile, measured) if measured else None
+
+    def progress(self) -> Progress:
+        """For ``Search.should_stop``."""
+        return Progress(
+            knobs=self.knobs,
+            epoch=self.epochs,
+            metric=self.metric,
+            measurement=self._measurement,
+            gpu=self.report.gpu,
+        )
+
+    def ended(self, target: Target, *, error: bool) -> RunEnded:
+        """The event of its end; its ``outcome`` is for ``Search.tell``."""
+        stop = StopReason.ERROR if error else self.stop
+        if stop is None and self.report.stop_reason:
+            stop = StopReason(self.report.stop_reason)
+        outcome = Outcome(
+            knobs=self.knobs,
+            reached=not error and (self.report.target_reached or target.reached(self.metric)),
+            epochs=self.epochs,
+            metric=self.metric,
+            measurement=self._measurement,
+            stop=stop,
+            gpu=self.report.gpu,
+            shared=self.report.shared,
+        )
+        report = dataclasses.replace(self.report, profile="", profile_so_far="")
+        return RunEnded(outcome=outcome, target=target, curve=tuple(self.curve), report=report)
+
+    @property
+    def _measurement(self) -> Measurement:
+        """Energy and time so far, over all attempts."""
+        return Measurement(energy_j=self.report.energy_j, time_s=self.report.time_s)
+
+
+def same_measurement(before: str, measured_by: str) -> str:
+    """The kind of measurement of a search, "" before the first: real and simulated joules do not mix.
+
+    Raises:
+        BadInput: another kind than before.
+    """
+    kind = "real" if measured_by in (MeasuredBy.COUNTER, MeasuredBy.POWER_INTEGRAL) else measured_by
+    if before and kind != before:
+        raise BadInput(
+            f"one trial's energy is {kind}, another's {before}: a search needs one kind; "
+            "see ZEUS_RAY_GPU on the cluster's nodes"
+        )
+    return kind
+
+
+def _finite(value: object) -> float:
+    """A metric as a float: NaN where it is missing, not a number, or infinite."""
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return NAN
+    return number if math.isfinite(number) else NAN

@@ -7,6 +7,10 @@ have drawn in the same time, so that eta = 1 saves energy alone and eta = 0 time
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+
+from zeus_ray.errors import BadInput
+from zeus_ray.units import HOUR_S, J_PER_KWH
 
 FALLBACK_MAX_POWER_W = 300.0
 """MAXPOWER where nobody knows it: of the order of a data-centre board. It only sets the exchange
@@ -49,3 +53,28 @@ def eta_at(eta: float, energy_price: float) -> float:
 def cost_rate_w(power_w: float, *, eta: float, max_power_w: float | None, gpus: int = 1) -> float:
     """Cost per second (W) at an average power per GPU: Eq. 3, inside the brackets."""
     return cost(power_w * gpus, 1.0, eta=eta, max_power_w=max_power_w, gpus=gpus)
+
+
+@dataclass(frozen=True)
+class Prices:
+    """The price of a kilowatt-hour and of an hour until the model is trained, in any one currency.
+
+    Raises:
+        BadInput: a price that is below zero or not a number, or both are zero.
+    """
+
+    energy: float
+    time: float
+
+    def __post_init__(self) -> None:
+        """Check both prices."""
+        if not (0 <= self.energy < math.inf and 0 <= self.time < math.inf and self.energy + self.time > 0):
+            raise BadInput(
+                f"Prices(energy={self.energy!r}, time={self.time!r}); allowed: prices per kWh and per hour, "
+                "0 or more, not both 0"
+            )
+
+    def eta(self, max_power_w: float, gpus: int) -> float:
+        """The eta with which Eq. 2, η·E + (1−η)·MAXPOWER·T, is proportional to the price of a run."""
+        joule, second = self.energy / J_PER_KWH, self.time / HOUR_S
+        return joule / (joule + second / (max_power_w * gpus))

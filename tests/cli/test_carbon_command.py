@@ -1,4 +1,4 @@
-"""``zeus-ray carbon``, as a person meets it."""
+"""``zeus-ray carbon``: its output, and its errors."""
 
 import datetime as dt
 import json
@@ -15,7 +15,7 @@ NOON = dt.datetime(2022, 6, 1, 12, tzinfo=dt.timezone.utc).timestamp()
 
 
 @pytest.fixture(autouse=True)
-def nobodys_cache(tmp_path, monkeypatch):
+def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("ELECTRICITYMAPS_TOKEN", raising=False)
     monkeypatch.setenv("COLUMNS", "120")
@@ -32,17 +32,19 @@ def file(tmp_path):
 
 
 def test_the_clean_hours_are_found(file, capsys):
-    assert main(["carbon", "--csv", str(file), "--hours", "4", "--json"]) == 0
+    assert main(["carbon", "--signal", f"csv:{file}", "--hours", "4", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["best_window"]["start"] == "2022-06-01T18:00:00+00:00"
-    assert found["best_window"]["mean"] == pytest.approx(100, abs=20)  # of 400: days are not wholly believed
+    assert found["best_window"]["mean"] == pytest.approx(
+        100, abs=20
+    )  # of 400: a forecast from three weeks is cautious
     assert found["now"] == {"time": "2022-06-01T12:00:00+00:00", "value": 400}
     assert len(found["forecast"]["values"]) == 48
     assert "as if now were its end" in found["notes"][0]
 
 
 def test_a_person_sees_a_plot_and_a_sentence(file, capsys):
-    assert main(["carbon", "--csv", str(file)]) == 0
+    assert main(["carbon", "--signal", f"csv:{file}"]) == 0
     shown = capsys.readouterr().out
     assert "400 gCO2eq/kWh now" in shown
     assert "█" in shown
@@ -54,23 +56,22 @@ def test_a_person_sees_a_plot_and_a_sentence(file, capsys):
 def test_a_price_that_falls_below_zero_is_shown(tmp_path, capsys):
     path = tmp_path / "p.csv"
     path.write_text("time,price\n" + "".join(f"{NOON + 3600 * i},{0.1 * math.sin(i)}\n" for i in range(48)))
-    assert main(["carbon", "--csv", f"{path}?unit=EUR/kWh"]) == 0
+    assert main(["carbon", "--signal", f"csv:{path}?unit=EUR/kWh"]) == 0
     assert "EUR/kWh" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "whose grid"),
-        (["--zone", "uk", "--csv", "x"], "not both"),
-        (["--zone", "DE"], "electricitymaps:ZONE"),
-        (["--zone", "electricitymaps:DE"], "ELECTRICITYMAPS_TOKEN"),
-        (["--zone", "electricitymaps:Narnia"], "one such as DE"),
-        (["--csv", "no-such.csv"], "no-such.csv cannot be read"),
-        (["--zone", "constant:4", "--hours", "0"], "--hours is 0; allowed"),
-        (["--zone", "constant:4", "--hours", "nan"], "--hours is nan"),
-        (["--zone", "constant:4", "--deadline", "tomorrow"], "such as 2026-12-01T08:00"),
-        (["--zone", "constant:4", "--deadline", "2020-01-01"], "is in the past"),
+        ([], "allowed: constant:NUMBER"),
+        (["--signal", "DE"], "electricitymaps:ZONE"),
+        (["--signal", "electricitymaps:DE"], "ELECTRICITYMAPS_TOKEN"),
+        (["--signal", "electricitymaps:Narnia"], "one such as DE"),
+        (["--signal", "csv:no-such.csv"], "no-such.csv: cannot be read"),
+        (["--signal", "constant:4", "--hours", "0"], "--hours is 0; allowed"),
+        (["--signal", "constant:4", "--hours", "nan"], "--hours is nan"),
+        (["--signal", "constant:4", "--deadline", "tomorrow"], "such as 2026-12-01T08:00"),
+        (["--signal", "constant:4", "--deadline", "2020-01-01"], "is in the past"),
     ],
 )
 def test_bad_input_is_one_line_that_helps(arguments, said, capsys):
@@ -82,22 +83,22 @@ def test_bad_input_is_one_line_that_helps(arguments, said, capsys):
 
 def test_a_deadline_that_leaves_too_little(capsys):
     soon = dt.datetime.now().astimezone() + dt.timedelta(hours=2)
-    assert main(["carbon", "--zone", "constant:4", "--hours", "3", "--deadline", soon.isoformat()]) == 2
+    assert main(["carbon", "--signal", "constant:4", "--hours", "3", "--deadline", soon.isoformat()]) == 2
     assert "a job of 3 h cannot be done in the 2 h" in capsys.readouterr().err
 
 
-def test_a_provider_that_does_not_answer_is_an_error_only_while_nothing_is_known(monkeypatch, capsys):
-    from zeus_ray.carbon import cache as known
-    from zeus_ray.carbon import providers
+def test_a_provider_that_does_not_answer_is_an_error_only_without_a_cache(monkeypatch, capsys):
+    from zeus_ray.carbon.cache import CachedSignal, cache_file, write_cache
+    from zeus_ray.carbon.providers import uk
     from zeus_ray.carbon.series import Series
 
-    nowhere = providers.Uk(base_url="http://127.0.0.1:9")  # the discard port: nobody listens
-    monkeypatch.setitem(providers.PROVIDERS, "uk", lambda: nowhere)
-    assert main(["carbon", "--zone", "uk"]) == 2
+    unreachable = uk.Uk(base_url="http://127.0.0.1:9")  # the discard port, on which no server listens
+    monkeypatch.setattr(uk, "Uk", lambda: unreachable)
+    assert main(["carbon", "--signal", "uk"]) == 2
     assert capsys.readouterr().err == "zeus-ray: uk:GB: no answer (ConnectError)\n"
     hours = Series(NOON, 3600.0, np.arange(30.0))
-    known.save(known.cache_file(nowhere.name, nowhere.zone), known.CachedSignal(hours, asked_s=hours.end_s))
-    assert main(["carbon", "--zone", "uk"]) == 0
+    write_cache(cache_file(unreachable.name, unreachable.zone), CachedSignal(hours, fetched_s=hours.end_s))
+    assert main(["carbon", "--signal", "uk"]) == 0
     assert "shown from memory" in capsys.readouterr().out
 
 

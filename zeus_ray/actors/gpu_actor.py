@@ -14,7 +14,7 @@ from typing import Any
 import ray
 
 from zeus_ray.actors.gpu_metrics import GpuMetrics
-from zeus_ray.actors.signal_actor import open_shared
+from zeus_ray.actors.signal_actor import open_shared_signal
 from zeus_ray.gpus import discovery as discover
 from zeus_ray.leases.carbon_aware_limit import CarbonAwareLeaseManager
 
@@ -29,7 +29,7 @@ class GpuActor:
     """A board's :class:`CarbonAwareLeaseManager` behind Ray. All its methods are reached through ``call``."""
 
     def __init__(self, source: str, uuid: str) -> None:
-        self._keeper = CarbonAwareLeaseManager(discover.open_board(source, uuid), opener=open_shared)
+        self._keeper = CarbonAwareLeaseManager(discover.open_board(source, uuid), opener=open_shared_signal)
         self._uuid = uuid
         self._myself = ray.get_runtime_context().current_actor
         self._busy_at_s = time.monotonic()

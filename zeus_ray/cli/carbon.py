@@ -14,17 +14,17 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from zeus_ray.carbon.forecasts.lookahead import look_ahead
-from zeus_ray.carbon.planning.start_time import StartWindow, best_window, mean_with_pauses, window
+from zeus_ray.carbon.forecasts.signal_forecast import forecast_signal
+from zeus_ray.carbon.planning.start_time import JobTime, best_start, job_at, mean_with_pauses
 from zeus_ray.carbon.remote_signal import RemoteSignal
 from zeus_ray.carbon.series import Series, Signal
 from zeus_ray.carbon.signal import RecordedSignal, open_signal
 from zeus_ray.errors import BadInput, SignalLost
 from zeus_ray.reporting.bars import bars
+from zeus_ray.units import HOUR_S
 
 log = logging.getLogger("zeus_ray")
 
-HOUR_S = 3600.0
 SHOWN_S = 48 * HOUR_S
 MOST_S = 7 * 24 * HOUR_S
 """Nobody knows the grid further ahead than a week."""
@@ -39,8 +39,8 @@ class Advice:
     now_s: float
     value: float
     ahead: Series
-    job: StartWindow
-    if_now: StartWindow
+    job: JobTime
+    if_now: JobTime
     paused_mean: float
     notes: tuple[str, ...]
 
@@ -84,39 +84,29 @@ def advise(options: argparse.Namespace, now_s: float) -> Advice:
         BadInput: no such signal, a token that is missing, hours or a deadline that cannot be.
         SignalLost: the provider does not answer, and nothing is remembered of it.
     """
-    text = _named(options)
+    text = options.signal
     signal = open_signal(text)
     notes = []
     if isinstance(signal, RemoteSignal) and not signal.refresh():
-        if not len(signal.known.past):
+        if not len(signal.cached.history):
             raise SignalLost(signal.note)
         notes.append(f"{signal.note}; shown from memory")
     if isinstance(signal, RecordedSignal) and not signal.series.start_s <= now_s < signal.series.end_s:
         now_s = signal.series.end_s
         notes.append(f"the file does not reach to this day: shown as if now were its end, {_clock(now_s)}")
     length_s, until_s = _job(options, now_s)
-    ahead = look_ahead(signal, now_s, max(SHOWN_S, until_s - now_s))
+    ahead = forecast_signal(signal, now_s, max(SHOWN_S, until_s - now_s))
     return Advice(
         signal=_described(text, signal),
         unit=signal.unit,
         now_s=now_s,
         value=signal.at(now_s),
         ahead=ahead,
-        job=best_window(ahead, length_s, from_s=now_s, until_s=until_s),
-        if_now=window(ahead, now_s, length_s),
+        job=best_start(ahead, length_s, from_s=now_s, until_s=until_s),
+        if_now=job_at(ahead, now_s, length_s),
         paused_mean=mean_with_pauses(ahead, length_s, from_s=now_s, until_s=until_s),
         notes=tuple(notes),
     )
-
-
-def _named(options: argparse.Namespace) -> str:
-    if options.csv and options.zone:
-        raise BadInput("give --zone or --csv, not both")
-    if options.csv:
-        return f"csv:{options.csv}"
-    if options.zone:
-        return str(options.zone)
-    raise BadInput("whose grid? Give --zone (uk, electricitymaps:DE, watttime:CAISO_NORTH) or --csv FILE")
 
 
 def _job(options: argparse.Namespace, now_s: float) -> tuple[float, float]:

@@ -113,12 +113,19 @@ CARBON = """\
 Shows how much carbon a kilowatt-hour costs now, what the next two days should bring, and when a job
 of some hours should run. The same signals work in your code: zeus_ray.open_signal("uk").
 
-  --zone uk                      Great Britain; no key
-  --zone electricitymaps:DE      most of the world; token in ELECTRICITYMAPS_TOKEN
-  --zone watttime:CAISO_NORTH    marginal intensity; WATTTIME_USER and WATTTIME_PASSWORD
-  --zone constant:400            a grid of which only the mean is known
-  --csv prices.csv               a file with a time and a value per row, intensity or price
 """
+
+
+class _SignalHelp(argparse.RawDescriptionHelpFormatter):
+    """Lists the signals, with those of all providers, only when help is shown: they are imported for it."""
+
+    def add_text(self, text: str | None) -> None:
+        """The description, and the list after it."""
+        if text == CARBON:
+            from zeus_ray.carbon.signal import signal_specs  # noqa: PLC0415 — see the module's docstring
+
+            text += "\n".join(f"  --signal {spec:<22}{about}" for spec, about in signal_specs())
+        super().add_text(text)
 
 
 def _add_carbon(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -126,12 +133,9 @@ def _add_carbon(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "carbon",
         help="the grid now, what is expected, and when to run",
         description=CARBON,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_SignalHelp,
     )
-    carbon.add_argument("--zone", help="whose grid: a signal, as above")
-    carbon.add_argument(
-        "--csv", help="a file instead; csv options too, as in 'f.csv?column=price&unit=EUR/kWh'"
-    )
+    carbon.add_argument("--signal", default="", help="of carbon or price, as above")
     carbon.add_argument("--hours", type=float, default=4.0, help="length of your job (default: 4)")
     carbon.add_argument("--deadline", help="when it must be done, such as 2026-12-01T08:00 (local time)")
     carbon.add_argument("--json", action="store_true", help="for programs")

@@ -11,12 +11,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from zeus_ray.carbon.energy_price import Prices
 from zeus_ray.errors import BadInput
 from zeus_ray.jobs.command_process import Command
 from zeus_ray.jobs.job_log import AGAIN
 from zeus_ray.jobs.metric_parser import MetricReader
 from zeus_ray.jobs.recurring_job import TRIES, RecurringJob
+from zeus_ray.objective import Prices
 from zeus_ray.records import NAN, StopReason, Target, result_key
 from zeus_ray.training.run import TrainingRun
 from zeus_ray.units import energy, power, seconds

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
 from typing import Any
 
-from zeus_ray.carbon.energy_price import PricedObjective
+from zeus_ray.carbon.search_objective import SearchObjective
 from zeus_ray.decide import Search
 from zeus_ray.errors import HistoryError
 from zeus_ray.jobs.explanations import expectation, why
@@ -50,7 +50,7 @@ class JobLog:
         new_search: Callable[[], Search],
         *,
         gpus: int,
-        objective: PricedObjective,
+        objective: SearchObjective,
         warm_start: Learned,
     ) -> None:
         self.job = job
@@ -130,7 +130,7 @@ class JobLog:
         }
         self._events.append(ASK, run_id, body)
         self._trials[run_id], self._curves[run_id] = TrialRecord(knobs), []
-        footprint = self._objective.footprint
+        footprint = self._objective.emissions
         return plan_for_knobs(search, knobs, gpus=self._gpus, energy_price=energy_price, footprint=footprint)
 
     def observe(self, run_id: str, result: dict[str, Any]) -> StopReason | None:

@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from zeus_ray.carbon.energy_price import Prices, resolve_objective
+from zeus_ray.carbon.search_objective import resolve_objective
 from zeus_ray.decide import Search
 from zeus_ray.errors import BadInput, TargetNotReached
 from zeus_ray.jobs.job_log import AGAIN, JobLog
 from zeus_ray.jobs.lost_runs import gpu_here
+from zeus_ray.objective import Prices
 from zeus_ray.records import Target, result_key
 from zeus_ray.store.event_log import Events, folder_at
 from zeus_ray.store.warm_start import warm_start_runs

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from zeus_ray.carbon.emissions import Pricer
-from zeus_ray.carbon.forecasts.lookahead import look_ahead
+from zeus_ray.carbon.emissions import EnergyPricer
+from zeus_ray.carbon.forecasts.signal_forecast import forecast_signal
 from zeus_ray.carbon.planning.chase import Chase
 from zeus_ray.carbon.series import Signal
 from zeus_ray.carbon.signal import open_signal
@@ -21,8 +21,7 @@ from zeus_ray.gpus.protocol import Gpu
 from zeus_ray.leases.journal import LeaseEntry
 from zeus_ray.leases.manager import LeaseManager
 from zeus_ray.records import EmissionsConfig, PowerProfile, from_json
-
-DAY_S = 86400.0
+from zeus_ray.units import DAY_S
 
 log = logging.getLogger("zeus_ray")
 
@@ -39,7 +38,7 @@ class CarbonAwareLimit:
     def limit_w(self, now_s: float) -> float:
         """The rule's limit for the interval that begins now."""
         rule = Chase(eta=self.footprint.eta or 0.0, every_s=self.footprint.every_s)
-        ahead = look_ahead(self.signal, now_s, max(DAY_S, rule.every_s))
+        ahead = forecast_signal(self.signal, now_s, max(DAY_S, rule.every_s))
         expected = ahead.at(now_s) if len(ahead) else self.signal.at(now_s)
         # MAXCI: the dirtiest of the last four weeks and the next day.
         seen = np.concatenate([self.signal.history(now_s - 28 * DAY_S, now_s).values, ahead.values])
@@ -62,7 +61,7 @@ class CarbonAwareLeaseManager(LeaseManager):
         wall: Callable[[], float] = time.time,
         **options: Any,  # noqa: ANN401 — LeaseManager's own
     ) -> None:
-        self._pricer = Pricer(opener)
+        self._pricer = EnergyPricer(opener)
         self._followers: dict[str, CarbonAwareLimit] = {}
         self._wall = wall
         super().__init__(gpu, price=self._pricer, wall=wall, **options)

@@ -10,11 +10,11 @@ from matplotlib.figure import Figure
 
 from zeus_ray.errors import BadInput
 from zeus_ray.reporting import canvas
+from zeus_ray.units import HOUR_S
 
 RAN = "#2f6f9f"
 PLANNED = "#d1495b"
 GRID = "#6a994e"
-HOUR_S = 3600.0
 
 Look = tuple[float, float, float, float]
 """(time on the grid in s, value of the signal, trials planned, trials running)"""

@@ -17,10 +17,11 @@ from typing import Any, Literal
 from ray import cloudpickle
 from ray.tune.search import Searcher
 
-from zeus_ray.carbon.energy_price import Prices, resolve_objective
+from zeus_ray.carbon.search_objective import resolve_objective
 from zeus_ray.carbon.series import Signal
 from zeus_ray.decide import Search
 from zeus_ray.errors import BadInput
+from zeus_ray.objective import Prices
 from zeus_ray.records import (
     BASELINE,
     RESERVED,
@@ -288,7 +289,7 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
 
     def _plan(self, knobs: Knobs) -> Plan:
         price = self._objective.energy_price()
-        footprint = self._objective.footprint
+        footprint = self._objective.emissions
         return plan_for_knobs(
             self.search, knobs, gpus=self._options["gpus"], energy_price=price, footprint=footprint
         )

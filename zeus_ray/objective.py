@@ -13,12 +13,12 @@ from zeus_ray.errors import BadInput
 from zeus_ray.units import HOUR_S, J_PER_KWH
 
 FALLBACK_MAX_POWER_W = 300.0
-"""MAXPOWER where nobody knows it: of the order of a data-centre board. It only sets the exchange
-rate between joules and seconds; eta = 0 and eta = 1 do not depend on it."""
+"""MAXPOWER if it is unknown: of the order of a data-centre GPU. It only sets the exchange rate between
+joules and seconds; eta = 0 and eta = 1 do not depend on it."""
 
 
 def max_power_or_fallback_w(max_power_w: float | None) -> float:
-    """``max_power_w`` (W per GPU), or the fallback where it is None, NaN or not positive."""
+    """``max_power_w`` (W per GPU), or the fallback if it is None, NaN or not positive."""
     known = max_power_w is not None and math.isfinite(max_power_w) and max_power_w > 0
     return float(max_power_w) if known and max_power_w is not None else FALLBACK_MAX_POWER_W
 
@@ -28,9 +28,9 @@ def cost(
 ) -> float:
     """Cost (J) of ``energy_j`` over all GPUs and ``time_s`` of wall time; Eq. 2: η·E + (1−η)·MAXPOWER·T.
 
-    With several GPUs energy is summed, time is the slowest's, MAXPOWER counts for each.
-    Energy that is not known (NaN) leaves time alone to go by: MAXPOWER·T, whatever eta is.
-    Time that is not known leaves nothing to compare by: NaN.
+    With several GPUs energy is their sum, time that of the slowest, and MAXPOWER counts for each.
+    If the energy is unknown (NaN) the cost is that of time alone, MAXPOWER·T, for any eta; if the time is
+    unknown the cost is NaN.
     """
     time_cost = max_power_or_fallback_w(max_power_w) * gpus * time_s
     if math.isnan(energy_j):
@@ -39,10 +39,10 @@ def cost(
 
 
 def eta_at(eta: float, energy_price: float) -> float:
-    """The eta that decides alike while a joule costs ``energy_price`` times what it does in the long run.
+    """The eta of the same decision while a joule costs ``energy_price`` times its long-run mean.
 
     η·price·E + (1−η)·MAXPOWER·T is least where η'·E + (1−η')·MAXPOWER·T is, with
-    η' = η·price / (η·price + 1−η). Energy at no cost, or less, leaves time alone: η' = 0.
+    η' = η·price / (η·price + 1−η). With a price of 0 or below, time alone counts: η' = 0.
     """
     if not math.isfinite(energy_price):
         return eta

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
 UNKNOWN = "–"
 JOULES_PER_WH = 3600.0
@@ -82,6 +83,15 @@ def three_digits(value: float) -> str:
     if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+
+
+def parse_iso_time(text: str) -> datetime:
+    """A time in ISO 8601, with "Z" for UTC too, which ``fromisoformat`` of Python 3.10 does not read.
+
+    Raises:
+        ValueError: ``text`` is no such time.
+    """
+    return datetime.fromisoformat(f"{text[:-1]}+00:00" if text.endswith("Z") else text)
 
 
 def _with_unit(value: float, scale: Scale) -> str:

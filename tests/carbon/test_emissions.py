@@ -18,14 +18,20 @@ def config(signal, **options):
     return to_json(EmissionsConfig(signal=signal, **options))
 
 
-def test_carbon_and_money_are_never_mixed():
+def test_grams_and_money_are_in_the_unit_of_the_config():
     pricer = EnergyPricer()
-    carbon = pricer.charge(config("constant:400"), J_PER_KWH, 0.0, HOUR_S)
-    assert (carbon.carbon_g, math.isnan(carbon.price)) == (400.0, True)
-    text = "constant:0.3?unit=EUR/kWh"
-    money = pricer.charge(config(text, unit="EUR/kWh"), 2 * J_PER_KWH, 0.0, HOUR_S)
-    assert (money.price, math.isnan(money.carbon_g)) == (pytest.approx(0.6), True)
     assert pricer(config("constant:400"), J_PER_KWH, 0.0, HOUR_S) == 400.0
+    price = config("constant:0.3?unit=EUR/kWh", unit="EUR/kWh")
+    assert pricer(price, 2 * J_PER_KWH, 0.0, HOUR_S) == pytest.approx(0.6)
+
+
+def test_money_is_never_taken_for_grams(caplog):
+    pricer = EnergyPricer()
+    mislabelled = config("constant:0.3?unit=EUR/kWh")
+    for _ in range(2):
+        assert math.isnan(pricer(mislabelled, J_PER_KWH, 0.0, HOUR_S))
+    assert "is in EUR/kWh, but its EmissionsConfig says unit='gCO2eq/kWh'" in caplog.text
+    assert len(caplog.records) == 1
 
 
 def test_energy_counts_at_the_signals_mean_while_it_was_drawn():

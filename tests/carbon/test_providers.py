@@ -169,7 +169,7 @@ def test_no_server(source, grid):
 
 
 def test_a_server_that_never_answers_times_out(grid, monkeypatch):
-    monkeypatch.setattr(http_client, "TIMEOUT_S", 0.05)
+    monkeypatch.setattr(http_client, "HTTP_TIMEOUT_S", 0.05)
     grid.may_answer.clear()
     signal = remote(Uk(), grid)
     assert not signal.refresh()

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zeus_ray.carbon.cache import (
+    CACHE_VERSION,
     KEEP_HISTORY_S,
-    VERSION,
     WORLD_MEAN_G_PER_KWH,
     CachedSignal,
     cache_file,
@@ -156,7 +156,8 @@ def stored(start_s=T0 - 7200, step_s=HOUR_S, values=(1.0, math.nan), **more):
     """The text of a cache."""
     series = {"start_s": start_s, "step_s": step_s, "values": values, "unit": "of a later version"}
     return json.dumps(
-        {"version": VERSION, "fetched_s": T0 - 1e6, "history": series, "forecast": series, "new": 1} | more
+        {"version": CACHE_VERSION, "fetched_s": T0 - 1e6, "history": series, "forecast": series, "new": 1}
+        | more
     )
 
 
@@ -173,7 +174,7 @@ def test_unknown_fields_of_a_cache_are_ignored_and_nan_is_kept(tmp_path):
         "[]",
         "null",
         '{"version": 1, "fetched_s": 1}',
-        stored(version=VERSION + 1),
+        stored(version=CACHE_VERSION + 1),
         stored(fetched_s="x"),
         stored(history={}),
         stored(step_s=0),

@@ -11,6 +11,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from zeus_ray import __version__
+from zeus_ray.actors import NAMESPACE
 from zeus_ray.actors.gpu_actor import GpuActor
 from zeus_ray.errors import BadInput, DeviceError, LeaseRefused, NoDevice
 from zeus_ray.gpus import discovery as discover
@@ -18,7 +19,6 @@ from zeus_ray.leases.process import HolderProcess
 from zeus_ray.training.attempts import AttemptUsage, Held
 from zeus_ray.training.gpu_group import GpuGroup, LeasedGpu
 
-NAMESPACE = "zeus-ray"
 MAX_SIMULATED_PER_NODE = 1024
 ANSWER_WITHIN_S = 5.0
 

@@ -15,6 +15,7 @@ from typing import Any
 import ray
 
 from zeus_ray import __version__
+from zeus_ray.actors import NAMESPACE
 from zeus_ray.carbon.cache import CachedSignal, cache_file
 from zeus_ray.carbon.providers.registry import PROVIDERS, make_provider
 from zeus_ray.carbon.remote_signal import RemoteSignal, SignalSource
@@ -22,7 +23,6 @@ from zeus_ray.carbon.series import Series, Signal
 from zeus_ray.carbon.signal import open_signal
 from zeus_ray.errors import SignalLost
 
-SIGNAL_NAMESPACE = "zeus-ray"
 HEAD_NODE = {"node:__internal_head__": 0.001}
 """The resource that Ray gives to the head node alone."""
 SIGNAL_TIMEOUT_S = 60.0
@@ -112,7 +112,7 @@ class ActorSource:
     def _actor(self) -> Any:  # noqa: ANN401 — a Ray handle
         options = {
             "name": f"carbon-{__version__}-{self.name}-{self.zone}",
-            "namespace": SIGNAL_NAMESPACE,
+            "namespace": NAMESPACE,
             "lifetime": "detached",
             "get_if_exists": True,
             "num_cpus": 0,

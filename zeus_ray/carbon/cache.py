@@ -71,7 +71,7 @@ class CachedSignal:
 
 # --- the file ------------------------------------------------------------------------------------
 
-VERSION = 1
+CACHE_VERSION = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +113,7 @@ def cache_file(name: str, zone: str) -> Path:
 def write_cache(path: Path, cached: CachedSignal) -> None:
     """Replace the file as a whole. If the disk does not allow it, a warning is logged."""
     stored = StoredSignal(
-        version=VERSION,
+        version=CACHE_VERSION,
         fetched_s=cached.fetched_s,
         history=StoredSeries.of(cached.history),
         forecast=StoredSeries.of(cached.forecast),
@@ -135,6 +135,6 @@ def read_cache(path: Path, fallback: float) -> CachedSignal:
         history, forecast = stored.history.series(), stored.forecast.series()
     except (OSError, BadInput):
         return CachedSignal(fallback=fallback)
-    if stored.version != VERSION or not history.end_s <= stored.fetched_s + DAY_S:
+    if stored.version != CACHE_VERSION or not history.end_s <= stored.fetched_s + DAY_S:
         return CachedSignal(fallback=fallback)
     return CachedSignal(history, forecast, stored.fetched_s, fallback)

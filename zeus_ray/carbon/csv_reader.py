@@ -130,10 +130,9 @@ def _values(cells: pd.Series[str], minimum: float) -> Array:
 def _times_s(cells: pd.Series[str], timezone: str | None) -> Array:
     """Seconds since 1970; NaN for a local time that a clock change skipped."""
     numbers = pd.to_numeric(cells, errors="coerce")
-    # Cells that begin with a date, because pandas reads "now", too; later than 2199 may overflow below.
-    dates = cells.where(cells.str.match(r"\d{4}-?\d\d") & numbers.isna())
+    # Only dates of 1900 to 2199: pandas reads "now", too, and may overflow at later ones.
+    dates = cells.where(cells.str.match(r"(?:19|2[01])\d\d-?\d\d") & numbers.isna())
     moments = pd.to_datetime(dates, format="ISO8601", utc=True, errors="coerce")
-    moments = moments.where(moments < pd.Timestamp("2200-01-01", tz="UTC"))
     times_s = numbers.where(numbers < FIRST_IN_MS, numbers / 1000).fillna(_since_1970_s(moments))
     wrong = ~times_s.between(EARLIEST_S, LATEST_S)
     _refuse(cells, wrong, "is no time; ISO 8601 or seconds since 1970 are, from 1973 to 2199")

@@ -20,10 +20,10 @@ import httpx
 from zeus_ray.carbon.resampling import resample
 from zeus_ray.carbon.series import Series
 from zeus_ray.errors import BadInput, SignalLost
-from zeus_ray.units import HOUR_S
+from zeus_ray.units import HOUR_S, parse_iso_time
 
 Client = httpx.Client
-TIMEOUT_S = 10.0
+HTTP_TIMEOUT_S = 10.0
 RETRY_REFUSED_S = HOUR_S
 """A wrong token or zone is unlikely to become right sooner."""
 
@@ -37,7 +37,7 @@ class RequestRefused(SignalLost):
 
 def open_client(base_url: str, **options: Any) -> Client:  # noqa: ANN401 — httpx's own
     """A connection for one fetch. It follows no redirect, so that a token goes to no other host."""
-    return httpx.Client(base_url=base_url, timeout=TIMEOUT_S, verify=_certificates(), **options)
+    return httpx.Client(base_url=base_url, timeout=HTTP_TIMEOUT_S, verify=_certificates(), **options)
 
 
 @cache
@@ -151,12 +151,11 @@ def series_of_rows(
     times_s, values = [], []
     for row in rows:
         try:
-            # Python 3.10 does not read the Z.
-            moment = dt.datetime.fromisoformat(re.sub("Z$", "+00:00", row[time_key]))
+            moment = parse_iso_time(row[time_key])
             number = value(row)
             values.append(math.nan if number is None else number + 0.0)
             times_s.append(moment.replace(tzinfo=moment.tzinfo or dt.timezone.utc).timestamp())
-        except (KeyError, TypeError, ValueError, OverflowError):
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
             times_s.append(math.nan)
         if not math.isfinite(times_s[-1]) or values[-1] < 0 or math.isinf(values[-1]):
             raise SignalLost(f"the reply for zone {zone!r} has a row that is not a time and an intensity")

@@ -17,7 +17,7 @@ from zeus_ray.carbon.signal import open_signal
 from zeus_ray.errors import BadInput
 from zeus_ray.records import EmissionsConfig
 from zeus_ray.tune.controller import ControllerView, can_pause, trained_s
-from zeus_ray.units import HOUR_S
+from zeus_ray.units import HOUR_S, parse_iso_time
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -38,13 +38,15 @@ class Elastic:
     Args:
         signal: intensity or price over time: a text such as ``csv:PATH``, or a Signal (trials cannot open
             a Signal, so their ``zeus/carbon_g`` stays unknown).
-        deadline: when the search must be done: ISO 8601 (local time if it has no zone), or seconds since
-        1970. min_trials: at least so many trials run at any time. max_trials: at most so many trials run
-        at any time. budget_g: grams that the search may emit, by ``zeus/carbon_g``; it ends when they are
-        emitted. hours_per_trial: how long one trial takes at most; None: unknown. margin_s: finish this
-        long before the deadline; None: 5 % of the time from now to the deadline. replan_every_s: how often
-        the plan is made again. chase_eta: weight of carbon against time with which power limits follow the
-        signal, too; None: they
+        deadline: when the search must be done: ISO 8601 (local time if it states no zone), or seconds
+            since 1970.
+        min_trials: at least so many trials run at any time.
+        max_trials: at most so many trials run at any time.
+        budget_g: grams that the search may emit, by ``zeus/carbon_g``; it ends when they are emitted.
+        hours_per_trial: how long one trial takes at most; None: unknown.
+        margin_s: finish this long before the deadline; None: 5 % of the time from now to the deadline.
+        replan_every_s: how often the plan is made again.
+        chase_eta: weight of carbon against time with which power limits follow the signal, too; None: they
             do not.
         clock: a fast clock for tests and examples; see :class:`zeus_ray.records.EmissionsConfig`.
 
@@ -185,7 +187,7 @@ def _deadline_s(deadline: str | float | dt.datetime) -> float:
     """Seconds since 1970, UTC. Raises BadInput."""
     if isinstance(deadline, str):
         try:
-            deadline = dt.datetime.fromisoformat(deadline)
+            deadline = parse_iso_time(deadline)
         except ValueError as error:
             raise BadInput(
                 f"deadline is {deadline!r}; ISO 8601 is needed, such as 2026-12-01T08:00"

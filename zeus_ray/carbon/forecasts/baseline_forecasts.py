@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from zeus_ray.carbon.forecasts.forecaster import after, step_count
+from zeus_ray.carbon.forecasts.forecaster import series_after, step_count
 from zeus_ray.carbon.series import Series, fill_gaps
 from zeus_ray.units import DAY_S, WEEK_S
 
@@ -20,7 +20,7 @@ class PersistenceForecast:
         """See :class:`Forecaster`."""
         filled = fill_gaps(history.values)
         last = filled[-1] if len(filled) else math.nan
-        return after(history, np.full(step_count(history, horizon_s), last))
+        return series_after(history, np.full(step_count(history, horizon_s), last))
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class SameHourForecast:
                 inside, history.values[np.where(inside, index, 0)] if length else math.nan, math.nan
             )
             values = np.where(np.isfinite(earlier), earlier, values)
-        return after(history, values)
+        return series_after(history, values)
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class BlendedForecast:
         before = Series(history.start_s, history.step_s, history.values[:last])
         error = history.values[last] - seasonal.forecast(before, history.step_s).values[0]
         lead_s = history.step_s * (np.arange(1, len(base) + 1) + len(history) - 1 - last)
-        return after(
+        return series_after(
             history, base + (error if math.isfinite(error) else 0.0) * np.exp(-lead_s / self.decay_s)
         )
 
@@ -100,4 +100,4 @@ class SvrForecast:
         values = [day[-1]]
         for time_of_day in features[len(day) :]:
             values.append(model.predict([[*time_of_day, values[-1]]])[0])
-        return after(history, np.array(values[1:]))
+        return series_after(history, np.array(values[1:]))

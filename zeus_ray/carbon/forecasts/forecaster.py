@@ -41,6 +41,6 @@ def step_count(history: Series, horizon_s: float) -> int:
     return max(0, math.ceil(horizon_s / history.step_s - 1e-9))
 
 
-def after(history: Series, values: Array) -> Series:
+def series_after(history: Series, values: Array) -> Series:
     """``values`` from the history's end on."""
     return Series(history.end_s, history.step_s, values)

@@ -25,7 +25,7 @@ from functools import lru_cache
 import numpy as np
 
 from zeus_ray.carbon.forecasts.baseline_forecasts import PersistenceForecast
-from zeus_ray.carbon.forecasts.forecaster import ForecastUncertainty, after, step_count
+from zeus_ray.carbon.forecasts.forecaster import ForecastUncertainty, series_after, step_count
 from zeus_ray.carbon.series import Array, Series, fill_gaps
 from zeus_ray.units import DAY_S, HOUR_S
 
@@ -66,13 +66,13 @@ class GpForecast:
         count, reach, per_day = step_count(history, horizon_s), len(weights), _steps_per_day(history)
         values = past.mean() + weights[:count] @ (past - past.mean())
         beyond = reach - per_day + np.arange(max(0, count - reach)) % per_day
-        return after(history, np.concatenate([values, values[beyond]]))
+        return series_after(history, np.concatenate([values, values[beyond]]))
 
     def uncertainty(self, history: Series, horizon_s: float) -> ForecastUncertainty:
         """The error of :meth:`forecast`, estimated as the spread of the last days about their mean day."""
         days, count = _last_days(history), step_count(history, horizon_s)
         spread = days.std(axis=0)[np.arange(count) % days.shape[1]] if len(days) else np.zeros(count)
-        return ForecastUncertainty(after(history, spread), WEATHER_DECAY_S)
+        return ForecastUncertainty(series_after(history, spread), WEATHER_DECAY_S)
 
 
 def covariance(distance_s: Array) -> Array:

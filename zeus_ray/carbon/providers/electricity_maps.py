@@ -21,7 +21,7 @@ from zeus_ray.carbon.providers.provider import Provider, read_token
 from zeus_ray.carbon.series import Series
 from zeus_ray.units import DAY_S
 
-TOKEN_VARIABLE = "ELECTRICITYMAPS_TOKEN"  # noqa: S105 — the variable's name, not a token
+ELECTRICITYMAPS_TOKEN = "ELECTRICITYMAPS_TOKEN"  # noqa: S105 — the variable's name, not a token
 SANDBOX_METHOD = "SANDBOX_MODE_DATA"
 """The estimation method of the invented values that a sandbox token gets."""
 
@@ -46,10 +46,10 @@ class ElectricityMaps(Provider):
 
     def missing_credentials(self) -> str:
         """See :class:`Provider`."""
-        if read_token(TOKEN_VARIABLE):
+        if read_token(ELECTRICITYMAPS_TOKEN):
             return ""
         return (
-            f"electricitymaps needs {TOKEN_VARIABLE} in the environment, and it is not set; "
+            f"electricitymaps needs {ELECTRICITYMAPS_TOKEN} in the environment, and it is not set; "
             "get a token at https://www.electricitymaps.com"
         )
 
@@ -57,7 +57,7 @@ class ElectricityMaps(Provider):
         """See :class:`Provider`. One request takes at most ten days."""
         if self.missing_credentials():
             raise RequestRefused(self.missing_credentials(), RETRY_REFUSED_S)
-        with open_client(self.base_url, headers={"auth-token": read_token(TOKEN_VARIABLE)}) as client:
+        with open_client(self.base_url, headers={"auth-token": read_token(ELECTRICITYMAPS_TOKEN)}) as client:
 
             def get(path: str, key: str, **query: str) -> list[Any]:
                 query |= {"zone": self.zone}
@@ -69,7 +69,7 @@ class ElectricityMaps(Provider):
                 isinstance(row, dict) and row.get("estimationMethod") == SANDBOX_METHOD for row in history
             ):
                 raise RequestRefused(
-                    f"{TOKEN_VARIABLE} is a sandbox token, whose values are invented", RETRY_REFUSED_S
+                    f"{ELECTRICITYMAPS_TOKEN} is a sandbox token, whose values are invented", RETRY_REFUSED_S
                 )
             for first_s, last_s in split_range(since_s, now_s - DAY_S, 9 * DAY_S):
                 older = none_if_refused(

@@ -23,8 +23,8 @@ from zeus_ray.carbon.series import Series
 from zeus_ray.errors import SignalLost
 from zeus_ray.units import DAY_S
 
-USER_VARIABLE, PASSWORD_VARIABLE = "WATTTIME_USER", "WATTTIME_PASSWORD"
-BEARER_VARIABLE = "WATTTIME_TOKEN"
+WATTTIME_USER, WATTTIME_PASSWORD = "WATTTIME_USER", "WATTTIME_PASSWORD"
+WATTTIME_TOKEN = "WATTTIME_TOKEN"  # noqa: S105 — the name of a variable
 KG_PER_LB = 0.45359237
 """Pounds per MWh times this are kilograms per MWh, which are grams per kWh."""
 
@@ -48,10 +48,10 @@ class WattTime(Provider):
 
     def missing_credentials(self) -> str:
         """See :class:`Provider`."""
-        if read_token(BEARER_VARIABLE) or (read_secret(USER_VARIABLE) and read_secret(PASSWORD_VARIABLE)):
+        if read_token(WATTTIME_TOKEN) or (read_secret(WATTTIME_USER) and read_secret(WATTTIME_PASSWORD)):
             return ""
         return (
-            f"watttime needs {USER_VARIABLE} and {PASSWORD_VARIABLE}, or {BEARER_VARIABLE}, in the "
+            f"watttime needs {WATTTIME_USER} and {WATTTIME_PASSWORD}, or {WATTTIME_TOKEN}, in the "
             "environment, and they are not set; get an account at https://docs.watttime.org"
         )
 
@@ -84,10 +84,10 @@ class WattTime(Provider):
 
     def _bearer_token(self, client: Client) -> str:
         """Log in for each fetch: a token is valid for half an hour, and fetches are 15 minutes apart."""
-        given = read_token(BEARER_VARIABLE)
+        given = read_token(WATTTIME_TOKEN)
         if given:
             return given
-        account = (read_secret(USER_VARIABLE), read_secret(PASSWORD_VARIABLE))
+        account = (read_secret(WATTTIME_USER), read_secret(WATTTIME_PASSWORD))
         reply = get_json(client, "/login", account=account, zone=self.zone)
         token = reply.get("token") if isinstance(reply, dict) else None
         if not isinstance(token, str) or not token.isascii() or not token.isprintable():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from recurrences import Workload
 
-from zeus_ray.decide.cost import cost
+from zeus_ray.objective import cost
 from zeus_ray.records import Knobs, Outcome, PowerProfile, Progress, StopReason
 
 

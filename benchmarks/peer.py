@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from zeus_ray.decide import Search
+from zeus_ray.search import Search
 from zeus_ray.records import Measurement, Outcome, Target
 
 ASKS = 40

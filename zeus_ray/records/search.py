@@ -8,7 +8,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from zeus_ray.errors import BadInput
 
@@ -96,18 +96,32 @@ class Knobs:
         return cls(**{**raw, "probe_limits_w": None if probes is None else tuple(probes)})
 
 
+class ProfilePoint(NamedTuple):
+    """One measured power limit.
+
+    Attributes:
+        power_limit_w: the limit (W per GPU).
+        average_power_w: average power at that limit (W per GPU); NaN where energy is not measured.
+        time_per_epoch_s: seconds per epoch.
+    """
+
+    power_limit_w: float
+    average_power_w: float
+    time_per_epoch_s: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class PowerProfile:
     """What one epoch draws and takes at each power limit, for one batch size on one kind of GPU.
 
-    ``points``: tuples (power_limit_w, average_power_w per GPU, time_per_epoch_s), any order.
+    ``points``: the measured limits, in any order.
     ``max_power_w``: the largest limit the board allows, per GPU.
     """
 
     batch_size: int
     gpu: str
     max_power_w: float
-    points: tuple[tuple[float, float, float], ...]
+    points: tuple[ProfilePoint, ...]
 
     def to_json(self) -> str:
         """One line of JSON."""
@@ -117,7 +131,7 @@ class PowerProfile:
     def from_json(cls, text: str) -> Self:
         """Inverse of :meth:`to_json`."""
         raw = json.loads(text)
-        return cls(**{**raw, "points": tuple((p[0], p[1], p[2]) for p in raw["points"])})
+        return cls(**{**raw, "points": tuple(ProfilePoint(*p) for p in raw["points"])})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,171 @@
+"""The bound on what exploration may cost: a conservative bandit (Wu et al., ICML 2016), by construction.
+
+The baseline is what the user had: the default batch size at the highest power limit, D joules of cost a
+run. Each told run i of cost c_i enters an account:
+
+    spent_i = c_i                  a run of another batch size that did not reach the target, or a run of
+                                   the default that the search itself ended early
+    spent_i = max(0, c_i − D)      a run of another batch size that reached it
+    saved_i = max(0, D − c_i)      any run that reached it
+
+    left = budget · D + share · Σ saved − Σ spent                                                    (B1)
+
+and a run of another batch size is stopped before ``cost so far + next report > left``. So at any time
+Σ spent − share · Σ saved <= budget · D, whatever the job and the policy do, up to one report per run under
+way. Wu et al. play the exploring arm where a lower confidence bound keeps the total above (1 − α) of the
+baseline's; here the cost of the run under way is observed, so that the bound needs no confidence level.
+
+Before the default has completed a run, D is not known: then ``left`` is a share of what the default's
+run under way has cost. Where the default never reached the target, nothing bounds the search: not
+searching would never end either.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+SAVED_SHARE = 1.0
+"""Share of the savings that may be spent again. 1: the total never exceeds that of the default for ever by more
+than the budget, and every joule saved can pay for finding more."""
+FIRST_RUN_SHARE = 0.5
+"""Share of the cost of the default's first run that pieces of others may cost while it runs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunAccount:
+    """One told run: its cost (J), and the part of it that was spent or saved against the default (J)."""
+
+    run_id: str
+    batch_size: int
+    cost_j: float
+    spent_j: float
+    saved_j: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exploration:
+    """What a search has spent and saved against running the default (J of cost).
+
+    Attributes:
+        default_cost_j: mean cost of a run of the default at the highest power limit; NaN if unknown.
+        budget_j: what may be spent beyond the savings; inf without a bound.
+        spent_j: sum over runs.
+        saved_j: sum over runs.
+        left_j: what exploration may still cost.
+        runs: the account of each told run, oldest first.
+    """
+
+    default_cost_j: float
+    budget_j: float
+    spent_j: float
+    saved_j: float
+    left_j: float
+    runs: tuple[RunAccount, ...]
+
+
+@dataclass(frozen=True)
+class _Entry:
+    run_id: str
+    batch_size: int
+    cost_j: float
+    reached: bool
+    explored: bool
+    """Not a run of the default to its natural end."""
+
+
+class ExplorationBudget:
+    """The account of one search."""
+
+    def __init__(self, budget: float) -> None:
+        self.budget = budget
+        self._entries: list[_Entry] = []
+        self._default_costs: list[float] = []
+        self._default_failed = False
+        self._totals: tuple[float, float] | None = None
+
+    @property
+    def default_cost_j(self) -> float:
+        """Mean cost (J) of the default's completed runs at the highest limit, D; NaN before the first."""
+        return sum(self._default_costs) / len(self._default_costs) if self._default_costs else math.nan
+
+    @property
+    def unbounded(self) -> bool:
+        """Whether no bound holds: none was asked for, or the default fails."""
+        return math.isinf(self.budget) or (self._default_failed and not self._default_costs)
+
+    def add(self, run_id: str, batch_size: int, cost_j: float, *, reached: bool, explored: bool) -> None:
+        """Enter a told run; a cost that is NaN counts as 0."""
+        cost_j = cost_j if math.isfinite(cost_j) else 0.0
+        self._entries.append(_Entry(run_id, batch_size, cost_j, reached, explored))
+        self._totals = None
+
+    def add_default(self, cost_j: float, *, reached: bool) -> None:
+        """A run of the default has come to its natural end; ``cost_j``: at the highest limit."""
+        if reached and cost_j > 0:
+            self._default_costs.append(cost_j)
+        self._default_failed |= not reached
+        self._totals = None
+
+    def left_j(self, default_so_far_j: float, pending_j: float) -> float:
+        """What a run of another batch size may cost now, B1.
+
+        Args:
+            default_so_far_j: cost of the default's run under way, while none has completed.
+            pending_j: cost so far of the other exploring runs under way.
+        """
+        if self.unbounded:
+            return math.inf
+        default_j = self.default_cost_j
+        if math.isnan(default_j):
+            spent_j = sum(entry.cost_j for entry in self._entries if entry.explored)
+            return min(FIRST_RUN_SHARE, self.budget) * default_so_far_j - spent_j - pending_j
+        spent_j, saved_j = self._sums()
+        return self.budget * default_j + SAVED_SHARE * saved_j - spent_j - pending_j
+
+    def report(self, default_so_far_j: float, pending_j: float) -> Exploration:
+        """The account as a record."""
+        runs = tuple(self._account(entry) for entry in self._entries)
+        return Exploration(
+            default_cost_j=self.default_cost_j,
+            budget_j=self.budget * self.default_cost_j,
+            spent_j=sum(run.spent_j for run in runs),
+            saved_j=sum(run.saved_j for run in runs),
+            left_j=self.left_j(default_so_far_j, pending_j),
+            runs=runs,
+        )
+
+    def _sums(self) -> tuple[float, float]:
+        if self._totals is None:
+            runs = [self._account(entry) for entry in self._entries]
+            self._totals = sum(run.spent_j for run in runs), sum(run.saved_j for run in runs)
+        return self._totals
+
+    def _account(self, entry: _Entry) -> RunAccount:
+        default_j = self.default_cost_j
+        spent_j = saved_j = 0.0
+        if not entry.reached and entry.explored:
+            spent_j = entry.cost_j
+        elif entry.reached and default_j > 0:
+            saved_j = max(0.0, default_j - entry.cost_j)
+            spent_j = max(0.0, entry.cost_j - default_j) if entry.explored else 0.0
+        return RunAccount(
+            run_id=entry.run_id,
+            batch_size=entry.batch_size,
+            cost_j=entry.cost_j,
+            spent_j=spent_j,
+            saved_j=saved_j,
+        )
+
+    def state(self) -> dict[str, Any]:
+        """Plain JSON."""
+        entries = [[e.run_id, e.batch_size, e.cost_j, e.reached, e.explored] for e in self._entries]
+        return {"entries": entries, "default": self._default_costs, "failed": self._default_failed}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Inverse of :meth:`state`."""
+        self._entries = [_Entry(*row) for row in state["entries"]]
+        self._default_costs, self._default_failed = list(state["default"]), state["failed"]
+        self._totals = None

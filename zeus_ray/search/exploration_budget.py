@@ -6,7 +6,8 @@ run. Each told run i of cost c_i enters an account:
     spent_i = c_i                  a run of another batch size that did not reach the target, or a run of
                                    the default that the search itself ended early
     spent_i = max(0, c_i − D)      a run of another batch size that reached it
-    saved_i = max(0, D − c_i)      any run that reached it
+    saved_i = max(0, D − c_i)      likewise
+    saved_i = d_i − c_i            a run of the default, d_i the same run at the highest power limit
 
     left = budget · D + share · Σ saved − Σ spent                                                    (B1)
 
@@ -22,6 +23,7 @@ searching would never end either.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -71,9 +73,9 @@ class _Entry:
     run_id: str
     batch_size: int
     cost_j: float
+    reference_j: float
     reached: bool
     explored: bool
-    """Not a run of the default to its natural end."""
 
 
 class ExplorationBudget:
@@ -82,31 +84,37 @@ class ExplorationBudget:
     def __init__(self, budget: float) -> None:
         self.budget = budget
         self._entries: list[_Entry] = []
-        self._default_costs: list[float] = []
-        self._default_failed = False
         self._totals: tuple[float, float] | None = None
 
     @property
     def default_cost_j(self) -> float:
         """Mean cost (J) of the default's completed runs at the highest limit, D; NaN before the first."""
-        return sum(self._default_costs) / len(self._default_costs) if self._default_costs else math.nan
+        costs = [entry.reference_j for entry in self._entries if entry.reached and entry.reference_j > 0]
+        return sum(costs) / len(costs) if costs else math.nan
 
     @property
     def unbounded(self) -> bool:
-        """Whether no bound holds: none was asked for, or the default fails."""
-        return math.isinf(self.budget) or (self._default_failed and not self._default_costs)
+        """Whether no bound holds: none was asked for, or the default was run and never reached the target."""
+        if math.isinf(self.budget):
+            return True
+        ends = [entry.reached for entry in self._entries if not math.isnan(entry.reference_j)]
+        return bool(ends) and not any(ends)
 
-    def add(self, run_id: str, batch_size: int, cost_j: float, *, reached: bool, explored: bool) -> None:
-        """Enter a told run; a cost that is NaN counts as 0."""
+    def add(
+        self, run_id: str, batch_size: int, cost_j: float, reference_j: float, *, reached: bool, explored: bool
+    ) -> None:
+        """Enter a told run.
+
+        Args:
+            run_id: its name.
+            batch_size: its batch size.
+            cost_j: its cost; NaN counts as 0.
+            reference_j: of a run of the default to its natural end, its cost at the highest limit; else NaN.
+            reached: whether it reached the target.
+            explored: whether it counts as exploration.
+        """
         cost_j = cost_j if math.isfinite(cost_j) else 0.0
-        self._entries.append(_Entry(run_id, batch_size, cost_j, reached, explored))
-        self._totals = None
-
-    def add_default(self, cost_j: float, *, reached: bool) -> None:
-        """A run of the default has come to its natural end; ``cost_j``: at the highest limit."""
-        if reached and cost_j > 0:
-            self._default_costs.append(cost_j)
-        self._default_failed |= not reached
+        self._entries.append(_Entry(run_id, batch_size, cost_j, reference_j, reached, explored))
         self._totals = None
 
     def left_j(self, default_so_far_j: float, pending_j: float) -> float:
@@ -127,7 +135,8 @@ class ExplorationBudget:
 
     def report(self, default_so_far_j: float, pending_j: float) -> Exploration:
         """The account as a record."""
-        runs = tuple(self._account(entry) for entry in self._entries)
+        default_j = self.default_cost_j
+        runs = tuple(_account(entry, default_j) for entry in self._entries)
         return Exploration(
             default_cost_j=self.default_cost_j,
             budget_j=self.budget * self.default_cost_j,
@@ -139,33 +148,33 @@ class ExplorationBudget:
 
     def _sums(self) -> tuple[float, float]:
         if self._totals is None:
-            runs = [self._account(entry) for entry in self._entries]
+            default_j = self.default_cost_j
+            runs = [_account(entry, default_j) for entry in self._entries]
             self._totals = sum(run.spent_j for run in runs), sum(run.saved_j for run in runs)
         return self._totals
 
-    def _account(self, entry: _Entry) -> RunAccount:
-        default_j = self.default_cost_j
-        spent_j = saved_j = 0.0
-        if not entry.reached and entry.explored:
-            spent_j = entry.cost_j
-        elif entry.reached and default_j > 0:
-            saved_j = max(0.0, default_j - entry.cost_j)
-            spent_j = max(0.0, entry.cost_j - default_j) if entry.explored else 0.0
-        return RunAccount(
-            run_id=entry.run_id,
-            batch_size=entry.batch_size,
-            cost_j=entry.cost_j,
-            spent_j=spent_j,
-            saved_j=saved_j,
-        )
-
     def state(self) -> dict[str, Any]:
         """Plain JSON."""
-        entries = [[e.run_id, e.batch_size, e.cost_j, e.reached, e.explored] for e in self._entries]
-        return {"entries": entries, "default": self._default_costs, "failed": self._default_failed}
+        return {"entries": [list(dataclasses.astuple(entry)) for entry in self._entries]}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Inverse of :meth:`state`."""
         self._entries = [_Entry(*row) for row in state["entries"]]
-        self._default_costs, self._default_failed = list(state["default"]), state["failed"]
         self._totals = None
+
+
+def _account(entry: _Entry, default_j: float) -> RunAccount:
+    spent_j = saved_j = 0.0
+    if not entry.explored:
+        saved_j = max(0.0, entry.reference_j - entry.cost_j) if entry.reached and entry.reference_j > 0 else 0.0
+    elif not entry.reached:
+        spent_j = entry.cost_j
+    elif default_j > 0:
+        saved_j, spent_j = max(0.0, default_j - entry.cost_j), max(0.0, entry.cost_j - default_j)
+    return RunAccount(
+        run_id=entry.run_id,
+        batch_size=entry.batch_size,
+        cost_j=entry.cost_j,
+        spent_j=spent_j,
+        saved_j=saved_j,
+    )

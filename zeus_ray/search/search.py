@@ -141,7 +141,7 @@ class Search:
 
     def exploration(self) -> Exploration:
         """What the search has spent and saved against running the default, in total and per run."""
-        return self._state.budget.report(*self._under_way(""))
+        return self._state.budget.report(*self._state.under_way(""))
 
     # --- deciding --------------------------------------------------------------------------------
 
@@ -195,7 +195,7 @@ class Search:
             return None
         left_j = math.inf
         if choice.batch_size != state.fallback:
-            left_j = self._left_j("")
+            left_j = self._state.exploration_left_j("")
             if self._last_chance or not left_j > _at_least(state.epoch_cost(choice.batch_size, gpu)):
                 if not self._settings.recurring and state.pending.knobs and not self._last_chance:
                     return None  # a run under way may bring what this one would spend
@@ -258,20 +258,7 @@ class Search:
         next_j = self._state.pending.step_j(run_id)
         if not next_j > 0:
             next_j = _at_least(self._state.epoch_cost(size, progress.gpu)) * max(0.0, 1 - progress.epoch)
-        return spent_j + next_j > self._left_j(run_id)
-
-    def _left_j(self, run_id: str) -> float:
-        return self._state.budget.left_j(*self._under_way(run_id))
-
-    def _under_way(self, but: str) -> tuple[float, float]:
-        """Cost so far (J) of the default's pending run, and of the exploring ones except ``but``."""
-        state, default_j, others_j = self._state, 0.0, 0.0
-        for run_id, knobs in state.pending.knobs.items():
-            if knobs.batch_size == state.fallback:
-                default_j = max(default_j, state.pending.cost_j(run_id))
-            elif run_id != but:
-                others_j += state.pending.cost_j(run_id)
-        return default_j, others_j
+        return spent_j + next_j > self._state.exploration_left_j(run_id)
 
     # --- learning --------------------------------------------------------------------------------
 
@@ -310,14 +297,13 @@ class Search:
         run_cost = state.cost(outcome.measurement)
         natural = outcome.stop not in (StopReason.NOT_WORTH_IT, StopReason.COST_CAP, StopReason.PROFILED)
         is_default = size == state.fallback and natural
+        reached = outcome.reached or self._target_phase.active
+        reference_j = math.nan
         if is_default and not outcome.shared and outcome.stop != StopReason.ERROR:
             dearer = state.epoch_cost(size, outcome.gpu, at_max_limit=True) / state.epoch_cost(size, outcome.gpu)
-            reached = outcome.reached or self._target_phase.active
-            state.budget.add_default(run_cost * (dearer if dearer > 1 else 1.0), reached=reached)
-        wished = knobs.run_id in state.wished
-        state.budget.add(
-            knobs.run_id, size, run_cost, reached=outcome.reached, explored=not (is_default or wished)
-        )
+            reference_j = run_cost * (dearer if dearer > 1 else 1.0)
+        explored = not (is_default or knobs.run_id in state.wished)
+        state.budget.add(knobs.run_id, size, run_cost, reference_j, reached=reached, explored=explored)
         state.wished.discard(knobs.run_id)
 
     def add_pending(self, knobs: Knobs) -> None:
@@ -347,7 +333,7 @@ class Search:
         state, knobs = self._state, self._state.pending.knobs.get(run_id)
         if knobs is not None and (cost_j := state.pending.cost_j(run_id)) > 0:
             explored = knobs.batch_size != state.fallback and run_id not in state.wished
-            state.budget.add(run_id, knobs.batch_size, cost_j, reached=False, explored=explored)
+            state.budget.add(run_id, knobs.batch_size, cost_j, math.nan, reached=False, explored=explored)
         state.pending.drop(run_id)
         state.wished.discard(run_id)
 

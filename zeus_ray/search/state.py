@@ -108,6 +108,20 @@ class SearchState:
         fits = [size for size in self.sizes if size <= self.settings.default_batch_size]
         return fits[-1] if fits else self.settings.default_batch_size
 
+    def exploration_left_j(self, run_id: str = "") -> float:
+        """What the exploration budget leaves (J of cost) for a pending run, or for another one."""
+        return self.budget.left_j(*self.under_way(run_id))
+
+    def under_way(self, but: str) -> tuple[float, float]:
+        """Cost so far (J) of the default's pending run, and of the exploring ones except ``but``."""
+        default_j = others_j = 0.0
+        for run_id, knobs in self.pending.knobs.items():
+            if knobs.batch_size == self.fallback:
+                default_j = max(default_j, self.pending.cost_j(run_id))
+            elif run_id != but:
+                others_j += self.pending.cost_j(run_id)
+        return default_j, others_j
+
     def learn_max_power(self, max_power_w: float | None) -> None:
         """Fix MAXPOWER at the first board seen: the unit of cost never changes after that."""
         if self.max_power_w is None:

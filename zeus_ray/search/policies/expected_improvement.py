@@ -1,245 +1,255 @@
-"""The default policy."""
+"""The default policy: expected improvement over partial runs, given up by optimal stopping.
+
+The default batch size runs first, to its end. Then, each time:
+
+1. Every size that has not finished has a worth: expected improvement on the best size, for the uses it counts
+   for, over the price of the part of a run that shows whether it comes true. The largest above 1 runs.
+2. If there is none, the best size runs (of near ties the one that ran less often).
+3. A run of a size that has not finished is given up as soon as no plan to go on pays (A1).
+4. A run of a size that has is given up where it takes far longer than its runs ever did.
+
+The exploration budget enters twice: a plan that it cannot pay for is none, and one run of the best size stays
+reserved. See docs/search.md for the derivation.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from zeus_ray.records import Progress, StopReason
-from zeus_ray.search.models import acquisition, epoch_cost, epochs
-from zeus_ray.search.models.learning_curve import Array, Curve, Reference, evidence
+from zeus_ray.search.models.acquisition import expected_improvement, value_of_continuing
+from zeus_ray.search.models.cost_model import CostModel, Stopped, cost_model, references
+from zeus_ray.search.models.drift import DriftDetector
+from zeus_ray.search.models.learning_curve import Array, Curve, Reference
 from zeus_ray.search.policies.base import Choice, Policy
+from zeus_ray.search.probe_limits import limits_to_probe
 from zeus_ray.search.state import CompletedRun, SearchState
 
-GRID = 80
-SCATTER = 0.08
-HORIZON_SHARE = 0.2
-PRICE = 0.15
-LOOK_EPOCHS = 4.0
-GO_ON = 0.7
-FINISH_WORTH = 1.1
-COST_LIMIT = 1.5
-PRIOR_SCATTER, PRIOR_DOF = 0.12, 2.0
-OVERDUE_SD = 3.5
-OPTIMISM = 0.5
-LOOKS = 2
 OURS = (StopReason.NOT_WORTH_IT, StopReason.PROFILED, StopReason.COST_CAP)
-
-
-@dataclass
-class Stopped:
-    """What partial runs of a size have shown: runs, posterior of log epochs, chance of never, cost (J)."""
-
-    looks: int
-    mean: float
-    var: float
-    never: float
-    spent: float
-
-
-@dataclass
-class Outlook:
-    sizes: list[int]
-    log_cost: Array
-    log_cost_var: Array
-    post: epochs.EpochsPosterior
-    prior: Array
-    never: Array
-    finished: dict[int, list[float]]
-    best_size: int
-    best_cost: float
-    scatter: float
+"""Ends that the search chose: the batch size did not fail."""
+USES_SHARE, USES_LEAST = 0.2, 5
+"""An improvement counts for this share of the runs to come (at least USES_LEAST of them): jobs end, and forecasts err.
+Ratio after 10 on half a with 0.12, 0.2, 0.3: 0.43, 0.42, 0.45."""
+PARTIAL_EPOCHS, PARTIAL_SHARE = 4.0, 0.15
+"""Price of a partial run: this many epochs, or this share of a run of the best size. 2, 3, 4, 5 epochs on half a:
+0.42, 0.34, 0.30, 0.28 after 10, and 0.29 at 50 for both of the last."""
+GO_ON = 0.7
+"""Worth below which a run ends once its profile is known: below 1, since the profile has been paid for."""
+FINISH = 1.1
+"""A run that gets there replaces one of the best size, and brings a curve to compare with besides."""
+SURE = 4.0
+"""Worth above which the first epoch, which says nothing about the curve, is not stopped in."""
+ATTEMPTS = 2
+"""Partial runs of a size before it is left alone."""
+COST_LIMIT = 1.5
+"""A run of a size that has not finished never costs more than this many runs of the best."""
+OVERDUE_SD, OVERDUE_SCATTER = 3.5, 0.12
+"""A run of a known size is overdue this many deviations (at least of this scatter) above the mean of its runs."""
+RESERVE_SD = 1.5
+"""Deviations above the mean cost that are kept for the next run of the best size."""
 
 
 class ExpectedImprovement(Policy):
+    """Sizes that finished are known by their runs; the others by the cost model and their partial runs."""
+
     name = "zeus-ray"
 
     def bind(self, state: SearchState) -> None:
+        """Attach to a search."""
         super().bind(state)
-        top = state.settings.max_epochs
-        self._log_grid = np.linspace(math.log(0.75), math.log(max(top, 1.0)), GRID)
-        self._grid = np.exp(self._log_grid)
-        self._key: Any = None
         self._stopped: dict[int, Stopped] = {}
+        self._drift = DriftDetector()
+        self._made: tuple[Any, CostModel | None] = (None, None)
+        self._references: tuple[Any, list[Reference]] = (None, [])
 
-    # ---
+    # --- what to run -----------------------------------------------------------------------------
+
     @property
     def finished(self) -> bool:
-        if self._outlook("") is None:
-            return not self._untried()
-        return self._wanted("") is None
-
-    def _outlook(self, gpu: str) -> Outlook | None:
-        state = self._state
-        key = (gpu, len(state.runs), state.profiles.version, state.sizes, state.told)
-        if key == self._key:
-            return self._made
-        self._key, self._made = key, self._make(gpu)
-        return self._made
-
-    def _make(self, gpu: str) -> Outlook | None:
-        state = self._state
-        sizes = list(state.sizes)
-        by: dict[int, list[float]] = {}
-        fails: dict[int, int] = {}
-        for run in state.runs:
-            if run.batch_size not in sizes:
-                continue
-            if run.reached:
-                by.setdefault(run.batch_size, []).append(max(run.epochs, 0.5) if run.epochs > 0 else 1.0)
-            elif run.stop not in OURS:
-                fails[run.batch_size] = fails.get(run.batch_size, 0) + 1
-        if not by:
-            return None
-        x = np.log2(sizes)
-        lc, lcv = epoch_cost.predict(x, self._log_costs(sizes, gpu))
-        logs = {b: np.log(es) for b, es in by.items()}
-        sq = sum(float(((l - l.mean()) ** 2).sum()) for l in logs.values())
-        dof = sum(len(l) - 1 for l in logs.values())
-        scatter = math.sqrt((sq + PRIOR_DOF * SCATTER**2) / (dof + PRIOR_DOF))
-        at = [math.log2(b) for b in by]; y = [l.mean() for l in logs.values()]; var = [scatter**2 / len(l) for l in logs.values()]
-        for b, s in self._stopped.items():
-            if b not in by and b in sizes:
-                at.append(math.log2(b)); y.append(s.mean); var.append(s.var)
-        post = epochs.posterior(x, np.array(at), np.array(y), np.array(var))
-        never = epochs.never(x, np.log2(sorted(by)), {math.log2(b): s.never for b, s in self._stopped.items() if b not in by})
-        for i, b in enumerate(sizes):
-            if b in by:
-                never[i] = fails.get(b, 0) / (len(by[b]) + fails.get(b, 0))
-            elif b in self._stopped:
-                never[i] = self._stopped[b].never
-        costs = {b: math.exp(lc[sizes.index(b)]) * float(np.mean(es)) * (1 + fails.get(b, 0) / len(es)) for b, es in by.items()}
-        best = min(costs, key=lambda b: costs[b] * math.exp(-OPTIMISM * scatter / math.sqrt(len(by[b]))))
-        prior = post.on_grid(self._log_grid, lcv + scatter**2)
-        return Outlook(sizes, lc, lcv, post, prior, never, by, best, costs[best], scatter)
-
-    def _log_costs(self, sizes: list[int], gpu: str) -> Array:
-        state = self._state
-        out = np.array([math.log(c) if (c := state.epoch_cost(b, gpu)) > 0 else math.nan for b in sizes])
-        if np.isfinite(out).any():
-            return out
-        for i, b in enumerate(sizes):
-            c = [state.cost(r) / r.epochs for r in state.runs if r.batch_size == b and r.epochs > 0]
-            c = [v for v in c if v > 0]
-            if c:
-                out[i] = math.log(np.mean(c))
-        return out if np.isfinite(out).any() else np.zeros(len(sizes))
-
-    def _uses(self) -> float:
-        done = sum(r.reached for r in self._state.runs) if self._state.settings.recurring else 0
-        return HORIZON_SHARE * max(self._state.settings.horizon_runs - done, 5)
-
-    def _worth(self, o: Outlook) -> Array:
-        """Value of exploring each size, in units of its price; above 1 is worth it."""
-        c, uses = o.best_cost, self._uses()
-        ec = np.exp(o.log_cost)
-        gain = acquisition.expected_improvement(o.prior, self._grid * ec[:, None], c)
-        w = (1 - o.never) * gain * uses / np.maximum(PRICE * c, LOOK_EPOCHS * ec)
-        for i, b in enumerate(o.sizes):
-            if b in o.finished:
-                w[i] = 0.0
-            elif b in self._stopped:
-                s = self._stopped[b]
-                v = acquisition.value_of_continuing(o.prior[i], o.never[i], self._grid, 0.0, ec[i], c, uses, FINISH_WORTH)
-                w[i] = w[i] if v > 0 and s.looks < LOOKS else 0.0
-        return w
-
-    def _wanted(self, gpu: str) -> int | None:
-        o = self._outlook(gpu)
-        if o is None:
-            return None
-        w = self._worth(o)
-        i = int(np.argmax(w))
-        return o.sizes[i] if w[i] > 1 else None
-
-    def _untried(self) -> list[int]:
-        failed = {r.batch_size for r in self._state.runs if not r.reached}
-        return [b for b in self._state.sizes if b not in failed]
+        """Whether no size is worth exploring (or none is left untried, where none reaches the target)."""
+        model = self._model("")
+        return not self._untried() if model is None else self._to_explore(model) is None
 
     def choose(self, gpu: str) -> Choice | None:
-        state = self._state
+        """The size worth most exploring, or the best one; see the module's docstring."""
+        model = self._model(gpu)
+        if model is None:
+            return self._first()
+        size = self._to_explore(model)
+        if size is None and not self._state.settings.recurring:
+            return None  # the search ends as soon as nothing is pending
+        size = self._usual(model) if size is None else size
+        epochs = self._uses() * model.means[self._best(model)] / model.epoch_costs[model.column(size)]
+        return Choice(batch_size=size, probe_limits_w=limits_to_probe(self._state, size, gpu, epochs))
+
+    def _first(self) -> Choice | None:
+        """Nothing has reached the target yet: the default, then outwards from it."""
+        state, untried = self._state, self._untried()
+        pending = {knobs.batch_size for knobs in state.pending.knobs.values()}
+        if state.fallback in untried and state.fallback in pending and not state.settings.recurring:
+            return None
         limits = state.settings.power_limits_w
-        o = self._outlook(gpu)
-        if o is None:
-            untried = self._untried()
-            if state.fallback in untried or not state.sizes:
-                return Choice(batch_size=state.fallback, probe_limits_w=limits)
-            if untried:
-                return Choice(batch_size=min(untried, key=lambda b: abs(math.log2(b / state.fallback))), probe_limits_w=limits)
+        if not untried:
             return Choice(batch_size=state.fallback, as_found=True)
-        want = self._wanted(gpu)
-        return Choice(batch_size=want if want is not None else o.best_size, probe_limits_w=limits)
+        nearest = min(untried, key=lambda b: abs(math.log2(b / state.fallback)))
+        return Choice(batch_size=nearest, probe_limits_w=limits)
 
-    def _references(self, o: Outlook) -> list[Reference]:
-        reached = [r for r in self._state.runs if r.reached and len(r.curve) > 1]
-        runs = [r for r in reached if r.batch_size == o.best_size][-3:] or reached[-3:]
-        return [Reference.of(r.curve, r.epochs, self._state.target) for r in runs]
+    def _untried(self) -> list[int]:
+        failed = {run.batch_size for run in self._state.runs if not run.reached}
+        return [size for size in self._state.sizes if size not in failed]
 
-    def _run_posterior(self, o: Outlook, size: int, curve: Curve, epoch: float) -> tuple[Array, float]:
-        i = o.sizes.index(size)
-        prior = o.post.on_grid(self._log_grid, np.full(len(o.sizes), o.scatter**2))[i]
-        never = min(max(float(o.never[i]), 0.01), 0.99)
-        ev = evidence(curve, self._references(o), self._state.target, self._log_grid)
-        odds = math.log(never / (1 - never))
-        logp = np.log(prior)
-        if ev is not None:
-            logp = logp + ev.log_likelihood
-            odds += ev.log_odds_never
-        p = np.exp(logp - logp.max()); p /= p.sum()
-        alive = self._grid > epoch + 1e-9
-        surv = float(p[alive].sum())
-        never = 1 / (1 + math.exp(-odds))
-        if surv <= 1e-9:
-            return p, 1.0
-        return np.where(alive, p, 0) / surv, never / (never + (1 - never) * surv)
+    def _to_explore(self, model: CostModel) -> int | None:
+        pending = {knobs.batch_size for knobs in self._state.pending.knobs.values()}
+        worth = np.where(np.isin(model.sizes, list(pending)), 0.0, self._worth(model))
+        i = int(np.argmax(worth))
+        return model.sizes[i] if worth[i] > 1 else None
+
+    def _worth(self, model: CostModel) -> Array:
+        """Expected improvement × uses / price, by size; 0 for sizes that finished or are left alone."""
+        best = model.means[self._best(model)]
+        costs = np.exp(model.log_grid) * model.epoch_costs[:, None]
+        payable = np.where(costs <= self._payable(model), model.probability, 0.0)
+        gain = expected_improvement(payable, model.never, costs, best)
+        price = np.maximum(PARTIAL_SHARE * best, PARTIAL_EPOCHS * model.epoch_costs)
+        worth = gain * self._uses() / price
+        for size in self._stopped:
+            if size in model.sizes and not self._again(model, size):
+                worth[model.column(size)] = 0.0
+        return np.where(np.isin(model.sizes, list(model.finished)), 0.0, worth)
+
+    def _again(self, model: CostModel, size: int) -> bool:
+        """Whether a size whose run was stopped is worth another one, from its start."""
+        if self._stopped[size].runs >= ATTEMPTS:
+            return False
+        i = model.column(size)
+        return self._value(model, size, model.probability[i], float(model.never[i]), 0.0, "") > 0
+
+    def _best(self, model: CostModel) -> int:
+        return model.ranked()[0]
+
+    def _usual(self, model: CostModel) -> int:
+        """The best size whose run the exploration budget can pay for, or the default."""
+        left, spread = self._state.exploration_left_j(), math.exp(RESERVE_SD * model.scatter)
+        default = self._state.fallback
+        return next((b for b in model.ranked() if b == default or model.means[b] * spread <= left), default)
+
+    def _payable(self, model: CostModel, run_id: str = "") -> float:
+        """What an exploring run may cost (J), once a run of the best size is reserved."""
+        left, usual = self._state.exploration_left_j(run_id), self._usual(model)
+        reserved = model.means[usual] * math.exp(RESERVE_SD * model.scatter) if usual != self._state.fallback else 0.0
+        return left - reserved
+
+    def _uses(self) -> float:
+        """Runs that an improvement counts for."""
+        settings = self._state.settings
+        done = sum(run.reached for run in self._state.runs) if settings.recurring else 0
+        return USES_SHARE * max(settings.horizon_runs - done, USES_LEAST)
+
+    # --- when to stop ----------------------------------------------------------------------------
 
     def should_stop(self, progress: Progress, curve: Curve) -> StopReason | None:
-        state, size, e = self._state, progress.knobs.batch_size, progress.epoch
-        o = self._outlook(progress.gpu)
-        if o is None or size not in o.sizes:
+        """Give up what no plan pays for, and what is long overdue."""
+        model, size, epoch = self._model(progress.gpu), progress.knobs.batch_size, progress.epoch
+        if model is None or size not in model.sizes:
             return None
-        if size in o.finished:
-            if size == state.fallback and len(o.finished) == 1:
-                return None
-            es = np.log(o.finished[size])
-            sd = math.sqrt((((es - es.mean()) ** 2).sum() + PRIOR_DOF * PRIOR_SCATTER**2) / (len(es) - 1 + PRIOR_DOF))
-            late = max(es.max(), es.mean() + OVERDUE_SD * sd * math.sqrt(1 + 1 / len(es))) + 0.1
-            return StopReason.NOT_WORTH_IT if e > math.exp(late) + 1 else None
-        i = o.sizes.index(size)
-        cost = math.exp(o.log_cost[i])
-        if e < 1:
-            return StopReason.NOT_WORTH_IT if self._worth(o)[i] < GO_ON else None
-        if e * cost > COST_LIMIT * o.best_cost:
+        if size in model.finished:
+            return StopReason.NOT_WORTH_IT if self._overdue(model, size, epoch) else None
+        i = model.column(size)
+        if epoch < 1:
+            return StopReason.NOT_WORTH_IT if self._worth(model)[i] < GO_ON else None
+        if epoch * model.epoch_costs[i] > COST_LIMIT * model.means[self._best(model)]:
             return StopReason.NOT_WORTH_IT
-        p, never = self._run_posterior(o, size, curve, e)
-        v = acquisition.value_of_continuing(p, never, self._grid, e, cost, o.best_cost, self._uses(), FINISH_WORTH)
-        return StopReason.NOT_WORTH_IT if v <= 0 else None
+        compared = self._compared(self._best(model))
+        probability, never, informative = model.of_run(size, curve, epoch, compared, self._state)
+        if not informative and self._worth(model)[i] > SURE:
+            return None
+        value = self._value(model, size, probability, never, epoch, progress.knobs.run_id)
+        return StopReason.NOT_WORTH_IT if value <= 0 else None
+
+    def _value(
+        self, model: CostModel, size: int, probability: Array, never: float, epoch: float, run_id: str
+    ) -> float:
+        return value_of_continuing(
+            probability,
+            never,
+            np.exp(model.log_grid),
+            now=epoch,
+            epoch_cost=float(model.epoch_costs[model.column(size)]),
+            best=model.means[self._best(model)],
+            uses=self._uses(),
+            finish=FINISH,
+            most=self._payable(model, run_id),
+        )
+
+    def _overdue(self, model: CostModel, size: int, epoch: float) -> bool:
+        """Whether a run of a size that has finished takes far longer than its runs ever did."""
+        if size == self._state.fallback and len(model.finished) == 1:
+            return False  # there is nothing else to run
+        logs = model.finished[size]
+        sd = max(model.scatter, OVERDUE_SCATTER) * math.sqrt(1 + 1 / len(logs))
+        return epoch > math.exp(max(logs.max(), logs.mean() + OVERDUE_SD * sd)) + 1
+
+    # --- learning --------------------------------------------------------------------------------
 
     def learn(self, run: CompletedRun) -> None:
+        """Keep the posterior of a run that was stopped; look for a change in those that reached the target."""
         size = run.batch_size
-        if run.reached or size not in self._state.sizes:
+        if run.reached:
+            self._look_for_change(run)
             return
-        o = self._outlook(run.gpu)
-        if o is None or size in o.finished:
+        model = self._model(run.gpu)
+        if model is None or size not in model.sizes or size in model.finished:
             return
-        p, never = self._run_posterior(o, size, run.curve, run.epochs if run.epochs > 0 else 0.0)
-        if run.stop not in OURS:
-            never = max(never, 0.97)
-        m = float(p @ self._log_grid)
-        v = float(p @ (self._log_grid - m) ** 2)
-        spent = self._state.cost(run)
-        old = self._stopped.get(size)
-        looks = (old.looks if old else 0) + (1 if run.epochs >= 1 else 0)
-        self._stopped[size] = Stopped(looks, m, max(v, 0.01), never, max(old.spent if old else 0, spent if spent > 0 else 0))
-        self._key = None
+        epoch = run.epochs if run.epochs > 0 else 0.0
+        compared = self._compared(self._best(model))
+        probability, never, _informative = model.of_run(size, run.curve, epoch, compared, self._state)
+        log_epochs = float(probability @ model.log_grid)
+        var = max(float(probability @ (model.log_grid - log_epochs) ** 2), 0.01)
+        never = never if run.stop in OURS else max(never, 0.97)
+        runs = (self._stopped[size].runs if size in self._stopped else 0) + (epoch >= 1)
+        self._stopped[size] = Stopped(runs, log_epochs, var, never)
+        self._made = (None, None)
+
+    def _look_for_change(self, run: CompletedRun) -> None:
+        runs = self._state.runs
+        index = len(runs) - 1
+        earlier = [
+            math.log(r.epochs)
+            for r in runs[max(self._drift.since, index - 200) : index]
+            if r.reached and r.batch_size == run.batch_size and r.epochs > 0
+        ]
+        if not earlier or not run.epochs > 0:
+            return
+        model = self._made[1]
+        scatter = max(model.scatter if model else 0.0, OVERDUE_SCATTER)
+        if self._drift.observe(math.log(run.epochs), earlier, scatter, index):
+            self._stopped.clear()
+
+    def _model(self, gpu: str) -> CostModel | None:
+        """The cost model, made anew when something was told or profiled."""
+        state = self._state
+        key = (gpu, len(state.runs), state.profiles.version, state.sizes, len(self._stopped))
+        if self._made[0] != key:
+            self._made = key, cost_model(state, gpu, self._stopped, self._drift.since, OURS)
+        return self._made[1]
+
+    def _compared(self, size: int) -> list[Reference]:
+        key = (size, len(self._state.runs))
+        if self._references[0] != key:
+            self._references = key, references(self._state, size)
+        return self._references[1]
 
     def state(self) -> dict[str, Any]:
-        return {"stopped": [[b, s.looks, s.mean, s.var, s.never, s.spent] for b, s in self._stopped.items()]}
+        """Plain JSON."""
+        stopped = [[size, s.runs, s.log_epochs, s.var, s.never] for size, s in self._stopped.items()]
+        return {"stopped": stopped, "drift": self._drift.state()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        self._stopped = {b: Stopped(*s) for b, *s in state["stopped"]}
-        self._key = None
+        """Inverse of :meth:`state`."""
+        self._stopped = {size: Stopped(*rest) for size, *rest in state["stopped"]}
+        self._drift.restore(state["drift"])
+        self._made, self._references = (None, None), (None, [])

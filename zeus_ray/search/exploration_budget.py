@@ -92,14 +92,6 @@ class ExplorationBudget:
         costs = [entry.reference_j for entry in self._entries if entry.reached and entry.reference_j > 0]
         return sum(costs) / len(costs) if costs else math.nan
 
-    @property
-    def unbounded(self) -> bool:
-        """Whether no bound holds: none was asked for, or the default was run and never reached the target."""
-        if math.isinf(self.budget):
-            return True
-        ends = [entry.reached for entry in self._entries if not math.isnan(entry.reference_j)]
-        return bool(ends) and not any(ends)
-
     def add(
         self, run_id: str, batch_size: int, cost_j: float, reference_j: float, *, reached: bool, explored: bool
     ) -> None:
@@ -124,7 +116,7 @@ class ExplorationBudget:
             default_so_far_j: cost of the default's run under way, while none has completed.
             pending_j: cost so far of the other exploring runs under way.
         """
-        if self.unbounded:
+        if math.isinf(self.budget):
             return math.inf
         default_j = self.default_cost_j
         if math.isnan(default_j):

@@ -23,9 +23,10 @@ Selector = Callable[[PowerProfile], float]
 
 def measured_points(profile: PowerProfile) -> list[ProfilePoint]:
     """The usable points by rising limit: limit and time must be positive and finite, power not infinite."""
+    points = (ProfilePoint(*map(float, point)) for point in profile.points)
     usable = (
-        ProfilePoint(float(p.power_limit_w), float(p.average_power_w), float(p.time_per_epoch_s))
-        for p in profile.points
+        p
+        for p in points
         if _positive(p.power_limit_w) and _positive(p.time_per_epoch_s) and not math.isinf(p.average_power_w)
     )
     return sorted(usable, key=lambda p: p.power_limit_w)

@@ -44,7 +44,8 @@ class Search:
         seed: the same seed and the same results give the same suggestions.
         policy: "zeus-ray", "nsdi23" (as published), or an instance of ``policies.base.Policy``.
         exploration_budget: what the search may cost beyond running the default, in runs of the default, plus
-            what it has saved; inf: no bound; None: the policy's own (1.0; none for "nsdi23").
+            what it has saved; inf: no bound; None: the policy's own (1.0, or 3.0 for a search that ends; no
+            bound for "nsdi23", as published).
         recurring: False for a search that ends.
         horizon_runs: how often the answer will be used: what knowing it better is worth.
         tolerance: where the default sets the target, the share of its metric that may be given up.
@@ -82,7 +83,7 @@ class Search:
         given = {name: value for name, value in locals().items() if name not in ("self", "policy")}
         self._settings = Settings.checked(**given)
         self._policy = _policy(policy)
-        own = self._policy.exploration_budget
+        own = self._policy.exploration_budget if recurring else self._policy.one_search_budget
         self._state = SearchState(self._settings, own if exploration_budget is None else exploration_budget)
         self._target_phase = TargetPhase(self._state.target, tolerance)
         self._policy.bind(self._state)
@@ -353,6 +354,9 @@ class Search:
         for outcome, curve in runs:
             machines = outcome.shared or outcome.stop in (StopReason.ERROR, StopReason.OUT_OF_MEMORY)
             if not machines and outcome.knobs.batch_size in self._settings.batch_sizes:
+                if outcome.reached and outcome.knobs.batch_size == self.default_batch_size:
+                    cost_j = self._state.cost(outcome.measurement)
+                    self._state.budget.add("", self.default_batch_size, cost_j, cost_j, reached=True, explored=False)
                 run = CompletedRun.of(outcome.knobs, outcome, curve)
                 self._state.add(run)
                 self._policy.learn(run)

@@ -110,6 +110,9 @@ class SearchState:
 
     def exploration_left_j(self, run_id: str = "") -> float:
         """What the exploration budget leaves (J of cost) for a pending run, or for another one."""
+        default = [run for run in self.runs if run.batch_size == self.settings.default_batch_size]
+        if self.fallback != self.settings.default_batch_size or (default and not any(r.reached for r in default)):
+            return math.inf  # what the user had does not work
         return self.budget.left_j(*self.under_way(run_id))
 
     def under_way(self, but: str) -> tuple[float, float]:

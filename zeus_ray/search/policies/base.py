@@ -36,7 +36,9 @@ class Policy(ABC):
 
     name: ClassVar[str]
     exploration_budget: ClassVar[float] = 1.0
-    """The budget where the user gives none (runs of the default)."""
+    """The budget of a recurring job where the user gives none (runs of the default)."""
+    one_search_budget: ClassVar[float] = 3.0
+    """Likewise of a search that ends, whose answer is used for ``horizon_runs`` and which saves nothing itself."""
 
     def bind(self, state: SearchState) -> None:
         """Attach to a search; called once, before anything else."""

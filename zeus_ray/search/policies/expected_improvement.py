@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from zeus_ray.records import Progress, StopReason
-from zeus_ray.search.models.acquisition import expected_improvement, value_of_continuing
+from zeus_ray.search.models.acquisition import expected_excess, expected_improvement, value_of_continuing
 from zeus_ray.search.models.cost_model import CostModel, Stopped, cost_model, references
 from zeus_ray.search.models.drift import DriftDetector
 from zeus_ray.search.models.learning_curve import Array, Curve, Reference
@@ -31,12 +31,15 @@ from zeus_ray.search.state import CompletedRun, SearchState
 
 OURS = (StopReason.NOT_WORTH_IT, StopReason.PROFILED, StopReason.COST_CAP)
 """Ends that the search chose: the batch size did not fail."""
-USES_SHARE, USES_LEAST = 0.2, 5
-"""An improvement counts for this share of the runs to come (at least USES_LEAST of them): jobs end, and forecasts err.
+USES_SHARE, USES_LEAST = 0.2, 0.5
+"""An improvement counts for this share of the runs to come (at least USES_LEAST of the horizon): jobs end, and forecasts err.
 Ratio after 10 on half a with 0.12, 0.2, 0.3: 0.43, 0.42, 0.45."""
 PARTIAL_EPOCHS, PARTIAL_SHARE = 4.0, 0.15
 """Price of a partial run: this many epochs, or this share of a run of the best size. 2, 3, 4, 5 epochs on half a:
 0.42, 0.34, 0.30, 0.28 after 10, and 0.29 at 50 for both of the last."""
+AMPLE = 2.0
+"""Where the budget could pay for this many runs of the best size, a partial run is not priced above what a whole one
+would cost beyond a run of the best. Last five runs within 5 % of the optimum on half a: 79 % of jobs, 68 % without."""
 GO_ON = 0.7
 """Worth below which a run ends once its profile is known: below 1, since the profile has been paid for."""
 FINISH = 1.1
@@ -82,9 +85,11 @@ class ExpectedImprovement(Policy):
         size = self._to_explore(model)
         if size is None and not self._state.settings.recurring:
             return None  # the search ends as soon as nothing is pending
+        cap = math.inf if size is None else COST_LIMIT * model.means[self._best(model)]
         size = self._usual(model) if size is None else size
         epochs = self._uses() * model.means[self._best(model)] / model.epoch_costs[model.column(size)]
-        return Choice(batch_size=size, probe_limits_w=limits_to_probe(self._state, size, gpu, epochs))
+        probes = limits_to_probe(self._state, size, gpu, epochs)
+        return Choice(batch_size=size, cost_cap=cap, probe_limits_w=probes)
 
     def _first(self) -> Choice | None:
         """Nothing has reached the target yet: the default, then outwards from it."""
@@ -112,9 +117,12 @@ class ExpectedImprovement(Policy):
         """Expected improvement × uses / price, by size; 0 for sizes that finished or are left alone."""
         best = model.means[self._best(model)]
         costs = np.exp(model.log_grid) * model.epoch_costs[:, None]
-        payable = np.where(costs <= self._payable(model), model.probability, 0.0)
+        most = self._payable(model)
+        payable = np.where(costs <= most, model.probability, 0.0)
         gain = expected_improvement(payable, model.never, costs, best)
-        price = np.maximum(PARTIAL_SHARE * best, PARTIAL_EPOCHS * model.epoch_costs)
+        whole = expected_excess(model.probability, model.never, costs, best, COST_LIMIT * best)
+        part = PARTIAL_EPOCHS * model.epoch_costs
+        price = np.maximum(PARTIAL_SHARE * best, np.minimum(part, whole) if most > AMPLE * best else part)
         worth = gain * self._uses() / price
         for size in self._stopped:
             if size in model.sizes and not self._again(model, size):
@@ -147,7 +155,7 @@ class ExpectedImprovement(Policy):
         """Runs that an improvement counts for."""
         settings = self._state.settings
         done = sum(run.reached for run in self._state.runs) if settings.recurring else 0
-        return USES_SHARE * max(settings.horizon_runs - done, USES_LEAST)
+        return USES_SHARE * max(settings.horizon_runs - done, USES_LEAST * settings.horizon_runs)
 
     # --- when to stop ----------------------------------------------------------------------------
 

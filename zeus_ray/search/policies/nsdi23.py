@@ -98,7 +98,7 @@ class Nsdi23(Policy):
     """The reference policy. Every option it has is a setting of the search."""
 
     name = "nsdi23"
-    exploration_budget = math.inf
+    exploration_budget = one_search_budget = math.inf
     """As published; a finite budget may be asked for."""
 
     def bind(self, state: SearchState) -> None:

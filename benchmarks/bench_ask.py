@@ -16,8 +16,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from zeus_ray.search import Search
 from zeus_ray.records import Measurement, Outcome, PowerProfile, ProfilePoint, Progress, Target
+from zeus_ray.search import Search
 
 SIZES = [8 * i for i in range(1, 51)]
 LIMITS_W = (250.0, 200.0, 150.0, 100.0)

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
 from multiprocessing import Pool
 from pathlib import Path
@@ -81,11 +80,17 @@ def show(rows: list[dict[str, Any]], *, each: bool) -> None:
     ours = [by[(*job, "zeus-ray")] for job in jobs]
     theirs = [by.get((*job, "nsdi23")) for job in jobs]
     ratio = {
-        n: [max(FLOOR, a[f"regret_{n}"]) / max(FLOOR, b[f"regret_{n}"]) for a, b in zip(ours, theirs, strict=True) if b]
+        n: [
+            max(FLOOR, a[f"regret_{n}"]) / max(FLOOR, b[f"regret_{n}"])
+            for a, b in zip(ours, theirs, strict=True)
+            if b
+        ]
         for n in AFTER
     }
     if each:
-        print(f"{'job':<20} {'card':<8}" + "".join(f"{f'after {n}: ' + '/'.join(players):>32}" for n in AFTER))
+        print(
+            f"{'job':<20} {'card':<8}" + "".join(f"{f'after {n}: ' + '/'.join(players):>32}" for n in AFTER)
+        )
         for i, job in enumerate(jobs):
             cells = ""
             for n in AFTER:
@@ -97,12 +102,16 @@ def show(rows: list[dict[str, Any]], *, each: bool) -> None:
             )
     for n in AFTER:
         if ratio[n]:
-            print(f"after {n}: geometric mean of ratios {geometric_mean(ratio[n]):.3f}, worst {max(ratio[n]):.2f}")
+            print(
+                f"after {n}: geometric mean of ratios {geometric_mean(ratio[n]):.3f}, worst {max(ratio[n]):.2f}"
+            )
     for player in players:
         mine = [by[(*job, player)] for job in jobs]
         last = np.array([row["last"] for row in mine])
         over = np.array([row["over"] for row in mine])
-        regret = ", ".join(f"{geometric_mean([max(FLOOR, r[f'regret_{n}']) for r in mine]):.2f}" for n in AFTER)
+        regret = ", ".join(
+            f"{geometric_mean([max(FLOOR, r[f'regret_{n}']) for r in mine]):.2f}" for n in AFTER
+        )
         print(
             f"{player:<9} regret (geometric mean) {regret}; over the default: worst job {over.max():.2f}, jobs above "
             f"1.25: {(over > 1.25).mean():.0%}, worst seed {max(r['over_worst'] for r in mine):.2f}; last five within 5 %: "
@@ -112,7 +121,9 @@ def show(rows: list[dict[str, Any]], *, each: bool) -> None:
 
 def show_once(works: list[Workload], seeds: int, processes: int) -> None:
     """One search that ends."""
-    print(f"{'policy':<10}{'trials':>8}{'cost':>8}{'in all':>8}{'within 5 %':>12}{'worst':>8}  in all over nsdi23's")
+    print(
+        f"{'policy':<10}{'trials':>8}{'cost':>8}{'in all':>8}{'within 5 %':>12}{'worst':>8}  in all over nsdi23's"
+    )
     found: dict[str, np.ndarray[Any, np.dtype[np.float64]]] = {}
     with Pool(processes) as pool:
         for policy in ("nsdi23", "zeus-ray"):
@@ -131,8 +142,12 @@ def show_once(works: list[Workload], seeds: int, processes: int) -> None:
 
 def main() -> int:
     """Measure, print, and write JSON where asked."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--curves", type=Path, required=True, help="folder of jobs.csv, learning_curves.csv, power_*.csv")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--curves", type=Path, required=True, help="folder of jobs.csv, learning_curves.csv, power_*.csv"
+    )
     parser.add_argument("--half", choices=("a", "b", "all"), default="all", help="which jobs")
     parser.add_argument("--once", action="store_true", help="one search that ends instead of recurrences")
     parser.add_argument("--players", nargs="+", default=list(PLAYERS), help="columns")

@@ -23,13 +23,17 @@ def load(folder: File, half: str = "all") -> list[Workload]:
 
     A group is what a job's name begins with, up to its first hyphen.
     """
-    curves: dict[str, dict[int, dict[str, Marks]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
+    curves: dict[str, dict[int, dict[str, Marks]]] = defaultdict(
+        lambda: defaultdict(lambda: defaultdict(list))
+    )
     for row in _rows(folder / "learning_curves.csv"):
         mark = (float(row["epoch"]), float(row["metric"]))
         curves[row["job"]][int(row["batch_size"])][row["run"]].append(mark)
     works = []
     for card in sorted(file.stem.removeprefix("power_") for file in folder.glob("power_*.csv")):
-        points: dict[str, dict[int, dict[float, tuple[float, float]]]] = defaultdict(lambda: defaultdict(dict))
+        points: dict[str, dict[int, dict[float, tuple[float, float]]]] = defaultdict(
+            lambda: defaultdict(dict)
+        )
         for row in _rows(folder / f"power_{card}.csv"):
             point = (float(row["average_power"]), float(row["time_per_epoch"]))
             points[row["job"]][int(row["batch_size"])][float(row["power_limit"])] = point
@@ -62,7 +66,9 @@ def _workload(
         max_epochs=int(most),
         default_batch_size=int(row["default_batch_size"]),
         points={size: dict(points[size]) for size in sorted(points)},
-        paths={size: [_path(sorted(marks), target, most) for marks in curves[size].values()] for size in points},
+        paths={
+            size: [_path(sorted(marks), target, most) for marks in curves[size].values()] for size in points
+        },
     )
 
 

@@ -8,9 +8,9 @@ from examples import examples
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeus_ray.search import Search
 from zeus_ray.objective import cost, eta_at
 from zeus_ray.records import Measurement, Outcome, Target
+from zeus_ray.search import Search
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ import math
 import pytest
 from driving import LIMITS_W, SIZES, TARGET, Work, outcome, profile_of
 
-from zeus_ray.search import Search
 from zeus_ray.records import Progress, StopReason
+from zeus_ray.search import Search
 
 
 def make(**options):

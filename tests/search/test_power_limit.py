@@ -5,10 +5,10 @@ from examples import examples
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeus_ray.search import power_limit as power
-from zeus_ray.objective import FALLBACK_MAX_POWER_W, cost
 from zeus_ray.errors import BadInput
+from zeus_ray.objective import FALLBACK_MAX_POWER_W, cost
 from zeus_ray.records import PowerProfile
+from zeus_ray.search import power_limit as power
 
 POINTS = ((100.0, 95.0, 14.0), (150.0, 140.0, 11.0), (200.0, 180.0, 10.0), (250.0, 200.0, 9.9))
 

@@ -93,7 +93,14 @@ class ExplorationBudget:
         return sum(costs) / len(costs) if costs else math.nan
 
     def add(
-        self, run_id: str, batch_size: int, cost_j: float, reference_j: float, *, reached: bool, explored: bool
+        self,
+        run_id: str,
+        batch_size: int,
+        cost_j: float,
+        reference_j: float,
+        *,
+        reached: bool,
+        explored: bool,
     ) -> None:
         """Enter a told run.
 
@@ -158,7 +165,9 @@ class ExplorationBudget:
 def _account(entry: _Entry, default_j: float) -> RunAccount:
     spent_j = saved_j = 0.0
     if not entry.explored:
-        saved_j = max(0.0, entry.reference_j - entry.cost_j) if entry.reached and entry.reference_j > 0 else 0.0
+        saved_j = (
+            max(0.0, entry.reference_j - entry.cost_j) if entry.reached and entry.reference_j > 0 else 0.0
+        )
     elif not entry.reached:
         spent_j = entry.cost_j
     elif default_j > 0:

@@ -67,8 +67,9 @@ class PendingRuns:
 
     def drop(self, run_id: str) -> None:
         """Forget a run whose result is not coming."""
-        for by_run in (self.knobs, self._curves, self._costs):
-            by_run.pop(run_id, None)  # type: ignore[attr-defined]
+        self.knobs.pop(run_id, None)
+        self._curves.pop(run_id, None)
+        self._costs.pop(run_id, None)
 
     def cost_j(self, run_id: str) -> float:
         """Cost (J) of a run so far, as last reported."""

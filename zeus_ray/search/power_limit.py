@@ -148,7 +148,9 @@ def _cheapest(
 ) -> float:
     points = measured_points(profile)
     if not points:
-        raise BadInput(f"the profile of batch size {profile.batch_size} has no usable point: {profile.points}")
+        raise BadInput(
+            f"the profile of batch size {profile.batch_size} has no usable point: {profile.points}"
+        )
     slowest_s = max_slowdown * min(p.time_per_epoch_s for p in points)
     points = [p for p in points if p.time_per_epoch_s <= slowest_s]
     # NaN (power not measured) loses against any number; all NaN: the lowest limit would be a guess.

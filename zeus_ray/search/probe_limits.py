@@ -47,9 +47,7 @@ def _expected_saving(relative: float, sd: float) -> float:
 def _nearest(state: SearchState, batch_size: int, gpu: str) -> PowerProfile | None:
     """The profile of the nearest batch size that has several limits, all of those it was to have."""
     full = [
-        p
-        for p in state.profiles.of(gpu)
-        if len(p.points) > 1 and (p.gpu, p.batch_size) not in state.unprobed
+        p for p in state.profiles.of(gpu) if len(p.points) > 1 and (p.gpu, p.batch_size) not in state.unprobed
     ]
     return min(full, key=lambda p: abs(math.log2(p.batch_size / batch_size)), default=None)
 

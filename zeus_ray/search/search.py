@@ -6,7 +6,6 @@ stop is decided by the policy; the exploration budget is enforced here, around e
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, Self
@@ -218,9 +217,7 @@ class Search:
         left = self._state.remaining_trials
         return left is not None and left <= 1 and not any(run.reached for run in self._state.runs)
 
-    def _issue(
-        self, choice: Choice, gpu: str, run_id: str, energy_price: float, left_j: float
-    ) -> Knobs:
+    def _issue(self, choice: Choice, gpu: str, run_id: str, energy_price: float, left_j: float) -> Knobs:
         return self._state.pending.issue(knobs_of(choice, self._state, gpu, energy_price, left_j), run_id)
 
     def should_stop(self, progress: Progress) -> StopReason | None:
@@ -301,7 +298,9 @@ class Search:
         reached = outcome.reached or self._target_phase.active
         reference_j = math.nan
         if is_default and not outcome.shared and outcome.stop != StopReason.ERROR:
-            dearer = state.epoch_cost(size, outcome.gpu, at_max_limit=True) / state.epoch_cost(size, outcome.gpu)
+            dearer = state.epoch_cost(size, outcome.gpu, at_max_limit=True) / state.epoch_cost(
+                size, outcome.gpu
+            )
             reference_j = run_cost * (dearer if dearer > 1 else 1.0)
         explored = not (is_default or knobs.run_id in state.wished)
         state.budget.add(knobs.run_id, size, run_cost, reference_j, reached=reached, explored=explored)
@@ -356,7 +355,9 @@ class Search:
             if not machines and outcome.knobs.batch_size in self._settings.batch_sizes:
                 if outcome.reached and outcome.knobs.batch_size == self.default_batch_size:
                     cost_j = self._state.cost(outcome.measurement)
-                    self._state.budget.add("", self.default_batch_size, cost_j, cost_j, reached=True, explored=False)
+                    self._state.budget.add(
+                        "", self.default_batch_size, cost_j, cost_j, reached=True, explored=False
+                    )
                 run = CompletedRun.of(outcome.knobs, outcome, curve)
                 self._state.add(run)
                 self._policy.learn(run)

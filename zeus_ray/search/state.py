@@ -87,7 +87,7 @@ class SearchState:
         self.kinds_here: set[str] = set()
         """Kinds of GPU that runs of this search were on; a warm start may know others."""
         self.unprofiled: set[int] = set()
-        """Batch sizes whose runs brought no profile: power is not measured there, so it is not asked again."""
+        """Batch sizes whose runs brought no profile: power is not measured there, and is not asked for again."""
         self.unprobed: dict[tuple[str, int], tuple[float, ...]] = {}
         """Limits (W), by kind of GPU and batch size, that a run was to probe and was stopped before."""
         self.wished: set[str] = set()
@@ -111,7 +111,9 @@ class SearchState:
     def exploration_left_j(self, run_id: str = "") -> float:
         """What the exploration budget leaves (J of cost) for a pending run, or for another one."""
         default = [run for run in self.runs if run.batch_size == self.settings.default_batch_size]
-        if self.fallback != self.settings.default_batch_size or (default and not any(r.reached for r in default)):
+        if self.fallback != self.settings.default_batch_size or (
+            default and not any(r.reached for r in default)
+        ):
             return math.inf  # what the user had does not work
         return self.budget.left_j(*self.under_way(run_id))
 
@@ -142,7 +144,7 @@ class SearchState:
         )
 
     def limit_w(self, profile: PowerProfile, energy_price: float = 1.0, eta: float | None = None) -> float:
-        """The best power limit (W) of a profile while energy costs ``energy_price`` times its long-run mean."""
+        """The best power limit (W) of a profile while energy costs ``energy_price`` times its mean."""
         eta = eta_at(self.settings.eta if eta is None else eta, energy_price)
         return power_limit.optimal_limit_w(
             profile,

@@ -52,7 +52,9 @@ class CostModel:
         """Finished sizes, the one to run first: by mean cost, those that ran less often a little sooner."""
         return sorted(
             self.means,
-            key=lambda b: self.means[b] * math.exp(-OPTIMISM * self.scatter / math.sqrt(len(self.finished[b]))),
+            key=lambda b: (
+                self.means[b] * math.exp(-OPTIMISM * self.scatter / math.sqrt(len(self.finished[b])))
+            ),
         )
 
     def column(self, size: int) -> int:
@@ -137,7 +139,7 @@ def references(state: SearchState, size: int) -> list[Reference]:
 def _by_size(
     runs: Sequence[CompletedRun], since: int, sizes: Sequence[int], ours: Sequence[object]
 ) -> tuple[dict[int, Array], dict[int, Array], dict[int, int]]:
-    """log epochs of runs that reached the target, now and before the job changed; and failures, by size."""
+    """Log epochs of runs that reached the target, now and before the job changed; and failures, by size."""
     now: dict[int, list[float]] = {}
     before: dict[int, list[float]] = {}
     failed: dict[int, int] = {}
@@ -158,7 +160,9 @@ def _log_epoch_costs(state: SearchState, sizes: Sequence[int], gpu: str) -> Arra
     costs = np.array([state.epoch_cost(b, gpu) for b in sizes])
     if not (costs > 0).any():
         for i, b in enumerate(sizes):
-            told = [state.cost(run) / run.epochs for run in state.runs if run.batch_size == b and run.epochs > 0]
+            told = [
+                state.cost(run) / run.epochs for run in state.runs if run.batch_size == b and run.epochs > 0
+            ]
             costs[i] = np.mean([c for c in told if c > 0] or [math.nan])
     if not (costs > 0).any():
         return np.zeros(len(sizes))

@@ -97,7 +97,9 @@ def never(x: Array, reached: Array, stopped: Mapping[float, float]) -> Array:
         for side in (1, -1):
             if (side * (at - reached) > 0).any():
                 handed = SPREAD * own * 0.5 ** ((np.abs(x - at) - 1) / 1.5)
-                chance = np.where(side * (x - at) > 0, 1 - (1 - chance) * (1 - np.minimum(handed, 0.9)), chance)
+                chance = np.where(
+                    side * (x - at) > 0, 1 - (1 - chance) * (1 - np.minimum(handed, 0.9)), chance
+                )
     for at, own in stopped.items():
         chance = np.where(x == at, own, chance)
     return np.asarray(chance)

@@ -118,7 +118,7 @@ class ExpectedImprovement(Policy):
         best = model.means[self._best(model)]
         costs = np.exp(model.log_grid) * model.epoch_costs[:, None]
         most = self._payable(model)
-        payable = np.where(costs <= most, model.probability, 0.0)
+        payable = np.where((costs <= most) & self._in_time(model), model.probability, 0.0)
         gain = expected_improvement(payable, model.never, costs, best)
         whole = expected_excess(model.probability, model.never, costs, best, COST_LIMIT * best)
         part = PARTIAL_EPOCHS * model.epoch_costs
@@ -128,6 +128,16 @@ class ExpectedImprovement(Policy):
             if size in model.sizes and not self._again(model, size):
                 worth[model.column(size)] = 0.0
         return np.where(np.isin(model.sizes, list(model.finished)), 0.0, worth)
+
+    def _in_time(self, model: CostModel) -> Array | bool:
+        """Whether a run of so many epochs would end in the time that is left [sizes, grid]."""
+        left_s, profiles = self._state.remaining_time_s, self._state.profiles
+        if left_s is None:
+            return True
+        times = [(p := profiles.get(b)) and min(q.time_per_epoch_s for q in p.points) for b in model.sizes]
+        known = [time_s for time_s in times if time_s]
+        epoch_s = np.array([time_s or (min(known) if known else 0.0) for time_s in times])
+        return np.asarray(np.exp(model.log_grid) * epoch_s[:, None] <= left_s)
 
     def _again(self, model: CostModel, size: int) -> bool:
         """Whether a size whose run was stopped is worth another one, from its start."""
@@ -148,7 +158,11 @@ class ExpectedImprovement(Policy):
     def _payable(self, model: CostModel, run_id: str = "") -> float:
         """What an exploring run may cost (J), once a run of the best size is reserved."""
         left, usual = self._state.exploration_left_j(run_id), self._usual(model)
-        reserved = model.means[usual] * math.exp(RESERVE_SD * model.scatter) if usual != self._state.fallback else 0.0
+        reserved = (
+            model.means[usual] * math.exp(RESERVE_SD * model.scatter)
+            if usual != self._state.fallback
+            else 0.0
+        )
         return left - reserved
 
     def _uses(self) -> float:
@@ -204,7 +218,7 @@ class ExpectedImprovement(Policy):
     # --- learning --------------------------------------------------------------------------------
 
     def learn(self, run: CompletedRun) -> None:
-        """Keep the posterior of a run that was stopped; look for a change in those that reached the target."""
+        """Keep the posterior of a run that was stopped; look for a change in those that reached it."""
         size = run.batch_size
         if run.reached:
             self._look_for_change(run)

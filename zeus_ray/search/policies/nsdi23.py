@@ -143,7 +143,9 @@ class Nsdi23(Policy):
         if progress.epoch >= 1:
             next_epoch = spent / progress.epoch
         else:
-            next_epoch = self._state.epoch_cost(progress.knobs.batch_size, progress.gpu) * (1 - progress.epoch)
+            next_epoch = self._state.epoch_cost(progress.knobs.batch_size, progress.gpu) * (
+                1 - progress.epoch
+            )
         return StopReason.COST_CAP if spent + next_epoch > progress.knobs.cost_cap else None
 
     def learn(self, run: CompletedRun) -> None:

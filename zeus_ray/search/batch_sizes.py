@@ -45,11 +45,14 @@ class FeasibleSizes:
         """The smallest number of samples that did not fit at once."""
         self._grows, self._accumulate, self._gpus = grows, accumulate, gpus
         self._low = self._high = default
+        self._now: tuple[int, ...] | None = None
 
     def now(self) -> tuple[int, ...]:
         """The batch sizes that can run, increasing."""
-        low, high = (self._low / 2, self._high * 2) if self._grows else (0, math.inf)
-        return tuple(size for size in self.all_sizes if low <= size <= high and self.micro_batches(size))
+        if self._now is None:
+            low, high = (self._low / 2, self._high * 2) if self._grows else (0, math.inf)
+            self._now = tuple(b for b in self.all_sizes if low <= b <= high and self.micro_batches(b))
+        return self._now
 
     def micro_batches(self, size: int) -> int:
         """The fewest equal parts of ``size`` that fit; 0 where it cannot run."""
@@ -62,7 +65,7 @@ class FeasibleSizes:
 
     def observe(self, knobs: Knobs, stop: StopReason | None) -> bool:
         """Record a run that did not crash. Returns False if it ran out of memory but can run in smaller parts."""
-        size = knobs.batch_size
+        size, self._now = knobs.batch_size, None
         self._low = min(self._low, size)
         if stop != StopReason.OUT_OF_MEMORY:
             self._high = max(self._high, size)
@@ -77,3 +80,4 @@ class FeasibleSizes:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Inverse of :meth:`state`."""
         self.too_large, self._low, self._high = state["too_large"], state["low"], state["high"]
+        self._now = None

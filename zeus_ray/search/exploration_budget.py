@@ -29,6 +29,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 SAVED_SHARE = 1.0
 """Share of the savings that may be spent again. 1: the total never exceeds that of the default for ever by more
 than the budget, and every joule saved can pay for finding more."""
@@ -84,13 +86,12 @@ class ExplorationBudget:
     def __init__(self, budget: float) -> None:
         self.budget = budget
         self._entries: list[_Entry] = []
-        self._totals: tuple[float, float] | None = None
+        self._totals: tuple[float, float, float] | None = None
 
     @property
     def default_cost_j(self) -> float:
         """Mean cost (J) of the default's completed runs at the highest limit, D; NaN before the first."""
-        costs = [entry.reference_j for entry in self._entries if entry.reached and entry.reference_j > 0]
-        return sum(costs) / len(costs) if costs else math.nan
+        return self._sums()[0] if self._entries else math.nan
 
     def add(
         self,
@@ -125,11 +126,10 @@ class ExplorationBudget:
         """
         if math.isinf(self.budget):
             return math.inf
-        default_j = self.default_cost_j
+        default_j, spent_j, saved_j = self._sums() if self._entries else (math.nan, 0.0, 0.0)
         if math.isnan(default_j):
             spent_j = sum(entry.cost_j for entry in self._entries if entry.explored)
             return min(FIRST_RUN_SHARE, self.budget) * default_so_far_j - spent_j - pending_j
-        spent_j, saved_j = self._sums()
         return self.budget * default_j + SAVED_SHARE * saved_j - spent_j - pending_j
 
     def report(self, default_so_far_j: float, pending_j: float) -> Exploration:
@@ -145,11 +145,19 @@ class ExplorationBudget:
             runs=runs,
         )
 
-    def _sums(self) -> tuple[float, float]:
+    def _sums(self) -> tuple[float, float, float]:
+        """D, spent and saved (J): the sums of :func:`_account`, over arrays."""
         if self._totals is None:
-            default_j = self.default_cost_j
-            runs = [_account(entry, default_j) for entry in self._entries]
-            self._totals = sum(run.spent_j for run in runs), sum(run.saved_j for run in runs)
+            columns = ("cost_j", "reference_j", "reached", "explored")
+            cost, reference, reached, explored = (
+                np.array([getattr(entry, name) for entry in self._entries]) for name in columns
+            )
+            natural = reached & (reference > 0)
+            default_j = float(reference[natural].mean()) if natural.any() else math.nan
+            beyond = (cost - default_j)[reached & explored] if natural.any() else np.zeros(1)
+            spent_j = cost[explored & ~reached].sum() + np.maximum(beyond, 0).sum()
+            saved = np.maximum(reference - cost, 0)[natural & ~explored].sum() + np.maximum(-beyond, 0).sum()
+            self._totals = default_j, float(spent_j), float(saved)
         return self._totals
 
     def state(self) -> dict[str, Any]:

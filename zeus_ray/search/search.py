@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, Self
+from typing import Any, Literal
+
+from typing_extensions import Self
 
 from zeus_ray.errors import BadInput, TargetNotReached
 from zeus_ray.records import Best, Knobs, Measurement, Outcome, PowerProfile, Progress, StopReason, Target

@@ -6,9 +6,10 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
+from typing_extensions import Self
 
 from zeus_ray.objective import cost, eta_at, max_power_or_fallback_w
 from zeus_ray.records import NAN, Knobs, Measurement, Outcome, PowerProfile, StopReason, Target
@@ -96,6 +97,8 @@ class SearchState:
         self.remaining_time_s: float | None = None
         self._epoch_costs: dict[tuple[int, bool], tuple[PowerProfile, float]] = {}
         self._cheapest = math.inf
+        self._default_runs: set[bool] = set()
+        """Whether runs of the default reached the target."""
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -192,6 +195,8 @@ class SearchState:
     def add(self, run: CompletedRun) -> None:
         """Append a completed run; the oldest learning curve beyond ``CURVES_KEPT`` is dropped."""
         self.runs.append(run)
+        if run.batch_size == self.settings.default_batch_size:
+            self._default_runs.add(run.reached)
         run_cost = self.cost(run)
         if run.reached and run_cost > 0:
             self._cheapest = min(self._cheapest, run_cost)

@@ -222,6 +222,7 @@ class ExpectedImprovement(Policy):
         size = run.batch_size
         if run.reached:
             self._look_for_change(run)
+            self._model(run.gpu)  # here, so that nothing waits for it later
             return
         model = self._model(run.gpu)
         if model is None or size not in model.sizes or size in model.finished:
@@ -254,7 +255,7 @@ class ExpectedImprovement(Policy):
     def _model(self, gpu: str) -> CostModel | None:
         """The cost model, made anew when something was told or profiled."""
         state = self._state
-        key = (gpu, len(state.runs), state.profiles.version, state.sizes, len(self._stopped))
+        key = (gpu or state.profiles.last_gpu, len(state.runs), state.profiles.version, state.sizes, len(self._stopped))
         if self._made[0] != key:
             self._made = key, cost_model(state, gpu, self._stopped, self._drift.since, OURS)
         return self._made[1]

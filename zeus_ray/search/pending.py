@@ -22,8 +22,8 @@ class PendingRuns:
         self._issued = 0
         self._told: set[str] = set()
         self._curves: dict[str, list[tuple[float, float]]] = {}
-        self._costs: dict[str, tuple[float, float]] = {}
-        """(cost so far in J, cost between the last two reports in J)."""
+        self._costs: dict[str, tuple[float, float, int]] = {}
+        """(cost so far in J, largest cost between two reports in J, reports)."""
         self._errors: dict[int, int] = {}
 
     def issue(self, knobs: Knobs, run_id: str = "") -> Knobs:
@@ -46,9 +46,8 @@ class PendingRuns:
         run_id = progress.knobs.run_id
         if run_id not in self.knobs:
             return ()
-        before, step = self._costs.get(run_id, (0.0, 0.0))
-        if cost_j > before:
-            self._costs[run_id] = (cost_j, cost_j - before if before else step)
+        before, step, reports = self._costs.get(run_id, (cost_j, 0.0, 0))
+        self._costs[run_id] = (max(cost_j, before), max(step, cost_j - before), reports + 1)
         curve = self._curves.setdefault(run_id, [])
         newest = curve[-1][0] if curve else 0.0
         if math.isfinite(progress.metric) and progress.epoch > newest:
@@ -73,11 +72,12 @@ class PendingRuns:
 
     def cost_j(self, run_id: str) -> float:
         """Cost (J) of a run so far, as last reported."""
-        return self._costs.get(run_id, (0.0, 0.0))[0]
+        return self._costs[run_id][0] if run_id in self._costs else 0.0
 
-    def step_j(self, run_id: str) -> float:
-        """Cost (J) between the last two reports of a run; 0 before the second."""
-        return self._costs.get(run_id, (0.0, 0.0))[1]
+    def next_cost_j(self, run_id: str, epoch_cost_j: float) -> float:
+        """What it may cost (J) until the next report: the most that any interval has; at first an epoch."""
+        _cost, step, reports = self._costs.get(run_id, (0.0, 0.0, 0))
+        return step if reports > 2 else max(step, epoch_cost_j)
 
     def curve(self, run_id: str) -> Curve:
         """The learning curve of a run so far."""
@@ -108,7 +108,7 @@ class PendingRuns:
         self.knobs = {raw["run_id"]: _knobs(raw) for raw in state["knobs"]}
         self._issued, self._told = state["issued"], set(state["told"])
         self._curves = {run: [(e, m) for e, m in curve] for run, curve in state["curves"].items()}
-        self._costs = {run: (total, step) for run, (total, step) in state["costs"].items()}
+        self._costs = {run: (cost, step, reports) for run, (cost, step, reports) in state["costs"].items()}
         self._errors = dict(state["errors"])
 
 

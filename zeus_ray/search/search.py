@@ -254,11 +254,9 @@ class Search:
             return False
         if run_id in self._state.wished:
             return False
-        spent_j = self._state.pending.cost_j(run_id)
-        next_j = self._state.pending.step_j(run_id)
-        if not next_j > 0:
-            next_j = _at_least(self._state.epoch_cost(size, progress.gpu)) * max(0.0, 1 - progress.epoch)
-        return spent_j + next_j > self._state.exploration_left_j(run_id)
+        epoch_j = _at_least(self._state.epoch_cost(size, progress.gpu)) * (1 - min(progress.epoch % 1, 0.9))
+        would_be_j = self._state.pending.cost_j(run_id) + self._state.pending.next_cost_j(run_id, epoch_j)
+        return would_be_j > self._state.exploration_left_j(run_id)
 
     # --- learning --------------------------------------------------------------------------------
 

@@ -116,4 +116,4 @@ def evidence(
 
 
 def _log_ratio(epochs: float, reference: float) -> float:
-    return min(math.log(max(epochs, 0.5) / reference), FURTHEST)
+    return min(math.log(max(epochs, 0.5) / min(reference, 1e9)), FURTHEST)

@@ -6,6 +6,7 @@ stop is decided by the policy; the exploration budget is enforced here, around e
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
@@ -196,7 +197,9 @@ class Search:
         if choice is None:
             return None
         left_j = math.inf
-        if choice.batch_size != state.fallback:
+        if choice.batch_size == state.fallback and math.isfinite(state.budget.budget):
+            choice = dataclasses.replace(choice, cost_cap=math.inf)  # see _may_give_up
+        elif choice.batch_size != state.fallback:
             left_j = self._state.exploration_left_j("")
             if self._last_chance or not left_j > _at_least(state.epoch_cost(choice.batch_size, gpu)):
                 if not self._settings.recurring and state.pending.knobs and not self._last_chance:
@@ -230,7 +233,10 @@ class Search:
             return end
         if self._exceeds_budget(progress):
             return StopReason.COST_CAP
-        return self._policy.should_stop(progress, curve)
+        stop = self._policy.should_stop(progress, curve)
+        if stop is not None and not self._may_give_up(progress.knobs):
+            return None
+        return stop
 
     def record_progress(self, progress: Progress) -> Curve:
         """Record how far a run is without deciding anything. Returns its learning curve so far."""
@@ -246,6 +252,13 @@ class Search:
         return cost if math.isfinite(cost) else 0.0
 
     # --- the exploration budget ------------------------------------------------------------------
+
+    def _may_give_up(self, knobs: Knobs) -> bool:
+        """Whether the budget can pay for a run of the default that is ended early."""
+        if knobs.batch_size != self._state.fallback:
+            return True
+        cost_j = self._state.pending.cost_j(knobs.run_id)
+        return cost_j <= self._state.exploration_left_j(knobs.run_id)
 
     def _exceeds_budget(self, progress: Progress) -> bool:
         """Whether the next report of an exploring run would take its cost over what the budget leaves."""

@@ -2,12 +2,14 @@
 
     python benchmarks/bench_curves.py --curves ../shared/data/learning-curves [--half a] [--once]
 
-Constants were chosen on half a (jobs of even index within their group); half b reports. Each epoch's metric is
-handed on as it was evaluated. Ratios: regret over that of ``nsdi23``, both floored at 0.25 run. "over": the
-most by which the total cost exceeded that of the default for ever, at any recurrence, in mean runs of the
-default at the highest power limit (mean over seeds; worst seed in brackets). "last": mean cost of the
-knobs of the last five runs over the optimum's.
-``--once``: one search that ends; "in all" is what it cost and what fifty uses of its answer cost too much.
+Constants were chosen on half a (jobs of even index within their group); half b reports. Each epoch's
+metric is handed on as it was evaluated. Ratios: regret over that of ``nsdi23``, both floored at 0.25
+run. "over": the most by which the total cost exceeded that of the default for ever, at any
+recurrence, in mean runs of the default at the highest power limit (mean over seeds; worst seed in
+brackets). "last": mean cost of the knobs of the last five runs over the optimum's.
+
+``--once``: one search that ends; "in all" is what it cost and what fifty uses of its answer cost too
+much.
 """
 
 from __future__ import annotations
@@ -66,10 +68,10 @@ def measure(
             ledgers = pool.map(one, tasks, chunksize=4)
     else:
         ledgers = [one(task) for task in tasks]
-    rows = []
-    for start in range(0, len(tasks), seeds):
-        rows.append(summary(tasks[start][0], tasks[start][1], ledgers[start : start + seeds], eta))
-    return rows
+    return [
+        summary(tasks[start][0], tasks[start][1], ledgers[start : start + seeds], eta)
+        for start in range(0, len(tasks), seeds)
+    ]
 
 
 def show(rows: list[dict[str, Any]], *, each: bool) -> None:
@@ -100,30 +102,29 @@ def show(rows: list[dict[str, Any]], *, each: bool) -> None:
                 f"{job[0]:<20} {job[1]:<8}{cells}  over {ours[i]['over']:5.2f} ({ours[i]['over_worst']:5.2f})"
                 f"  last {ours[i]['last']:.3f}"
             )
-    for n in AFTER:
-        if ratio[n]:
-            print(
-                f"after {n}: geometric mean of ratios {geometric_mean(ratio[n]):.3f}, worst {max(ratio[n]):.2f}"
-            )
+    for n in (n for n in AFTER if ratio[n]):
+        worst = max(ratio[n])
+        print(f"after {n}: geometric mean of ratios {geometric_mean(ratio[n]):.3f}, worst {worst:.2f}")
     for player in players:
-        mine = [by[(*job, player)] for job in jobs]
-        last = np.array([row["last"] for row in mine])
-        over = np.array([row["over"] for row in mine])
-        regret = ", ".join(
-            f"{geometric_mean([max(FLOOR, r[f'regret_{n}']) for r in mine]):.2f}" for n in AFTER
-        )
-        print(
-            f"{player:<9} regret (geometric mean) {regret}; over the default: worst job {over.max():.2f}, jobs above "
-            f"1.25: {(over > 1.25).mean():.0%}, worst seed {max(r['over_worst'] for r in mine):.2f}; last five within 5 %: "
-            f"{(last <= 1.05).mean():.0%}, within 25 %: {(last <= 1.25).mean():.0%}, worst {last.max():.2f}"
-        )
+        totals(player, [by[(*job, player)] for job in jobs])
+
+
+def totals(player: str, rows: list[dict[str, Any]]) -> None:
+    """Print what holds over all jobs."""
+    last, over = np.array([row["last"] for row in rows]), np.array([row["over"] for row in rows])
+    regret = (geometric_mean([max(FLOOR, row[f"regret_{n}"]) for row in rows]) for n in AFTER)
+    print(
+        f"{player:<9} regret (geometric mean) {', '.join(f'{mean:.2f}' for mean in regret)}; over: worst job "
+        f"{over.max():.2f}, jobs above 1.25 {(over > 1.25).mean():.0%}, worst seed "
+        f"{max(row['over_worst'] for row in rows):.2f}; last within 5 % {(last <= 1.05).mean():.0%}, "
+        f"25 % {(last <= 1.25).mean():.0%}, worst {last.max():.2f}"
+    )
 
 
 def show_once(works: list[Workload], seeds: int, processes: int) -> None:
     """One search that ends."""
-    print(
-        f"{'policy':<10}{'trials':>8}{'cost':>8}{'in all':>8}{'within 5 %':>12}{'worst':>8}  in all over nsdi23's"
-    )
+    heads = f"{'trials':>8}{'cost':>8}{'in all':>8}{'within 5 %':>12}{'worst':>8}"
+    print(f"{'policy':<10}{heads}  in all over nsdi23's")
     found: dict[str, np.ndarray[Any, np.dtype[np.float64]]] = {}
     with Pool(processes) as pool:
         for policy in ("nsdi23", "zeus-ray"):
@@ -133,10 +134,11 @@ def show_once(works: list[Workload], seeds: int, processes: int) -> None:
             mean = figures.mean(axis=1)
             answers = figures[:, :, 4]
             ratio = np.maximum(FLOOR, mean[:, 6]) / np.maximum(FLOOR, found["nsdi23"].mean(axis=1)[:, 6])
+            means = "".join(f"{mean[:, i].mean():8.2f}" for i in (0, 1, 6))
+            near = (answers.mean(axis=1) <= 1.05).mean()
             print(
-                f"{policy:<10}{mean[:, 0].mean():8.1f}{mean[:, 1].mean():8.2f}{mean[:, 6].mean():8.2f}"
-                f"{(answers <= 1.05).mean():12.0%}{answers.max():8.2f}  {geometric_mean(list(ratio)):.3f}, worst {ratio.max():.2f}; "
-                f"jobs within 5 % {(answers.mean(axis=1) <= 1.05).mean():.0%}"
+                f"{policy:<10}{means}{(answers <= 1.05).mean():12.0%}{answers.max():8.2f}  "
+                f"{geometric_mean(list(ratio)):.3f}, worst {ratio.max():.2f}; jobs within 5 % {near:.0%}"
             )
 
 

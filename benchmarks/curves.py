@@ -1,7 +1,8 @@
 """Reads recorded learning curves by batch size into workloads.
 
-``jobs.csv``: job, default_batch_size, target, mode, max_epochs. ``learning_curves.csv``: job, batch_size, run,
-epoch, metric as evaluated. ``power_{card}.csv``: job, batch_size, power_limit, time_per_epoch, average_power.
+``jobs.csv``: job, default_batch_size, target, mode, max_epochs. ``learning_curves.csv``: job,
+batch_size, run, epoch, metric as evaluated. ``power_{card}.csv``: job, batch_size, power_limit,
+time_per_epoch, average_power.
 """
 
 from __future__ import annotations

@@ -31,11 +31,11 @@ class RoundRobin(Policy):
     def finished(self):
         return False
 
-    def choose(self, gpu):
+    def choose(self, gpu):  # noqa: ARG002 — it looks at nothing
         self.asked += 1
         return Choice(batch_size=self._state.sizes[self.asked % len(self._state.sizes)])
 
-    def should_stop(self, progress, curve):
+    def should_stop(self, progress, curve):  # noqa: ARG002 — likewise
         return None
 
     def learn(self, run):
@@ -51,8 +51,8 @@ class RoundRobin(Policy):
 class Job:
     """One limit, so that a run of the default costs exactly what it would without the search.
 
-    ``kinds``: by size, how its runs go. "good": reaches at a random epoch. "mimic": like the default, and stops
-    just below the target. "sometimes": good, or a mimic. "slow": gets there after three times the epochs.
+    ``kinds``: by size, how its runs go. "good": reaches at a random epoch. "mimic": like the default,
+    and stops just below the target. "sometimes": good, or a mimic. "slow": after three times the epochs.
     """
 
     def __init__(self, search, kinds, prices, seed):
@@ -148,7 +148,7 @@ def test_mimics_of_the_default_cost_the_budget_and_no_more(policy):
     kinds = dict.fromkeys((8, 16, 64, 128), "mimic")
     job = Job(search(policy, 1.0), kinds, dict.fromkeys(SIZES, 100.0), 0)
     for _ in range(40):
-        job.run(job.search.ask("V100"), lambda excess: None)
+        job.run(job.search.ask("V100"), lambda _excess: None)
     assert job.excess <= job.default_cost
     assert [job.search.ask("V100").batch_size for _ in range(3)] == [DEFAULT] * 3 or policy == "zeus-ray"
 
@@ -161,7 +161,7 @@ def test_without_a_bound_nothing_is_stopped():
         0,
     )
     for _ in range(10):
-        job.run(job.search.ask("V100"), lambda excess: None)
+        job.run(job.search.ask("V100"), lambda _excess: None)
     assert job.excess > 4 * job.default_cost
 
 
@@ -209,7 +209,7 @@ def test_the_account_survives_a_restart():
         search("round-robin", 1.0), dict.fromkeys((8, 16, 64, 128), "good"), dict.fromkeys(SIZES, 100.0), 3
     )
     for _ in range(6):
-        job.run(job.search.ask("V100"), lambda excess: None)
+        job.run(job.search.ask("V100"), lambda _excess: None)
     state = json.loads(json.dumps(job.search.state()))
     again = Search.from_state(state, policy=RoundRobin())
     assert again.exploration() == job.search.exploration()

@@ -111,7 +111,7 @@ def test_epoch_costs_follow_a_fixed_time_per_step():
     assert (var[[1, 3]] == 0).all()
 
 
-def plan(never=0.0, epoch_cost=1.0, now=2.0, most=math.inf, mean=10.0, best=20.0):
+def plan(*, never=0.0, epoch_cost=1.0, now=2.0, most=math.inf, mean=10.0, best=20.0):
     p = np.exp(-0.5 * ((GRID - math.log(mean)) / 0.2) ** 2)
     options = {"now": now, "epoch_cost": epoch_cost, "best": best, "uses": 10.0, "finish": 1.0, "most": most}
     return acquisition.value_of_continuing(p / p.sum(), never, np.exp(GRID), **options)

@@ -21,10 +21,10 @@ class Fixed(Policy):
     def finished(self):
         return bool(self._state.runs)
 
-    def choose(self, gpu):
+    def choose(self, gpu):  # noqa: ARG002 — it looks at nothing
         return Choice(batch_size=self._state.sizes[0])
 
-    def should_stop(self, progress, curve):
+    def should_stop(self, progress, curve):  # noqa: ARG002 — likewise
         return None
 
     def learn(self, run):

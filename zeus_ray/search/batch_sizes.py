@@ -64,7 +64,7 @@ class FeasibleSizes:
         return next((n for n in parts if size // n < self.too_large), 0)
 
     def observe(self, knobs: Knobs, stop: StopReason | None) -> bool:
-        """Record a run that did not crash. Returns False if it ran out of memory but can run in smaller parts."""
+        """Record a run that did not crash. False: out of memory, but it can run in smaller parts."""
         size, self._now = knobs.batch_size, None
         self._low = min(self._low, size)
         if stop != StopReason.OUT_OF_MEMORY:

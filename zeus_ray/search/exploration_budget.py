@@ -32,8 +32,8 @@ from typing import Any
 import numpy as np
 
 SAVED_SHARE = 1.0
-"""Share of the savings that may be spent again. 1: the total never exceeds that of the default for ever by more
-than the budget, and every joule saved can pay for finding more."""
+"""Share of the savings that may be spent again. 1: the total never exceeds that of the default for ever by
+more than the budget, and every joule saved can pay for finding more."""
 FIRST_RUN_SHARE = 0.5
 """Share of the cost of the default's first run that pieces of others may cost while it runs."""
 

@@ -6,15 +6,13 @@ stop is decided by the policy; the exploration budget is enforced here, around e
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
-
-from typing_extensions import Self
+from typing import Any, Literal, Self
 
 from zeus_ray.errors import BadInput, TargetNotReached
 from zeus_ray.records import Best, Knobs, Measurement, Outcome, PowerProfile, Progress, StopReason, Target
+from zeus_ray.search import budget_enforcement as enforcement
 from zeus_ray.search.exploration_budget import Exploration
 from zeus_ray.search.models.learning_curve import Curve
 from zeus_ray.search.policies import POLICIES, Choice, Policy
@@ -196,16 +194,11 @@ class Search:
         choice = self._policy.choose(gpu)
         if choice is None:
             return None
-        left_j = math.inf
-        if choice.batch_size == state.fallback and math.isfinite(state.budget.budget):
-            choice = dataclasses.replace(choice, cost_cap=math.inf)  # see _may_give_up
-        elif choice.batch_size != state.fallback:
-            left_j = self._state.exploration_left_j("")
-            if self._last_chance or not left_j > _at_least(state.epoch_cost(choice.batch_size, gpu)):
-                if not self._settings.recurring and state.pending.knobs and not self._last_chance:
-                    return None  # a run under way may bring what this one would spend
-                choice, left_j = Choice(batch_size=state.fallback, probe_limits_w=limits), math.inf
-        return self._issue(choice, gpu, run_id, energy_price, left_j)
+        if self._last_chance and choice.batch_size != state.fallback:
+            choice = Choice(batch_size=state.fallback, probe_limits_w=limits)
+        waits = not self._settings.recurring and not self._last_chance
+        allowed = enforcement.allowed(state, choice, gpu, may_wait=waits)
+        return None if allowed is None else self._issue(allowed[0], gpu, run_id, energy_price, allowed[1])
 
     def _wished(self) -> Choice | None:
         """The next of ``points_to_evaluate``."""
@@ -231,10 +224,10 @@ class Search:
         end = end_of_run(progress.metric, progress.epoch, self.target, self._settings.max_epochs)
         if end is not None or self._target_phase.active:
             return end
-        if self._exceeds_budget(progress):
+        if enforcement.exceeds(self._state, progress):
             return StopReason.COST_CAP
         stop = self._policy.should_stop(progress, curve)
-        if stop is not None and not self._may_give_up(progress.knobs):
+        if stop is not None and not enforcement.may_give_up(self._state, progress.knobs):
             return None
         return stop
 
@@ -250,26 +243,6 @@ class Search:
         if math.isnan(cost):
             cost = progress.epoch * self._state.epoch_cost(progress.knobs.batch_size, progress.gpu)
         return cost if math.isfinite(cost) else 0.0
-
-    # --- the exploration budget ------------------------------------------------------------------
-
-    def _may_give_up(self, knobs: Knobs) -> bool:
-        """Whether the budget can pay for a run of the default that is ended early."""
-        if knobs.batch_size != self._state.fallback:
-            return True
-        cost_j = self._state.pending.cost_j(knobs.run_id)
-        return cost_j <= self._state.exploration_left_j(knobs.run_id)
-
-    def _exceeds_budget(self, progress: Progress) -> bool:
-        """Whether the next report of an exploring run would take its cost over what the budget leaves."""
-        size, run_id = progress.knobs.batch_size, progress.knobs.run_id
-        if size == self._state.fallback or run_id not in self._state.pending.knobs:
-            return False
-        if run_id in self._state.wished:
-            return False
-        epoch_j = _at_least(self._state.epoch_cost(size, progress.gpu)) * (1 - min(progress.epoch % 1, 0.9))
-        would_be_j = self._state.pending.cost_j(run_id) + self._state.pending.next_cost_j(run_id, epoch_j)
-        return would_be_j > self._state.exploration_left_j(run_id)
 
     # --- learning --------------------------------------------------------------------------------
 
@@ -289,7 +262,7 @@ class Search:
         state.told += 1
         state.kinds_here.update({outcome.gpu} - {""})
         state.learn_max_power(None)
-        self._enter(knobs, outcome)
+        enforcement.enter(state, knobs, outcome, by_default=self._target_phase.active)
         if outcome.stop == StopReason.OUT_OF_MEMORY and not state.feasible.observe(knobs, outcome.stop):
             return  # it says nothing of the batch size: it can run again, in smaller parts
         if self._target_phase.active:
@@ -301,23 +274,6 @@ class Search:
             run = CompletedRun.of(knobs, outcome, curve)
             state.add(run)
             self._policy.learn(run)
-
-    def _enter(self, knobs: Knobs, outcome: Outcome) -> None:
-        """Enter a told run into the account of exploration."""
-        state, size = self._state, knobs.batch_size
-        run_cost = state.cost(outcome.measurement)
-        natural = outcome.stop not in (StopReason.NOT_WORTH_IT, StopReason.COST_CAP, StopReason.PROFILED)
-        is_default = size == state.fallback and natural
-        reached = outcome.reached or self._target_phase.active
-        reference_j = math.nan
-        if is_default and not outcome.shared and outcome.stop != StopReason.ERROR:
-            dearer = state.epoch_cost(size, outcome.gpu, at_max_limit=True) / state.epoch_cost(
-                size, outcome.gpu
-            )
-            reference_j = run_cost * (dearer if dearer > 1 else 1.0)
-        explored = not (is_default or knobs.run_id in state.wished)
-        state.budget.add(knobs.run_id, size, run_cost, reference_j, reached=reached, explored=explored)
-        state.wished.discard(knobs.run_id)
 
     def add_pending(self, knobs: Knobs) -> None:
         """Make a run pending that a restored search does not know; a known one changes nothing."""
@@ -343,12 +299,8 @@ class Search:
 
     def drop_pending(self, run_id: str) -> None:
         """Stop waiting for a run whose result is not coming: it was interrupted, or never began."""
-        state, knobs = self._state, self._state.pending.knobs.get(run_id)
-        if knobs is not None and (cost_j := state.pending.cost_j(run_id)) > 0:
-            explored = knobs.batch_size != state.fallback and run_id not in state.wished
-            state.budget.add(run_id, knobs.batch_size, cost_j, math.nan, reached=False, explored=explored)
-        state.pending.drop(run_id)
-        state.wished.discard(run_id)
+        enforcement.drop(self._state, run_id)
+        self._state.pending.drop(run_id)
 
     def warm_start(self, profiles: Iterable[PowerProfile], runs: Iterable[tuple[Outcome, Curve]]) -> None:
         """Begin with the results of an earlier search, on this kind of GPU or another.
@@ -437,7 +389,3 @@ def _policy(policy: str | Policy) -> Policy:
         names = " or ".join(map(repr, POLICIES))
         raise BadInput(f"policy is {policy!r}; allowed: {names}, or an instance of Policy")
     return POLICIES[policy]()
-
-
-def _at_least(number: float) -> float:
-    return number if math.isfinite(number) else 0.0

@@ -7,9 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Any
-
-from typing_extensions import Self
+from typing import Any, Self
 
 from zeus_ray.errors import BadInput
 from zeus_ray.records import Target

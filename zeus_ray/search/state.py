@@ -6,10 +6,9 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
-from typing_extensions import Self
 
 from zeus_ray.objective import cost, eta_at, max_power_or_fallback_w
 from zeus_ray.records import NAN, Knobs, Measurement, Outcome, PowerProfile, StopReason, Target
@@ -88,7 +87,8 @@ class SearchState:
         self.kinds_here: set[str] = set()
         """Kinds of GPU that runs of this search were on; a warm start may know others."""
         self.unprofiled: set[int] = set()
-        """Batch sizes whose runs brought no profile: power is not measured there, and is not asked for again."""
+        """Batch sizes whose runs brought no profile: power is not measured there, and is not asked for
+        again."""
         self.unprobed: dict[tuple[str, int], tuple[float, ...]] = {}
         """Limits (W), by kind of GPU and batch size, that a run was to probe and was stopped before."""
         self.wished: set[str] = set()

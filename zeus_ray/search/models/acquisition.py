@@ -12,8 +12,8 @@ from zeus_ray.search.models.learning_curve import Array
 
 BUDGET_PRICE = 2.0
 """What a joule of a run that does not reach the target counts for: it is spent, and it is missing from the
-exploration budget. On half a (three seeds, ratio after 10 / 20 / 50): 1: 0.42 / 0.43 / 0.50; 2: 0.34 / 0.36 / 0.41;
-3: 0.38 / 0.44 / 0.56."""
+exploration budget. On half a (three seeds, ratio after 10 / 20 / 50): 1: 0.42 / 0.43 / 0.50; 2: 0.34 / 0.36
+/ 0.41; 3: 0.38 / 0.44 / 0.56."""
 
 
 def expected_improvement(probability: Array, never: Array, costs: Array, best: float) -> Array:
@@ -44,9 +44,9 @@ def value_of_continuing(
         Σ_{E ≤ x} (1 − q) p(E) · [U · (C − E·c)+ + finish · C − (E − now)·c + (λ − 1)·now·c]
             − λ · P(not there by x) · (x − now)·c                                                        (A1)
 
-    λ = BUDGET_PRICE. A run that gets there replaces one of the best size (``finish``), and what it has cost is
-    no longer charged to the exploration budget. Below 0 the run is given up: optimal stopping for a posterior
-    that learns nothing more.
+    λ = BUDGET_PRICE. A run that gets there replaces one of the best size (``finish``), and what it has cost
+    is no longer charged to the exploration budget. Below 0 the run is given up: optimal stopping for a
+    posterior that learns nothing more.
     """
     ahead = np.maximum(epochs - now, 0.0) * epoch_cost
     reward = uses * np.maximum(best - epochs * epoch_cost, 0.0) + finish * best

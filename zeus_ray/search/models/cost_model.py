@@ -15,8 +15,8 @@ from zeus_ray.search.state import CompletedRun, SearchState
 GRID = 80
 """Points of the grid of log epochs: 5 % apart up to 50 epochs."""
 OPTIMISM = 0.5
-"""Of two sizes whose means are within scatter, the one that ran less often runs next: mean · exp(−0.5 · sd / √n), so
-that the two best are repeated until they are told apart."""
+"""Of two sizes whose means are within scatter, the one that ran less often runs next: mean · exp(−0.5 · sd
+/ √n), so that the two best are repeated until they are told apart."""
 REFERENCES = 3
 """Curves compared with: those of the newest runs of the best size."""
 
@@ -64,7 +64,7 @@ class CostModel:
     def of_run(
         self, size: int, curve: Curve, epoch: float, references: Sequence[Reference], state: SearchState
     ) -> tuple[Array, float, bool]:
-        """Probability of epochs (on the grid) and chance of never of a run that is at ``epoch``, not there yet.
+        """Probability of epochs (on the grid) and chance of never of a run that has come to ``epoch``.
 
         The third value says whether its learning curve was informative.
         """

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 SLACK, ALARM = 0.75, 6.0
-"""In standard deviations. Slack: half of the change to detect (1.5). Alarm: with these about one false alarm in 10⁴
-runs of Gaussian scatter, and a change of three deviations is found after three runs."""
+"""In standard deviations. Slack: half of the change to detect (1.5). Alarm: with these about one false
+alarm in 10⁴ runs of Gaussian scatter, and a change of three deviations is found after three runs."""
 STALE_VAR = 0.16
 """Variance that observations from before a change gain: epochs then differ by a factor of 1.5 as a rule."""
 

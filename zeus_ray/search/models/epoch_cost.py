@@ -4,8 +4,8 @@ A step takes a + c·b, so an epoch costs in proportion to
 
     1 + A / b,    A = a / c                                                                              (C1)
 
-A is unknown over several orders of magnitude: the prediction is a mixture over a grid of A, each weighted by how
-well it fits the profiled sizes.
+A is unknown over several orders of magnitude: the prediction is a mixture over a grid of A, each weighted
+by how well it fits the profiled sizes.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Epochs to the target as a function of batch size: a Gaussian process of unknown roughness.
 
-With x = log2 b, counted from the first size observed, log epochs are level + slope · x + σ · W(x), W a two-sided
-Wiener process:
+With x = log2 b, counted from the first size observed, log epochs are level + slope · x + σ · W(x), W a
+two-sided Wiener process:
 
     cov f(x), f(x') = LEVEL_VAR + SLOPE_SD² · x·x' + σ² · (|x| + |x'| − |x − x'|) / 2                    (E1)
 
@@ -24,20 +24,21 @@ from zeus_ray.search.models.learning_curve import Array
 SLOPE, SLOPE_SD = 0.2, 0.15
 """Mean log E / E_ref after 1, 2, 3 octaves up: 0.23, 0.50, 0.85; down: −0.26, −0.52, −0.89."""
 LEVEL_VAR = 4.0
-"""Epochs are known to within a factor of e² before anything has run: wide, and forgotten after the first run."""
+"""Epochs are known to within a factor of e² before anything has run: wide, and forgotten after the first
+run."""
 ROUGHNESS = (0.15, 0.3, 0.6, 1.2)
 ROUGHNESS_WEIGHTS = (0.3, 0.35, 0.25, 0.1)
 """|log E / E_ref| per octave: median 0.22, 95th percentile 1.4 to 1.9."""
 SCATTER, SCATTER_FREEDOM = 0.08, 2.0
 """Standard deviation of log epochs from run to run: median over batch sizes 0.07; worth this many repeats."""
 ABOVE = 0.85
-"""A size of k octaves above the largest that reached the target reaches it with this to the power of k: shares
-that failed 1, 2, 3, 4 octaves up are 0.14, 0.25, 0.30, 0.43."""
+"""A size of k octaves above the largest that reached the target reaches it with this to the power of k:
+shares that failed 1, 2, 3, 4 octaves up are 0.14, 0.25, 0.30, 0.43."""
 BELOW, BETWEEN = 0.04, 0.08
 """Chance to fail below the smallest that reached (0 to 3 % did), and between two that reached."""
 SPREAD = 0.6
-"""Share of the chance to fail that a stopped size hands to its neighbour on the far side; half of it 1.5 octaves on,
-because sizes beyond a failing one do reach the target where learning rates do not scale."""
+"""Share of the chance to fail that a stopped size hands to its neighbour on the far side; half of it 1.5
+octaves on, because sizes beyond a failing one do reach the target where learning rates do not scale."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class EpochsPosterior:
     variances: Array
 
     def on_grid(self, log_grid: Array, extra_var: Array) -> Array:
-        """Probability of each grid point [sizes, grid]; ``extra_var`` [sizes]: scatter, and doubt in epoch costs."""
+        """Probability of each grid point [sizes, grid], with the variances ``extra_var`` [sizes] added."""
         var = self.variances + extra_var
         z = (log_grid - self.means[:, :, None]) ** 2 / var[:, :, None]
         density = np.einsum("k,kij->ij", self.weights, np.exp(-0.5 * z) / np.sqrt(var)[:, :, None]) + 1e-12

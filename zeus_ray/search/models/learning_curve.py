@@ -33,15 +33,17 @@ Curve = tuple[tuple[float, float], ...]
 KEPT = 128
 """Reports kept of one run; beyond that every second one is dropped."""
 SCALE, SCALE_EPOCHS, FREEDOM = 0.5, 20.0, 4.0
-"""Scale of L3, SCALE / (1 + e / SCALE_EPOCHS). Median absolute error × 1.48 on half a of the recorded curves, by
-epoch 2, 4, 8, 16, 24: 0.42, 0.41, 0.46, 0.26, 0.18; heavy tails."""
+"""Scale of L3, SCALE / (1 + e / SCALE_EPOCHS). Median absolute error × 1.48 on half a of the recorded
+curves, by epoch 2, 4, 8, 16, 24: 0.42, 0.41, 0.46, 0.26, 0.18; heavy tails."""
 ODDS_OFFSET, ODDS_OWN, ODDS_BASE = 1.3, 0.4, 1.2
-"""a, b, c of L4. Logistic regression on half a gives a · sqrt(e − 1) = 1.2, 2.7, 3.2, 4.0, 5.1 after 2, 4, 8, 12, 16
-epochs, b = 0.35 to 0.6 from 6 epochs on, and c = 0.5 to 2.5 (a run that lives has survived so far)."""
+"""a, b, c of L4. Logistic regression on half a gives a · sqrt(e − 1) = 1.2, 2.7, 3.2, 4.0, 5.1 after 2, 4,
+8, 12, 16 epochs, b = 0.35 to 0.6 from 6 epochs on, and c = 0.5 to 2.5 (a run that lives has survived so
+far)."""
 OWN_FROM = 6.0
 """Epochs after which a run's own slope adds information."""
 REFERENCE_EPOCHS = 10.0
-"""Where metrics come several times an epoch, a reference of fewer epochs than this is read as if it had as many."""
+"""Where metrics come several times an epoch, a reference of fewer epochs than this is read as if it had as
+many."""
 FURTHEST = 3.0
 """log E / E_ref is cut off at this: a factor of 20."""
 
@@ -86,7 +88,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Log likelihood over a grid of log epochs, and what is added to the log odds of never reaching the target."""
+    """Log likelihood over a grid of log epochs, and the change of the log odds of never."""
 
     log_likelihood: Array
     log_odds_never: float
@@ -95,7 +97,7 @@ class Evidence:
 def evidence(
     curve: Curve, references: Sequence[Reference], target: Target, log_grid: Array
 ) -> Evidence | None:
-    """What ``curve`` says by ``references``; None where it is too short, or there is nothing to compare with."""
+    """What ``curve`` says by ``references``; None where it is too short, or there are none."""
     if not curve or not references or target.value is None:
         return None
     goal = target.value if target.mode == "max" else -target.value

@@ -38,7 +38,8 @@ class Policy(ABC):
     exploration_budget: ClassVar[float] = 1.0
     """The budget of a recurring job where the user gives none (runs of the default)."""
     one_search_budget: ClassVar[float] = 3.0
-    """Likewise of a search that ends, whose answer is used for ``horizon_runs`` and which saves nothing itself."""
+    """Likewise of a search that ends, whose answer is used for ``horizon_runs`` and which saves nothing
+    itself."""
 
     def bind(self, state: SearchState) -> None:
         """Attach to a search; called once, before anything else."""
@@ -66,4 +67,5 @@ class Policy(ABC):
         return {}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Inverse of :meth:`state`."""
+        """Inverse of :meth:`state`; nothing where that is empty."""
+        del state

@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from zeus_ray.records import Progress, StopReason
 from zeus_ray.search.models.acquisition import expected_excess, expected_improvement, value_of_continuing
@@ -32,14 +33,15 @@ from zeus_ray.search.state import CompletedRun, SearchState
 OURS = (StopReason.NOT_WORTH_IT, StopReason.PROFILED, StopReason.COST_CAP)
 """Ends that the search chose: the batch size did not fail."""
 USES_SHARE, USES_LEAST = 0.2, 0.5
-"""An improvement counts for this share of the runs to come (at least USES_LEAST of the horizon): jobs end, and forecasts err.
-Ratio after 10 on half a with 0.12, 0.2, 0.3: 0.43, 0.42, 0.45."""
+"""An improvement counts for this share of the runs to come (at least USES_LEAST of the horizon): jobs end,
+and forecasts err. Ratio after 10 on half a with 0.12, 0.2, 0.3: 0.43, 0.42, 0.45."""
 PARTIAL_EPOCHS, PARTIAL_SHARE = 4.0, 0.15
-"""Price of a partial run: this many epochs, or this share of a run of the best size. 2, 3, 4, 5 epochs on half a:
-0.42, 0.34, 0.30, 0.28 after 10, and 0.29 at 50 for both of the last."""
+"""Price of a partial run: this many epochs, or this share of a run of the best size. 2, 3, 4, 5 epochs on
+half a: 0.42, 0.34, 0.30, 0.28 after 10, and 0.29 at 50 for both of the last."""
 AMPLE = 2.0
-"""Where the budget could pay for this many runs of the best size, a partial run is not priced above what a whole one
-would cost beyond a run of the best. Last five runs within 5 % of the optimum on half a: 79 % of jobs, 68 % without."""
+"""Where the budget could pay for this many runs of the best size, a partial run is not priced above what a
+whole one would cost beyond a run of the best. Last five runs within 5 % of the optimum on half a: 79 % of
+jobs, 68 % without."""
 GO_ON = 0.7
 """Worth below which a run ends once its profile is known: below 1, since the profile has been paid for."""
 FINISH = 1.1
@@ -51,7 +53,8 @@ ATTEMPTS = 2
 COST_LIMIT = 1.5
 """A run of a size that has not finished never costs more than this many runs of the best."""
 OVERDUE_SD, OVERDUE_SCATTER = 3.5, 0.12
-"""A run of a known size is overdue this many deviations (at least of this scatter) above the mean of its runs."""
+"""A run of a known size is overdue this many deviations (at least of this scatter) above the mean of its
+runs."""
 RESERVE_SD = 1.5
 """Deviations above the mean cost that are kept for the next run of the best size."""
 
@@ -129,11 +132,11 @@ class ExpectedImprovement(Policy):
                 worth[model.column(size)] = 0.0
         return np.where(np.isin(model.sizes, list(model.finished)), 0.0, worth)
 
-    def _in_time(self, model: CostModel) -> Array | bool:
+    def _in_time(self, model: CostModel) -> NDArray[np.bool_]:
         """Whether a run of so many epochs would end in the time that is left [sizes, grid]."""
         left_s, profiles = self._state.remaining_time_s, self._state.profiles
         if left_s is None:
-            return True
+            return np.ones(model.probability.shape, dtype=bool)
         times = [(p := profiles.get(b)) and min(q.time_per_epoch_s for q in p.points) for b in model.sizes]
         known = [time_s for time_s in times if time_s]
         epoch_s = np.array([time_s or (min(known) if known else 0.0) for time_s in times])
@@ -192,7 +195,7 @@ class ExpectedImprovement(Policy):
         value = self._value(model, size, probability, never, epoch, progress.knobs.run_id)
         return StopReason.NOT_WORTH_IT if value <= 0 else None
 
-    def _value(
+    def _value(  # noqa: PLR0917 — the posterior of one run, and where it stands
         self, model: CostModel, size: int, probability: Array, never: float, epoch: float, run_id: str
     ) -> float:
         return value_of_continuing(
@@ -255,7 +258,13 @@ class ExpectedImprovement(Policy):
     def _model(self, gpu: str) -> CostModel | None:
         """The cost model, made anew when something was told or profiled."""
         state = self._state
-        key = (gpu or state.profiles.last_gpu, len(state.runs), state.profiles.version, state.sizes, len(self._stopped))
+        key = (
+            gpu or state.profiles.last_gpu,
+            len(state.runs),
+            state.profiles.version,
+            state.sizes,
+            len(self._stopped),
+        )
         if self._made[0] != key:
             self._made = key, cost_model(state, gpu, self._stopped, self._drift.since, OURS)
         return self._made[1]

@@ -52,9 +52,9 @@ ATTEMPTS = 2
 """Partial runs of a size before it is left alone."""
 COST_LIMIT = 1.5
 """A run of a size that has not finished never costs more than this many runs of the best."""
-OVERDUE_SD, OVERDUE_SCATTER = 3.5, 0.12
-"""A run of a known size is overdue this many deviations (at least of this scatter) above the mean of its
-runs."""
+OVERDUE, OVERDUE_SD, OVERDUE_SCATTER = 2.0, 3.5, 0.12
+"""A run of a known size is overdue at this many times its longest, and this many deviations (at least of
+this scatter) above the mean of its runs."""
 RESERVE_SD = 1.5
 """Deviations above the mean cost that are kept for the next run of the best size."""
 
@@ -113,8 +113,12 @@ class ExpectedImprovement(Policy):
     def _to_explore(self, model: CostModel) -> int | None:
         pending = {knobs.batch_size for knobs in self._state.pending.knobs.values()}
         worth = np.where(np.isin(model.sizes, list(pending)), 0.0, self._worth(model))
-        i = int(np.argmax(worth))
-        return model.sizes[i] if worth[i] > 1 else None
+        for i in np.argsort(-worth):
+            if worth[i] <= 1:
+                return None
+            if worth[i] > SURE or self._plan_pays(model, model.sizes[i]):
+                return model.sizes[i]
+        return None
 
     def _worth(self, model: CostModel) -> Array:
         """Expected improvement × uses / price, by size; 0 for sizes that finished or are left alone."""
@@ -144,8 +148,10 @@ class ExpectedImprovement(Policy):
 
     def _again(self, model: CostModel, size: int) -> bool:
         """Whether a size whose run was stopped is worth another one, from its start."""
-        if self._stopped[size].runs >= ATTEMPTS:
-            return False
+        return self._stopped[size].runs < ATTEMPTS and self._plan_pays(model, size)
+
+    def _plan_pays(self, model: CostModel, size: int) -> bool:
+        """Whether a plan from the start of a run has a value, even if its curve says nothing."""
         i = model.column(size)
         return self._value(model, size, model.probability[i], float(model.never[i]), 0.0, "") > 0
 
@@ -172,7 +178,8 @@ class ExpectedImprovement(Policy):
         """Runs that an improvement counts for."""
         settings = self._state.settings
         done = sum(run.reached for run in self._state.runs) if settings.recurring else 0
-        return USES_SHARE * max(settings.horizon_runs - done, USES_LEAST * settings.horizon_runs)
+        left = max(settings.horizon_runs - done, USES_LEAST * settings.horizon_runs)
+        return USES_SHARE * left
 
     # --- when to stop ----------------------------------------------------------------------------
 
@@ -216,7 +223,7 @@ class ExpectedImprovement(Policy):
             return False  # there is nothing else to run
         logs = model.finished[size]
         sd = max(model.scatter, OVERDUE_SCATTER) * math.sqrt(1 + 1 / len(logs))
-        return epoch > math.exp(max(logs.max(), logs.mean() + OVERDUE_SD * sd)) + 1
+        return epoch > max(OVERDUE * math.exp(logs.max()), math.exp(logs.mean() + OVERDUE_SD * sd)) + 1
 
     # --- learning --------------------------------------------------------------------------------
 

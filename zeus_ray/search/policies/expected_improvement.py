@@ -113,7 +113,7 @@ class ExpectedImprovement(Policy):
     def _to_explore(self, model: CostModel) -> int | None:
         pending = {knobs.batch_size for knobs in self._state.pending.knobs.values()}
         worth = np.where(np.isin(model.sizes, list(pending)), 0.0, self._worth(model))
-        for i in np.argsort(-worth):
+        for i in map(int, np.argsort(-worth)):
             if worth[i] <= 1:
                 return None
             if worth[i] > SURE or self._plan_pays(model, model.sizes[i]):

@@ -47,7 +47,8 @@ GO_ON = 0.7
 FINISH = 1.1
 """A run that gets there replaces one of the best size, and brings a curve to compare with besides."""
 SURE = 4.0
-"""Worth above which the first epoch, which says nothing about the curve, is not stopped in."""
+"""Worth above which, in a scarce budget, a run starts and its first epoch is not stopped in although no
+plan pays yet that ignores what the curve will say."""
 ATTEMPTS = 2
 """Partial runs of a size before it is left alone."""
 COST_LIMIT = 1.5
@@ -116,7 +117,7 @@ class ExpectedImprovement(Policy):
         for i in map(int, np.argsort(-worth)):
             if worth[i] <= 1:
                 return None
-            if worth[i] > SURE or self._plan_pays(model, model.sizes[i]):
+            if worth[i] > self._sure(model) or self._plan_pays(model, model.sizes[i]):
                 return model.sizes[i]
         return None
 
@@ -129,7 +130,7 @@ class ExpectedImprovement(Policy):
         gain = expected_improvement(payable, model.never, costs, best)
         whole = expected_excess(model.probability, model.never, costs, best, COST_LIMIT * best)
         part = PARTIAL_EPOCHS * model.epoch_costs
-        price = np.maximum(PARTIAL_SHARE * best, np.minimum(part, whole) if most > AMPLE * best else part)
+        price = np.maximum(PARTIAL_SHARE * best, np.minimum(part, whole) if self._ample(model) else part)
         worth = gain * self._uses() / price
         for size in self._stopped:
             if size in model.sizes and not self._again(model, size):
@@ -149,6 +150,14 @@ class ExpectedImprovement(Policy):
     def _again(self, model: CostModel, size: int) -> bool:
         """Whether a size whose run was stopped is worth another one, from its start."""
         return self._stopped[size].runs < ATTEMPTS and self._plan_pays(model, size)
+
+    def _ample(self, model: CostModel) -> bool:
+        """Whether the budget could pay for several runs of the best size."""
+        return self._payable(model) > AMPLE * model.means[self._best(model)]
+
+    def _sure(self, model: CostModel) -> float:
+        """Worth above which a run starts even if it would not pay without what its curve will say."""
+        return GO_ON if self._ample(model) else SURE
 
     def _plan_pays(self, model: CostModel, size: int) -> bool:
         """Whether a plan from the start of a run has a value, even if its curve says nothing."""
@@ -197,7 +206,7 @@ class ExpectedImprovement(Policy):
             return StopReason.NOT_WORTH_IT
         compared = self._compared(self._best(model))
         probability, never, informative = model.of_run(size, curve, epoch, compared, self._state)
-        if not informative and self._worth(model)[i] > SURE:
+        if not informative and self._worth(model)[i] > self._sure(model):
             return None
         value = self._value(model, size, probability, never, epoch, progress.knobs.run_id)
         return StopReason.NOT_WORTH_IT if value <= 0 else None

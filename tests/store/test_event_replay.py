@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from zeus_ray.decide import Search
 from zeus_ray.records import Knobs, Measurement, Outcome, StopReason, Target
+from zeus_ray.search.search import Search
 from zeus_ray.store.event_log import LoggedEvent
 from zeus_ray.store.event_replay import judged_by, replay
 from zeus_ray.store.events import CurvePoint, ProcessInfo, RunAsked, RunEnded, RunLost

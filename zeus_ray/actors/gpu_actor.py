@@ -14,7 +14,7 @@ import time
 import ray
 from ray.util.metrics import Counter, Gauge
 
-from zeus_ray.actors.signal_actor import open_shared
+from zeus_ray.actors.signal_actor import open_shared_signal
 from zeus_ray.gpus import discovery as discover
 from zeus_ray.gpus.energy.readings import Reading
 from zeus_ray.leases.carbon_aware_limit import CarbonAwareLeaseManager
@@ -24,7 +24,7 @@ from zeus_ray.leases.service import GpuLeaseService
 
 REAP_EVERY_S = 0.25
 METRICS_EVERY_S = 5.0
-END_AFTER_IDLE_S = 60.0
+END_GPU_ACTOR_AFTER_S = 60.0
 
 logger = logging.getLogger("zeus_ray")
 
@@ -36,7 +36,7 @@ class GpuActor:
     """
 
     def __init__(self, source: str, uuid: str) -> None:
-        self._manager = CarbonAwareLeaseManager(discover.open_gpu(source, uuid), opener=open_shared)
+        self._manager = CarbonAwareLeaseManager(discover.open_gpu(source, uuid), opener=open_shared_signal)
         self._uuid = uuid
         self._myself = ray.get_runtime_context().current_actor
         self._called_at_s = time.monotonic()
@@ -109,7 +109,7 @@ class GpuActor:
             ray.actor.exit_actor()
 
     def _idle(self) -> bool:
-        return self._manager.idle and time.monotonic() - self._called_at_s > END_AFTER_IDLE_S
+        return self._manager.idle and time.monotonic() - self._called_at_s > END_GPU_ACTOR_AFTER_S
 
     def _watch(self) -> None:
         """Until this actor ends: end leases whose process is gone, decide limits, update Ray's metrics."""

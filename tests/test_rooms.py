@@ -42,7 +42,7 @@ FOREIGN = {
     "pydantic": {"records/serialization.py"},
     "typer": {"cli"},
     "httpx": {"gpus/zeusd.py", "carbon/http_client.py"},
-    "filelock": {"leases/journal.py", "leases/watchdog.py"},
+    "fcntl": {"leases/file_lock.py"},
     "psutil": {"leases/process.py"},
 }
 FILES = sorted(ROOT.rglob("*.py"))

@@ -15,7 +15,7 @@ from pathlib import Path
 from fake_nvml.library import Clock
 
 from zeus_ray.leases.recovery import restore_all
-from zeus_ray.leases.watchdog import running_watchdog
+from zeus_ray.leases.watchdog_start import running_watchdog
 
 ROLES = Path(__file__).with_name("roles.py")
 ORIGINAL_W, WANTED_W = 270.0, 150.0
@@ -32,7 +32,11 @@ class Scenario:
         self.gpu.limit_mw = int(ORIGINAL_W * 1000)
         self.state = folder / "state"
         self.clock = Clock(library, folder)
-        self.env = {**os.environ, **self.node.env, "ZEUS_RAY_STATE_DIR": str(self.state)}
+        locks = folder / "locks"
+        locks.mkdir()
+        locks.chmod(0o1777)
+        ours = {"ZEUS_RAY_STATE_DIR": str(self.state), "ZEUS_RAY_LOCK_DIR": str(locks)}
+        self.env = {**os.environ, **self.node.env, **ours}
         self._started = []
 
     def start(self, role, *arguments, prefix=()):

@@ -10,6 +10,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 import process_faults
 import ray_faults
 
+from zeus_ray.leases.watchdog_start import running_watchdog
+
 
 @pytest.mark.processes
 @pytest.mark.parametrize("kind", process_faults.KINDS, ids=lambda kind: kind.__name__)
@@ -51,5 +53,5 @@ def test_the_watchdog_ends_without_journals(tmp_path, monkeypatch):
     monkeypatch.setattr(watchdog, "WATCHDOG_LINGER_S", 0.2)
     monkeypatch.setattr(watchdog, "WATCHDOG_PERIOD_S", 0.05)
     watchdog.run_watchdog(tmp_path)
-    assert watchdog.running_watchdog(tmp_path) is None
+    assert running_watchdog(tmp_path) is None
     assert not list(tmp_path.glob("*.pid"))

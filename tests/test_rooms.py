@@ -41,7 +41,7 @@ FOREIGN = {
     "pynvml": {"gpus/nvml.py"},
     "pydantic": {"records/serialization.py"},
     "typer": {"cli"},
-    "httpx": {"gpus/zeusd.py", "carbon/http_client.py"},
+    "httpx": {"carbon/http_client.py"},
     "fcntl": {"leases/file_lock.py"},
     "psutil": {"leases/process.py"},
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Mapping, Sequence
 
@@ -12,8 +13,8 @@ from zeus_ray.gpus.registry import DEFAULT_SOURCE, load_source
 GPU_VARIABLE = "ZEUS_RAY_GPU"
 CONTROL_VARIABLE = "ZEUS_RAY_POWER_CONTROL"
 POWER_CONTROLS = ("auto", "off")
-NO_GPU_VISIBLE = ("", "-1", "NoDevFiles")
-"""Values of ``CUDA_VISIBLE_DEVICES`` and its like that hide every GPU."""
+LAST_GPU = ("", "NoDevFiles")
+"""With these, or a negative number, CUDA's list of visible GPUs ends: "1,-1,0" is GPU 1 alone."""
 
 
 def gpu_source(env: Mapping[str, str] = os.environ) -> str:
@@ -89,13 +90,16 @@ def visible_gpus(source: str, env: Mapping[str, str], gpus: Sequence[Gpu]) -> li
     Raises:
         BadInput: the environment names a GPU that is not here, or several GPUs by one name.
     """
-    names = env.get(load_source(source).visible_variable)
-    if names is None:
+    value = env.get(load_source(source).visible_variable)
+    if value is None:
         return list(gpus)
-    if names.strip() in NO_GPU_VISIBLE:
-        return []
+    names = list(itertools.takewhile(_names_a_gpu, (name.strip() for name in value.split(","))))
     by_uuid = {gpu.uuid: gpu for gpu in gpus}
-    return [by_uuid[uuid] for uuid in resolve_uuids(source, names.split(","), gpus)]
+    return [by_uuid[uuid] for uuid in resolve_uuids(source, names, gpus)]
+
+
+def _names_a_gpu(name: str) -> bool:
+    return name not in LAST_GPU and not name.startswith("-")
 
 
 def resolve_uuids(source: str, names: Sequence[str], gpus: Sequence[Gpu]) -> list[str]:

@@ -21,7 +21,7 @@ from zeus_ray.leases.table import amount_field
 from zeus_ray.records import NAN, from_json, to_json
 
 ENDED_FILE = "ended-leases.jsonl"
-MOST_BYTES = 1 << 19
+ENDED_BYTES = 1 << 19
 """A longer file loses its first half: some thousand leases ago."""
 
 logger = logging.getLogger("zeus_ray")
@@ -61,7 +61,7 @@ def ended_lease(folder: Path, lease_id: str) -> Reading | None:
 
 def _kept(folder: Path) -> Iterator[EndedLease]:
     try:
-        lines = read_file(folder / ENDED_FILE, 4 * MOST_BYTES).splitlines()
+        lines = read_file(folder / ENDED_FILE, 4 * ENDED_BYTES).splitlines()
     except FileNotFoundError:
         return
     for line in lines:
@@ -71,8 +71,8 @@ def _kept(folder: Path) -> Iterator[EndedLease]:
 
 def _append(path: Path, lines: Iterable[str]) -> None:
     """Append lines. They begin on a line of their own, whatever the last writer has left."""
-    if path.exists() and path.stat().st_size > MOST_BYTES:
-        half = path.read_bytes()[-MOST_BYTES // 2 :].partition(b"\n")[2]
+    if path.exists() and path.stat().st_size > ENDED_BYTES:
+        half = path.read_bytes()[-ENDED_BYTES // 2 :].partition(b"\n")[2]
         draft = path.with_name(f"{path.name}.draft")
         draft.write_bytes(half)
         draft.replace(path)

@@ -51,6 +51,10 @@ class LeasedGpu:
         return self.service.power_trace(self.lease.lease_id)
 
 
+RELEASE_ATTEMPTS = 5
+"""How often a release goes on after an interrupt: an impatient user presses Ctrl-C several times."""
+
+
 class GpuGroup:
     """All GPUs of a run. Without any, time is wall time and everything else is NaN.
 
@@ -165,12 +169,17 @@ class GpuGroup:
 
     def release(self) -> None:
         """Release every lease, also when one fails; raises the first error then."""
-        errors: list[Exception] = []
+        errors: list[BaseException] = []
         for gpu in self._gpus:
-            try:
-                gpu.service.release(gpu.lease.lease_id)
-            except Exception as error:  # noqa: BLE001 — the other GPUs must be released first
-                errors.append(error)
+            for _attempt in range(RELEASE_ATTEMPTS):
+                try:
+                    gpu.service.release(gpu.lease.lease_id)
+                except Exception as error:  # noqa: BLE001 — the other GPUs must be released first
+                    errors.append(error)
+                except BaseException as error:  # noqa: BLE001 — Ctrl-C: what it has interrupted goes on
+                    errors.append(error)
+                    continue
+                break
         self._gpus = ()
         if errors:
             raise errors[0]
@@ -194,6 +203,8 @@ def joined(readings: Sequence[Reading]) -> Reading:
         energy_j_err=math.fsum(r.energy_j_err for r in readings),
         carbon_g=math.fsum(r.carbon_g for r in readings),
         price=math.fsum(r.price for r in readings),
+        measured_by=next((r.measured_by for r in readings if r.measured_by), ""),
+        limit_changed_by_others=any(r.limit_changed_by_others for r in readings),
     )
 
 

@@ -137,7 +137,10 @@ class Profiler:
 
     def _close(self, end: Reading) -> None:
         """The stretch ends and counts."""
-        if self._window is not None and self._start is not None:
+        if end.limit_changed_by_others:
+            self.refusal = "someone else has set the power limit: what is measured since then does not count"
+            self._window, self._waiting = None, []
+        elif self._window is not None and self._start is not None:
             self._window = self._window.plus(self._start, end, self._clock.samples - self._start_samples)
         self._start = None
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from zeus_ray.errors import DeviceError, DeviceLost
-from zeus_ray.gpus.energy.counter_phase import CounterPhase, CounterUpdate
+from zeus_ray.gpus.energy.counter_phase import TYPICAL_PERIOD_S, CounterPhase, CounterUpdate
 from zeus_ray.gpus.energy.readings import EnergyReading
 from zeus_ray.gpus.protocol import Gpu
 from zeus_ray.records import MeasuredBy
@@ -166,13 +166,18 @@ class EnergyMeter:
         most_j = self._most_w * (now_s - self._count_changed_s + 2 * UNSEEN_S)
         if delta_j < 0 or delta_j > most_j or delta_j > integral_j + tolerance_j:
             self._offset_j += integral_j - delta_j
-            self._drift_j += err_j + min(unsampled_j, most_j) + POWER_SENSOR_ERROR * integral_j
+            self._drift_j += self._replacement_err_j(integral_j, err_j + min(unsampled_j, most_j))
         elif delta_j < integral_j - tolerance_j or (self._stalled and delta_j < integral_j):
             self._offset_j += integral_j - delta_j  # the counter left the energy of its stall out
             if not self._stalled:
-                self._drift_j += err_j + POWER_SENSOR_ERROR * integral_j
+                self._drift_j += self._replacement_err_j(integral_j, err_j)
         self._count_j, self._count_changed_s = count_j, now_s
         self._at_change = (self._integral_j, self._integral_err_j, self._unsampled_j)
+
+    def _replacement_err_j(self, integral_j: float, err_j: float) -> float:
+        """Error bound where the integral replaces the counter, whose values are up to a period old."""
+        period_s = (self._phase.period_s if self._phase else 0.0) or TYPICAL_PERIOD_S
+        return err_j + POWER_SENSOR_ERROR * integral_j + period_s * self._most_w
 
     def _since_change(self) -> tuple[float, float, float]:
         """Integral of power since the counter last moved (J), its error bound, and what could not be seen."""

@@ -34,6 +34,7 @@ VALUE_NAMES = ("actual", "hist", "carbon_intensity", "carbonintensity", "intensi
 GAPS = {"", "nan", "null", "none", "na", "n/a", "-"}
 FIRST_S, LAST_S = 1e8, 7.26e9
 """The years 1973 to 2199: what is outside is no time of a grid."""
+MOST_BYTES = 256 << 20
 MOST_INTERVALS = 5_000_000
 """Nine years of minutes: more is a wrong year in one row."""
 
@@ -53,7 +54,13 @@ def read_csv(
         BadInput: naming file, line, what is there and what is allowed.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        if not path.is_file():  # a device or a pipe may never end
+            raise BadInput(f"{path} cannot be read as a CSV: it is no file")
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
+        if len(data) > MOST_BYTES:
+            raise BadInput(f"{path} is larger than {MOST_BYTES >> 20} MiB, which no signal is")
+        text = data.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"{path} cannot be read as a CSV: {error}") from error
     try:

@@ -290,7 +290,7 @@ class LeaseManager:
             now = self._meter.read()
             return self._read(entry, now), now
         except DeviceError as error:
-            logger.warning("zeus-ray: no last reading for %s: %s", entry.lease_id, error)
+            logger.warning("zeus-ray: no last reading of %s: %s", self._gpu.uuid, error)
             return NO_READING, None
 
     def _sample_power(self) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import secrets
 import time
-import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 
@@ -103,7 +103,7 @@ class LeaseTable:
         self.charge(now)
         self._entries = {id_: dataclasses.replace(e, shared=True) for id_, e in self._entries.items()}
         entry = LeaseEntry(
-            lease_id=f"{holder.trial_id}-{uuid.uuid4().hex[:8]}",
+            lease_id=secrets.token_hex(16),  # whoever knows it may release it: it cannot be guessed
             holder=holder,
             control=control,
             limit_w=None,

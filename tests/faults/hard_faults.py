@@ -227,6 +227,32 @@ def another_gpu_hangs(scenario):
     return seconds
 
 
+def gpu_hangs_during_training(scenario):
+    """The run goes on, unmeasured; its limit comes back once the GPU answers."""
+    process = scenario.start("trains", WANTED_W, env={"CUDA_VISIBLE_DEVICES": "0"})
+    assert process.stdout.readline().split()[0] == "reported"
+    scenario.gpu.hang_name = b"*"
+    start_s = time.monotonic()
+    assert say(process)[0] == "reported"
+    assert say(process)[0] == "reported"
+    assert time.monotonic() - start_s < 25, "the run was delayed more than once"
+    process.stdin.write("\n")
+    process.stdin.flush()
+    assert process.stdout.readline() == "trained\n"
+    process.wait()
+    scenario.gpu.hang_name = b""
+    return scenario.seconds_until_restored()
+
+
+def gpu_hangs_before_training(scenario):
+    scenario.gpu.hang_name = b"*"
+    process = scenario.start("trains", WANTED_W, env={"CUDA_VISIBLE_DEVICES": scenario.node.gpus[1].uuid})
+    assert process.stdout.readline().split()[0] == "reported"
+    assert scenario.node.gpus[1].limit_w == WANTED_W
+    scenario.kill(process)
+    return scenario.seconds_until_restored(scenario.node.gpus[1])
+
+
 def package_deleted(scenario):
     """As when the folder of a runtime environment goes."""
     place = scenario.folder / "environment"

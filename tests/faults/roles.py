@@ -67,6 +67,20 @@ def notebook(uuid, limit_w):
     wait_for_end()
 
 
+def trains(_uuid, limit_w):
+    """A whole run that trains for a while, and says how it went."""
+    send("ready")
+    with session({"batch_size": 8}, power_limit_w=float(limit_w)) as run:
+        for _epoch in range(3):
+            for _batch in run.steps([None] * 10):
+                time.sleep(0.02)
+            run.report({})
+            send("reported", time.monotonic())
+            sys.stdin.readline()
+    send("trained")
+    os._exit(0)  # a thread in a driver that hangs must not keep the process
+
+
 def steps(uuid, *limits_w):
     """A run that sets the next limit whenever it is told a line; it says what happened."""
     manager = LeaseManager(NvmlGpu(uuid))
@@ -152,5 +166,5 @@ def wait_for_end():
 if __name__ == "__main__":
     # A shell starts background jobs with Ctrl-C ignored, and their children inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    roles = (train, full, manage, trial, clock, forks, notebook, steps, refused, meter)
+    roles = (train, full, manage, trial, clock, forks, notebook, steps, refused, meter, trains)
     {role.__name__: role for role in roles}[sys.argv[1]](*sys.argv[2:])

@@ -17,6 +17,7 @@ from zeus_ray.actors.job_signals import JobSignal, read_job_signal
 from zeus_ray.errors import BadInput, DeviceError, LeaseRefused, NoDevice
 from zeus_ray.gpus import discovery as discover
 from zeus_ray.gpus.energy.readings import Reading
+from zeus_ray.leases.answering import AnsweringService
 from zeus_ray.leases.lease import Lease
 from zeus_ray.leases.process import HolderProcess, proof_of_process
 from zeus_ray.leases.service import GpuLeaseService
@@ -24,6 +25,9 @@ from zeus_ray.training.attempts import AttemptUsage, Held
 from zeus_ray.training.gpu_group import GpuGroup, LeasedGpu, joined
 
 MAX_SIMULATED_PER_NODE = 1024
+ACTOR_ANSWERS_WITHIN_S = 30.0
+"""A killed actor is started again within seconds, on a busy node within many."""
+ACTOR_STARTS_WITHIN_S = 120.0
 FINAL_WITHIN_S = 5.0
 """How long an actor may take to tell what an earlier attempt has used."""
 
@@ -215,8 +219,11 @@ def _lease(
 ) -> LeasedGpu:
     """Lease one GPU of this node through its actor."""
     client = GpuActorClient(source, uuid, ray.get_runtime_context().get_node_id(), signal)
-    lease = client.acquire(holder, control=control, exclusive=exclusive, emissions=emissions)
-    return LeasedGpu(client, lease, client.actor_name)
+    service = AnsweringService(
+        client, answer_within_s=ACTOR_ANSWERS_WITHIN_S, acquire_within_s=ACTOR_STARTS_WITHIN_S
+    )
+    lease = service.acquire(holder, control=control, exclusive=exclusive, emissions=emissions)
+    return LeasedGpu(client if lease.virtual else service, lease, client.actor_name)
 
 
 def _free_simulated(source: str, count: int, lease: partial[LeasedGpu]) -> Iterator[LeasedGpu]:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zeus_ray.errors import BadInput, DeviceError, NoDevice, NoPermission
+from zeus_ray.gpus.deadlines import each_within
 from zeus_ray.gpus.discovery import CONTROL_VARIABLE, GPU_VARIABLE, gpu_source, open_gpus, power_control
 from zeus_ray.gpus.protocol import Gpu, PhysicalGpu
 from zeus_ray.gpus.registry import DEFAULT_SOURCE, load_source
-from zeus_ray.leases.deadlines import each_within
 from zeus_ray.leases.gpu_claims import GpuClaim
 from zeus_ray.leases.journal import Journal, limit_journals
 from zeus_ray.leases.journal_record import OtherVersion

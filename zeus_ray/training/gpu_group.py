@@ -12,6 +12,7 @@ from typing_extensions import Self
 
 from zeus_ray.gpus.energy.readings import Reading
 from zeus_ray.gpus.protocol import LimitRange
+from zeus_ray.leases.answering import AnsweringService
 from zeus_ray.leases.lease import Lease
 from zeus_ray.leases.process import HolderProcess
 from zeus_ray.leases.service import GpuLeaseService
@@ -40,7 +41,9 @@ class LeasedGpu:
         cls, manager: GpuLeaseService, holder: HolderProcess, control: str = "auto", emissions: str = ""
     ) -> Self:
         """Lease a GPU whose lease manager is in this process."""
-        return cls(manager, manager.acquire(holder, control=control, emissions=emissions))
+        service = AnsweringService(manager)
+        lease = service.acquire(holder, control=control, emissions=emissions)
+        return cls(manager if lease.virtual else service, lease)
 
     def read(self) -> Reading:
         """Energy, time and limit now."""

@@ -6,7 +6,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from zeus_ray.errors import DeviceError
 
@@ -30,14 +30,16 @@ def each_within(
         ask: the question.
         otherwise: the answer for a name whose question failed, or was not answered in time.
     """
-    answers: dict[str, AnswerT] = {}
-    answered: queue.SimpleQueue[tuple[str, AnswerT]] = queue.SimpleQueue()
+    answers: dict[str, AnswerT | None] = {}
+    failed: dict[str, Exception] = {}
+    answered: queue.SimpleQueue[tuple[str, AnswerT | None]] = queue.SimpleQueue()
 
     def work(name: str) -> None:
         try:
             answered.put((name, ask(name)))
         except Exception as error:  # noqa: BLE001 — the others must be answered
-            answered.put((name, otherwise(name, error)))
+            failed[name] = error
+            answered.put((name, None))
 
     names = list(names)
     for name in names:
@@ -50,4 +52,7 @@ def each_within(
             break
         answers[name] = answer
     late = DeviceError(f"the GPU or its driver does not answer within {seconds:g} s")
-    return [answers[name] if name in answers else otherwise(name, late) for name in names]
+    failed |= {name: late for name in names if name not in answers}
+    return [
+        otherwise(name, failed[name]) if name in failed else cast("AnswerT", answers[name]) for name in names
+    ]

@@ -24,6 +24,9 @@ def state_dir(tmp_path_factory, request, monkeypatch):
     """A state folder for this test alone. It is not created: most tests write no journal."""
     folder = tmp_path_factory.getbasetemp() / f"zeus-state-{id(request.node):x}"
     monkeypatch.setenv("ZEUS_RAY_STATE_DIR", str(folder))
+    locks = tmp_path_factory.getbasetemp() / f"zeus-locks-{id(request.node):x}"
+    locks.mkdir(exist_ok=True)
+    monkeypatch.setenv("ZEUS_RAY_LOCK_DIR", str(locks))
     monkeypatch.delenv("ZEUS_RAY_POWER_CONTROL", raising=False)
     monkeypatch.delenv("ZEUS_RAY_GPU", raising=False)
     return folder

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from zeus_ray.errors import DeviceError, DeviceLost, LeaseRefused
 from zeus_ray.objective import eta_at
 from zeus_ray.records import NAN, Plan, PowerProfile, ProfilePoint
 from zeus_ray.search import power_limit as power
@@ -144,7 +145,13 @@ class LimitController:
             self._follow(self.profile)
 
     def _set(self, limit_w: float) -> None:
-        self._group.set_limit(limit_w)
+        """Set a limit. A GPU that does not take it keeps the one that it has, and the run goes on."""
+        try:
+            self._group.set_limit(limit_w)
+        except (DeviceLost, LeaseRefused):
+            raise
+        except DeviceError as error:
+            self.note = self.note or str(error)
         self._clock.limit_changed()
 
     def _follow(self, profile: PowerProfile) -> None:

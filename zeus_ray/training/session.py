@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from zeus_ray.errors import BadInput, NoDevice
+from zeus_ray.errors import BadInput, DeviceLost, NoDevice
 from zeus_ray.gpus import discovery as discover
 from zeus_ray.leases.carbon_aware_limit import CarbonAwareLeaseManager
 from zeus_ray.leases.process import HolderProcess
@@ -96,9 +96,12 @@ class RunContext:
         holder = HolderProcess.current(f"pid-{os.getpid()}")
         chosen = discover.visible_gpus(source, os.environ, opened)[:gpus]
         emissions = emissions_json(plan)
-        return GpuGroup.lease_all(
-            LeasedGpu.local(CarbonAwareLeaseManager(gpu), holder, control, emissions) for gpu in chosen
-        )
+        try:
+            return GpuGroup.lease_all(
+                LeasedGpu.local(CarbonAwareLeaseManager(gpu), holder, control, emissions) for gpu in chosen
+            )
+        except DeviceLost as error:  # the training may run all the same
+            return GpuGroup((), why_none=f"nothing is measured, and no limit set: {error}")
 
     def attempts(self) -> AttemptLog:
         """The attempts of the trial; outside a trial there is only this one."""

@@ -1,7 +1,10 @@
 """Fixtures of every room: simulated GPUs behind the real NVML binding, and a state folder for each test."""
 
 import gc
+import os
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import hypothesis
@@ -17,6 +20,15 @@ hypothesis.settings.load_profile("quick")
 
 def pytest_addoption(parser):
     parser.addoption("--traces", metavar="DIR", help="folder of recorded traces (summary_power_{gpu}.csv)")
+
+
+def pytest_configure():
+    """Processes that outlive one test share no lock with other runs of the tests on this machine."""
+    os.environ["ZEUS_RAY_LOCK_DIR"] = tempfile.mkdtemp(prefix="zeus-ray-locks-")
+
+
+def pytest_unconfigure():
+    shutil.rmtree(os.environ.pop("ZEUS_RAY_LOCK_DIR", ""), ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)

@@ -5,14 +5,14 @@ import time
 
 import pytest
 
-pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("cluster")]
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("cluster", "nodes")]
 ray = pytest.importorskip("ray")
 
 from zeus_ray.actors import NAMESPACE  # noqa: E402 — after the marker: importing it takes seconds
 from zeus_ray.errors import DeviceError, LeaseRefused  # noqa: E402
 
 
-def test_a_task_without_a_lease_can_neither_lease_for_others_nor_release(nodes):  # noqa: ARG001
+def test_a_task_without_a_lease_can_neither_lease_for_others_nor_release():
     @ray.remote(num_gpus=1, resources={"node_a": 1}, max_retries=0)
     def attack():
         from zeus_ray.actors.gpu_actor_client import lease_gpus

@@ -56,7 +56,6 @@ def release_has_no_effect(scenario):
     scenario.gpu.ignore_sets = 6
     process.stdin.close()
     process.wait()
-    assert journal_of(scenario).exists()
     process.stdin = open(os.devnull)  # noqa: PTH123, SIM115 — closed with the rest
     return scenario.seconds_until_restored()
 
@@ -462,15 +461,17 @@ counter_is_sound = _counter(lambda _node: None, "counter")
 def trial_and_manager_die_together(scenario):
     """What they had used is kept for the next attempt, but for the last second."""
     scenario.node.load(1)
+    before_j = scenario.node.true_energy_j()
     process = scenario.start("meter")
-    start_j = scenario.node.true_energy_j()
+    ready_j = scenario.node.true_energy_j()
     time.sleep(4)
     scenario.kill(process)
-    true_j = scenario.node.true_energy_j() - start_j
+    true_j = scenario.node.true_energy_j() - ready_j
     seconds = scenario.seconds_until_restored()
     wait_until(lambda: ended_lease(scenario.state, process.first[1]) is not None)
     kept = ended_lease(scenario.state, process.first[1])
-    assert 0.55 * true_j <= kept.energy_j <= true_j * 1.01 + 20, (kept.energy_j, true_j)
+    most_j = true_j + ready_j - before_j
+    assert 0.55 * true_j <= kept.energy_j <= most_j, (kept.energy_j, true_j, most_j)
     return seconds
 
 

@@ -7,7 +7,8 @@ torch = pytest.importorskip("torch")
 
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset  # noqa: E402 — after the check
 
-from zeus_ray.training.frameworks import is_out_of_memory, samples_per_epoch, synchronize  # noqa: E402
+from zeus_ray.training.frameworks import is_out_of_memory, synchronize  # noqa: E402
+from zeus_ray.training.loaders import samples_per_epoch  # noqa: E402
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import Any
 import lightning.pytorch as pl
 
 from zeus_ray.errors import BadInput
-from zeus_ray.training.frameworks import samples_per_epoch
+from zeus_ray.training.loaders import samples_per_epoch
 from zeus_ray.training.run import TrainingRun
 
 

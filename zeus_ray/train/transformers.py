@@ -13,7 +13,7 @@ from typing import Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from zeus_ray.errors import BadInput
-from zeus_ray.training.frameworks import samples_per_epoch
+from zeus_ray.training.loaders import samples_per_epoch
 from zeus_ray.training.run import TrainingRun
 
 

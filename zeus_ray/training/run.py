@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from zeus_ray.errors import BadInput
 from zeus_ray.objective import stop_reason
-from zeus_ray.records import NAN, Plan, StopReason
+from zeus_ray.records import NAN, Plan, StopReason, check_metric, read_metric
 from zeus_ray.training.attempts import AttemptLog
-from zeus_ray.training.frameworks import length, samples_per_epoch
 from zeus_ray.training.gpu_group import GpuGroup, PowerPoints, write_power_traces
 from zeus_ray.training.limit_control import LimitController
+from zeus_ray.training.loaders import BatchSizes, check_loader, given_at_once, samples_per_epoch, with_last
 from zeus_ray.training.lr_scaling import LrRule, ScaledLr, WarmUp, scaled, warm_up
 from zeus_ray.training.report_builder import ReportBuilder
 from zeus_ray.training.run_clock import RunClock
 
 Batch = TypeVar("Batch")
+
+logger = logging.getLogger("zeus_ray")
 
 
 class TrainingRun:
@@ -31,7 +35,10 @@ class TrainingRun:
         step_ends: whether the optimizer should step with the present micro-batch.
         stop: None, or why the run should end now. Under Ray Tune ``report`` ends the trial then; elsewhere
             the training loop has to check it.
+        strict_metric: whether a report without the target metric, or with a text for it, is an error.
     """
+
+    strict_metric = True
 
     def __init__(
         self,
@@ -61,6 +68,8 @@ class TrainingRun:
             settle_s=settle_s,
         )
         self._counts_steps = False
+        self._paused = True
+        self._said: set[str] = set()
         self._check_cost_at_s = 0.0
         self._scaled_lr: ScaledLr | None = None
 
@@ -111,68 +120,153 @@ class TrainingRun:
 
     # --- training ------------------------------------------------------------------------------
 
-    def steps(self, loader: Iterable[Batch]) -> Iterator[Batch]:
+    def steps(self, loader: Iterable[Batch], *, samples: int | None = None) -> Iterator[Batch]:
         """Iterate over ``loader`` for one epoch; profiles power limits and checks the cost cap meanwhile.
 
-        Ends early when ``stop`` is set. A last batch that is not full counts for the epoch but not for the
-        profile. Where batches are accumulated, ``loader`` gives micro-batches, and ``step_ends`` says with
-        which of them the optimizer should step.
+        One pass is one epoch, of whatever length. It ends early when ``stop`` is set. A last batch that is not
+        full counts for the epoch but not for the profile. Where batches are accumulated, ``loader`` gives
+        micro-batches, and ``step_ends`` says with which of them the optimizer should step; put an evaluation
+        within the loop into ``with run.evaluating()``.
+
+        Args:
+            loader: gives the batches of one pass; it need not have a length.
+            samples: samples of an epoch, over all GPUs, where the loop is left before the loader ends.
 
         Raises:
-            BadInput: the loader gives whole batches, but ``accumulate`` is above 1.
+            BadInput: several loaders, or batches of another size than ``micro_batch_size``.
         """
-        batches = length(loader)
-        self._check_micro_batches(getattr(loader, "batch_size", None))
-        self.begin_epoch(samples_per_epoch(loader, self.batch_size // self.accumulate))
-        for number, batch in enumerate(loader, 1):
-            if self.stop:
-                break
-            if self.step_ends:
-                self.before_step()
-            self.step_ends = number % self.accumulate == 0 or number == batches
-            yield batch
-            if self.step_ends:
-                self.after_step()
-        self.step_ends = True
-        self.end_epoch()
+        check_loader(loader)
+        share = self._check_batch_size(loader)
+        sizes = BatchSizes(self.micro_batch_size // share)
+        self.begin_epoch(samples or samples_per_epoch(loader, self.batch_size // self.accumulate))
+        ahead = ((batch, False) for batch in loader) if self.accumulate == 1 else with_last(loader)
+        number, in_step, complete = 0, 0, False
+        try:
+            for number, (batch, last) in enumerate(ahead, 1):
+                if self.stop:
+                    break
+                size = sizes.of(batch) * share
+                if self.step_ends:
+                    self.before_step(None if self._group.by_steps else size * self.accumulate)
+                    in_step = 0
+                in_step += size
+                self.step_ends = last or number % self.accumulate == 0
+                self._check_first_batch(loader, sizes.first, number)
+                yield batch
+                if self.step_ends:
+                    self.after_step(None if self._group.by_steps else in_step)
+            else:
+                complete = True
+        except GeneratorExit:
+            self._leave_pass()
+            raise
+        finally:
+            self.step_ends = True
+        self.end_epoch(complete=complete and samples is None)
+        if not number:
+            self._say(
+                f"run.steps was given a {type(loader).__name__} that gave no batch: an iterator can be used "
+                "once, give run.steps what makes a new one for each epoch, such as the DataLoader itself"
+            )
 
-    def _check_micro_batches(self, size: object) -> None:
-        """A loader of whole batches would run out of memory again, and count as another batch size."""
-        if self.accumulate > 1 and isinstance(size, int) and size != self.micro_batch_size:
+    def _check_batch_size(self, loader: object) -> int:
+        """Refuse batches of another size than the run's. Returns the processes that share a batch."""
+        size, micro = getattr(loader, "batch_size", None), self.micro_batch_size
+        if not isinstance(size, int) or isinstance(size, bool) or size == micro:
+            return 1
+        processes = int(os.environ.get("WORLD_SIZE") or 1)
+        if size * processes == micro:  # this process meters for all of them
+            return processes
+        if self.accumulate > 1:
             raise BadInput(
-                f"the loader gives {size} samples at once, but only {self.micro_batch_size} fit: give it "
+                f"the loader gives {size} samples at once, but only {micro} fit: give it "
                 "run.micro_batch_size, and step the optimizer where run.step_ends"
+            )
+        raise BadInput(
+            f"the loader gives {size} samples at once, but the run's batch size is {micro}: give the loader "
+            "run.batch_size. Where the script accumulates gradients itself, batch_size= is what one optimizer "
+            "step trains: open the session with accumulate=, give the loader run.micro_batch_size, and step "
+            "the optimizer where run.step_ends"
+        )
+
+    def _check_first_batch(self, loader: object, first: int | None, number: int) -> None:
+        """Say where a loader that does not tell its batch size seems to give parts of a batch."""
+        if number != 2 or getattr(loader, "batch_size", None) is not None:
+            return
+        size, micro = given_at_once(loader) or first, self.micro_batch_size
+        if size and size < micro and micro % size == 0:
+            self._say(
+                f"the loader seems to give {size} samples at once, and each of its batches counts as {micro}, "
+                f"the run's batch size. Where the script accumulates {micro // size} of them, open the session "
+                f"with accumulate={micro // size}, and step the optimizer where run.step_ends"
+            )
+
+    def _leave_pass(self) -> None:
+        """The loop was left before its loader ended: by ``break``, or by an error."""
+        if self._group.released:
+            return
+        if self._group.by_steps:  # other processes may go on, and would be waited for
+            self._limit.drop()
+            self._paused = True
+        self.end_epoch(complete=False)
+        if not self._clock.samples_per_epoch:
+            self._say(
+                "the loop over run.steps was left before its loader ended, which has no length: epochs are not "
+                "counted. Give run.steps(loader, samples=...), the samples of an epoch"
             )
 
     # The parts of `steps`, for training loops of a framework.
 
+    def count_steps(self) -> None:
+        """This loop tells its steps, from now on: a report is not the end of an epoch, as it is without."""
+        self._counts_steps = True
+
     def begin_epoch(self, samples: int | None) -> None:
         """An epoch begins, of ``samples`` where that is known."""
-        self._counts_steps = True
+        self.count_steps()
         self._clock.begin_epoch(samples)
         self.resume()
 
-    def end_epoch(self) -> None:
-        """An epoch ends: now its length is known."""
+    def end_epoch(self, *, complete: bool | None = None) -> None:
+        """An epoch ends; if ``complete`` (None: unless the run stops), its length is known now."""
         self.pause()
-        self._clock.end_epoch(complete=not self.stop)
+        self._clock.end_epoch(complete=self.stop is None if complete is None else complete)
 
     def resume(self) -> None:
-        """Training continues after an evaluation."""
-        self._limit.resume()
+        """Training continues after an evaluation; the next step does so, too. Does nothing while it trains."""
+        if self._paused:
+            self._paused = False
+            self._limit.resume()
 
     def pause(self) -> None:
-        """Training pauses, such as for an evaluation, which belongs in no profile."""
-        self._limit.pause()
+        """Training pauses, for an evaluation or a checkpoint, which belongs in no profile; see `evaluating`.
 
-    def before_step(self) -> None:
-        """An optimizer step begins: of a whole batch, or of what is left of the epoch."""
-        if not self._clock.begin_step():
+        Energy and time of the run go on. Does nothing while training is paused.
+        """
+        if not self._paused:
+            self._paused = True
             self._limit.pause()
 
-    def after_step(self) -> None:
-        """The step is done. Takes about a microsecond, unless a window ends or the cost is checked."""
-        self._clock.end_step()
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """``with run.evaluating(): ...`` within the loop over ``steps``: :meth:`pause`, then :meth:`resume`.
+
+        Within a job of several processes each of them has to do so, at the same step.
+        """
+        self.pause()
+        yield
+        self.resume()
+
+    def before_step(self, samples: int | None = None) -> None:
+        """An optimizer step begins: of ``samples``, of a whole batch, or of what is left of the epoch."""
+        if self._clock.begin_step(samples):
+            self.resume()
+        else:
+            self.pause()
+
+    def after_step(self, samples: int | None = None) -> None:
+        """The step is done, of ``samples`` at most. Takes about a microsecond, unless a window ends."""
+        self._clock.end_step(samples)
         if self._limit.settled:
             self.check()
         else:
@@ -216,7 +310,11 @@ class TrainingRun:
         """Report ``metrics`` and all ``zeus/`` keys to Ray Tune; outside a framework only return them.
 
         ``options`` such as ``checkpoint=`` are passed on.
+
+        Raises:
+            BadInput: outside Ray Tune, the target metric is missing or a text.
         """
+        self._check_metric(metrics)
         result = self.measure(metrics)
         self.send(result, **options)
         return result
@@ -231,6 +329,7 @@ class TrainingRun:
         epoch, and as one window of the profile.
         """
         if not self._counts_steps:
+            self._clock.edge_by_wall()  # the interval belongs to the limit that was in force
             self._clock.count_interval()
             self._limit.interval()
         reading = self._clock.edge() if self._counts_steps else self._clock.edge_by_wall()
@@ -266,4 +365,20 @@ class TrainingRun:
         self.report({self.plan.target.metric: NAN})
 
     def _metric(self, metrics: Mapping[str, Any]) -> float:
-        return float(metrics.get(self.plan.target.metric, NAN)) if self.plan.target else NAN
+        return read_metric(metrics, self.plan.target.metric) if self.plan.target else NAN
+
+    def _check_metric(self, metrics: Mapping[str, Any]) -> None:
+        if self.plan.target is None:
+            return
+        try:
+            self._say(check_metric(metrics, self.plan.target.metric))
+        except BadInput as error:
+            if self.strict_metric:
+                raise
+            self._say(str(error))
+
+    def _say(self, message: str) -> None:
+        """Warn, of each thing once."""
+        if message and message not in self._said:
+            self._said.add(message)
+            logger.warning("zeus-ray: %s", message)

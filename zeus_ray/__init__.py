@@ -12,12 +12,12 @@ from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from zeus_ray.carbon.energy_price import Prices as Prices
     from zeus_ray.carbon.signal import open_signal as open_signal
     from zeus_ray.decide.search import Search as Search
     from zeus_ray.errors import BadInput as BadInput
     from zeus_ray.errors import ZeusError as ZeusError
     from zeus_ray.jobs.recurring_job import RecurringJob as RecurringJob
+    from zeus_ray.objective import Prices as Prices
     from zeus_ray.records import EmissionsConfig as EmissionsConfig
     from zeus_ray.records import Target as Target
     from zeus_ray.reporting.search_report import show as show
@@ -48,7 +48,7 @@ _HOMES = {
     "TrialReporter": "zeus_ray.tune.reporter",
     "verify": "zeus_ray.tune.verify",
     "show": "zeus_ray.reporting.search_report",
-    "Prices": "zeus_ray.carbon.energy_price",
+    "Prices": "zeus_ray.objective",
     "open_signal": "zeus_ray.carbon.signal",
 }
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604 — the keys are strings

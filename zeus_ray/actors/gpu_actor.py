@@ -14,7 +14,7 @@ import time
 import ray
 from ray.util.metrics import Counter, Gauge
 
-from zeus_ray.actors.signal_actor import open_shared
+from zeus_ray.actors.signal_actor import open_shared_signal
 from zeus_ray.gpus import discovery as discover
 from zeus_ray.gpus.energy.readings import Reading
 from zeus_ray.leases.carbon_aware_limit import CarbonAwareLeaseManager
@@ -36,7 +36,7 @@ class GpuActor:
     """
 
     def __init__(self, source: str, uuid: str) -> None:
-        self._manager = CarbonAwareLeaseManager(discover.open_gpu(source, uuid), opener=open_shared)
+        self._manager = CarbonAwareLeaseManager(discover.open_gpu(source, uuid), opener=open_shared_signal)
         self._uuid = uuid
         self._myself = ray.get_runtime_context().current_actor
         self._called_at_s = time.monotonic()

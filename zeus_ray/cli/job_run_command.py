@@ -187,7 +187,7 @@ def job_run_command(  # noqa: PLR0917 — typer calls it with keywords
 
 def parsed_objective(text: str) -> Any:  # noqa: ANN401 — what RecurringJob checks
     """The objective as RecurringJob takes it: a word as it stands, or Prices from "energy=0.30,time=2.0"."""
-    from zeus_ray.carbon.energy_price import Prices
+    from zeus_ray.objective import Prices
 
     if "=" not in text:
         return text

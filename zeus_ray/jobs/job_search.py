@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
 from typing import Any
 
-from zeus_ray.carbon.energy_price import PricedObjective
+from zeus_ray.carbon.search_objective import SearchObjective
 from zeus_ray.decide import Search
 from zeus_ray.errors import BadInput, TargetNotReached
 from zeus_ray.gpus import discovery
@@ -58,7 +58,7 @@ class JobSearch:
         new_search: Callable[[], Search],
         *,
         gpus: int,
-        objective: PricedObjective,
+        objective: SearchObjective,
         warm_start: WarmStart,
     ) -> None:
         self.job = job
@@ -136,7 +136,7 @@ class JobSearch:
             knobs,
             gpus=self._gpus,
             energy_price=energy_price,
-            emissions=self._objective.footprint,
+            emissions=self._objective.emissions,
             **carried_settings(),
         )
 

@@ -9,11 +9,12 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from zeus_ray.carbon.energy_price import Prices, resolve_objective
+from zeus_ray.carbon.search_objective import resolve_objective
 from zeus_ray.decide import Search
 from zeus_ray.errors import BadInput, NoDevice, TargetNotReached
 from zeus_ray.gpus import discovery
 from zeus_ray.jobs.job_search import STOPPED_EARLY, JobSearch
+from zeus_ray.objective import Prices
 from zeus_ray.records import Target, result_key
 from zeus_ray.store.event_log import open_job_log
 from zeus_ray.store.warm_start import read_warm_start

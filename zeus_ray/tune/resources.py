@@ -1,4 +1,4 @@
-"""What a trial should ask Ray for."""
+"""The Ray resources of a trial."""
 
 from __future__ import annotations
 
@@ -6,35 +6,37 @@ import ray
 from ray.tune import PlacementGroupFactory
 
 from zeus_ray.errors import NoDevice
-from zeus_ray.gpus import discovery as discover
+from zeus_ray.gpus import discovery
 
 
-class DriverOnly(PlacementGroupFactory):  # type: ignore[misc]  # Ray is not typed
-    """What a trial's function asks for that holds no GPU itself, on purpose."""
+class DriverOnlyResources(PlacementGroupFactory):  # type: ignore[misc]  # Ray is not typed
+    """The resources of a trial that starts Ray Train: its workers have the GPUs, and it has none."""
 
 
-def resources(gpus: int = 1, cpus: int = 1) -> dict[str, float] | DriverOnly:
-    """``resources_per_trial`` for a trial on ``gpus`` GPUs; no GPU where there is none.
+def resources(gpus: int = 1, cpus: int = 1) -> dict[str, float] | DriverOnlyResources:
+    """``resources_per_trial`` for a trial on ``gpus`` GPUs; without a GPU in the cluster it asks for none.
 
-    Asking Ray for a GPU on a machine without one waits for ever. On simulated or replayed boards a
-    trial needs none. ``gpus=0``: the trial's function starts Ray Train, whose workers ask for GPUs; what
-    it takes of the cluster's CPUs they do not have.
+    (Ray would wait for ever for a GPU that is not there.) On simulated or replayed GPUs a trial needs none.
+
+    Args:
+        gpus: GPUs of the trial. 0: its function starts Ray Train, whose workers ask for the GPUs.
+        cpus: CPUs of the trial; with ``gpus=0`` those of its function alone, which its workers cannot use.
     """
     if gpus == 0:
-        return DriverOnly([{"CPU": float(cpus)}])
+        return DriverOnlyResources([{"CPU": float(cpus)}])
     return {"cpu": float(cpus), "gpu": float(gpus if _has_gpus() else 0)}
 
 
 def _has_gpus() -> bool:
-    source = discover.gpu_source()
-    if discover.is_virtual(source):
+    source = discovery.gpu_source()
+    if discovery.is_virtual(source):
         return False
     if ray.is_initialized():
         return bool(ray.cluster_resources().get("GPU", 0))
     try:
-        boards = discover.open_gpus(source)
+        found = discovery.open_gpus(source)
     except NoDevice:
         return False
-    for board in boards:
-        board.close()
-    return bool(boards)
+    for gpu in found:
+        gpu.close()
+    return bool(found)

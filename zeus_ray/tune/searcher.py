@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ray.tune.search import Searcher
 
-from zeus_ray.carbon.energy_price import Prices, resolve_objective
+from zeus_ray.carbon.search_objective import resolve_objective
 from zeus_ray.carbon.series import Signal
 from zeus_ray.decide import Search
 from zeus_ray.errors import BadInput
+from zeus_ray.objective import Prices
 from zeus_ray.records import (
     BASELINE,
     RESERVED,
@@ -305,6 +306,6 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
             knobs,
             gpus=self._options["gpus"],
             energy_price=self._objective.energy_price(),
-            emissions=self._objective.footprint,
+            emissions=self._objective.emissions,
             **carried_settings(),
         )

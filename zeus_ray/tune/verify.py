@@ -1,4 +1,4 @@
-"""``zeus.verify``: does what the search chose train as well as what the user had? Measured, over seeds."""
+"""``zeus.verify``: whether the chosen configuration reaches the default's final metric, over seeds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from zeus_ray.reporting.trial_summary import summaries
 from zeus_ray.reporting.verification import MIN_REPEATS, Verification, compare_final_metrics
 from zeus_ray.units import power
 
-CHOSEN, DEFAULT = "chosen", "default"
+_CHOSEN, _DEFAULT = "chosen", "default"
 
 
 def verify(
@@ -28,18 +28,18 @@ def verify(
     seed_key: str = "seed",
     **options: Any,  # noqa: ANN401 — Ray Tune's own
 ) -> Verification:
-    """Train ``repeats`` times with the chosen knobs and as often with the default, each to its very end.
+    """Train ``repeats`` times with the chosen knobs and as often with the default, each to the end.
 
-    No target and no cost cap ends these trainings: what is compared is the final metric. The default
-    runs at the limit found on the board. Pass the answer to ``zeus.show(result, verified=...)``.
+    No target and no cost cap stops these trainings: the final metrics are compared. The default runs at the
+    power limit that is set on the GPU. Pass the answer to ``zeus.show(result, verified=...)``.
 
     Args:
         result: what ``tune.run`` or ``Tuner.fit`` returned for a search with ZeusSearcher, in this process.
-        repeats: seeds of each side, at least three.
-        best: ``searcher.best()``; None: the batch size whose trials were cheapest on average.
+        repeats: trainings of each side, at least three.
+        best: ``searcher.best()``; None: the batch size whose trials had the lowest mean cost.
         batch_size_key: the entry of the config that is the batch size.
-        seed_key: the entry that a training takes its seed from, 0 to ``repeats`` − 1. One that does
-            not look at it varies by itself, or is the same each time.
+        seed_key: the entry of the config that is the seed, 0 to ``repeats`` − 1. A training that does not
+            read it varies on its own, or gives the same metric each time.
         options: for ``tune.run``, such as ``storage_path``.
 
     Raises:
@@ -47,22 +47,20 @@ def verify(
     """
     if repeats < MIN_REPEATS:
         raise BadInput(f"repeats is {repeats!r}; allowed: {MIN_REPEATS} or more, else there is no interval")
-    trial, plan, limit_w = _chosen(result, best)
-    metric, mode = _goal(plan)
-    sides = {
-        CHOSEN: replace(plan.knobs, power_limit_w=limit_w, probe_limits_w=(), cost_cap=math.inf),
-        DEFAULT: Knobs(run_id="", batch_size=plan.default_batch_size or plan.knobs.batch_size),
+    trial, plan, limit_w = _chosen_trial(result, best)
+    if plan.target is None:
+        raise BadInput("nothing to verify: the search had no target, so no metric")
+    knobs_of = {
+        _CHOSEN: replace(plan.knobs, power_limit_w=limit_w, probe_limits_w=(), cost_cap=math.inf),
+        _DEFAULT: Knobs(run_id="", batch_size=plan.default_batch_size or plan.knobs.batch_size),
     }
-    plans, seeds = [], {}
-    for side, knobs in sides.items():
-        for seed in range(repeats):
-            seeds[f"{side} {seed}"] = seed
-            plans.append(_to_the_end(plan, replace(knobs, run_id=f"{side} {seed}")).to_config())
+    runs = {f"{side} {seed}": (knobs_of[side], seed) for side in knobs_of for seed in range(repeats)}
+    plans = [_unstopped(plan, replace(knobs, run_id=run_id)) for run_id, (knobs, _seed) in runs.items()]
     config = {
         **trial.config,
-        RESERVED: tune.grid_search(plans),
+        RESERVED: tune.grid_search([each.to_config() for each in plans]),
         batch_size_key: tune.sample_from(lambda spec: spec.config[RESERVED]["knobs"]["batch_size"]),
-        seed_key: tune.sample_from(lambda spec: seeds[spec.config[RESERVED]["knobs"]["run_id"]]),
+        seed_key: tune.sample_from(lambda spec: runs[spec.config[RESERVED]["knobs"]["run_id"]][1]),
     }
     ran = tune.run(
         trial.trainable_name,
@@ -70,15 +68,16 @@ def verify(
         resources_per_trial=trial.placement_group_factory,
         **{"verbose": 0, "raise_on_failed_trial": False, **options},
     )
-    finals = {side: [_final(run, metric) for run in ran.trials if _side(run) == side] for side in sides}
-    names = {side: _name(knobs) for side, knobs in sides.items()}
-    return compare_final_metrics(
-        metric, mode, (names[CHOSEN], finals[CHOSEN]), (names[DEFAULT], finals[DEFAULT])
-    )
+    finals = {
+        side: [_final_metric(run, plan.target.metric) for run in ran.trials if _side(run) == side]
+        for side in knobs_of
+    }
+    chosen, default = ((_described(knobs_of[side]), finals[side]) for side in (_CHOSEN, _DEFAULT))
+    return compare_final_metrics(plan.target.metric, plan.target.mode, chosen, default)
 
 
-def _chosen(result: Any, best: Best | None) -> tuple[Any, Plan, float | None]:  # noqa: ANN401 — see verify
-    """The trial that stands for the chosen knobs, its plan, and the limit (W; None: none could be set)."""
+def _chosen_trial(result: Any, best: Best | None) -> tuple[Any, Plan, float | None]:  # noqa: ANN401 — see verify
+    """A trial with the chosen batch size, its plan, and the power limit (W; None: the one that is set)."""
     answer = savings(summaries(result), batch_size=best.batch_size if best else None).best
     analysis = getattr(result, "_experiment_analysis", result)
     trials = {trial.trial_id: trial for trial in getattr(analysis, "trials", None) or ()}
@@ -90,28 +89,22 @@ def _chosen(result: Any, best: Best | None) -> tuple[Any, Plan, float | None]:  
     return trial, Plan.from_config(carried), None if limit_w is None or math.isnan(limit_w) else limit_w
 
 
-def _to_the_end(plan: Plan, knobs: Knobs) -> Plan:
-    """A plan that nothing ends but the training itself."""
+def _unstopped(plan: Plan, knobs: Knobs) -> Plan:
+    """A plan that stops the training at no target, epoch or cost."""
     target = Target(plan.target.metric, None, plan.target.mode) if plan.target else None
     return replace(plan, knobs=knobs, target=target, max_epochs=math.inf, profiles=())
-
-
-def _goal(plan: Plan) -> tuple[str, str]:
-    if plan.target is None:
-        raise BadInput("nothing to verify: the search had no target, so no metric")
-    return plan.target.metric, plan.target.mode
 
 
 def _side(trial: Any) -> str:  # noqa: ANN401 — Ray is not typed
     return str(trial.config[RESERVED]["knobs"]["run_id"]).partition(" ")[0]
 
 
-def _final(trial: Any, metric: str) -> float:  # noqa: ANN401 — Ray is not typed
-    """The last value a training reported; NaN where it failed or has none."""
+def _final_metric(trial: Any, metric: str) -> float:  # noqa: ANN401 — Ray is not typed
+    """The last value that a training reported; NaN if it failed or reported none."""
     last: Mapping[str, Any] = trial.last_result or {}
     return math.nan if trial.status == "ERROR" else float(last.get(metric, math.nan))
 
 
-def _name(knobs: Knobs) -> str:
+def _described(knobs: Knobs) -> str:
     limit = "the limit found" if knobs.power_limit_w is None else power(knobs.power_limit_w)
     return f"batch size {knobs.batch_size} at {limit}"

@@ -1,9 +1,8 @@
-"""How much a forecast from history could save at all: a regression fitted on the very hours that judge it.
+"""An upper bound for forecasts from history: a regression fitted on the hours on which it is judged.
 
-It cheats, so it is no forecast that anybody can have. It is linear: per lead, on the last values, the means
-of the last days and the same hour of earlier days, and how much each counts may differ over the day. What
-the planner makes of it is what a linear forecast of known structure could reach, and a little more, since
-its coefficients have seen the answers.
+It is linear: per lead, on the last values, the means of the last days and the same hour of earlier days, with
+coefficients that vary over the day. What the planner saves with it is about what a linear forecast of that
+form can reach, and a little more, since its coefficients are fitted on the answers.
 """
 
 from __future__ import annotations
@@ -13,32 +12,32 @@ from functools import cached_property
 
 import numpy as np
 
-from zeus_ray.carbon.forecasts.baseline_forecasts import DAY_S, HOUR_S, LOOK_BACK_S
+from zeus_ray.carbon.forecasts.forecaster import HISTORY_S, ForecastUncertainty
 from zeus_ray.carbon.forecasts.gp_forecast import GpForecast
-from zeus_ray.carbon.planning.width_planner import ForecastUncertainty
 from zeus_ray.carbon.series import Array, Series
+from zeus_ray.units import DAY_S, HOUR_S
 
 LAGS_H = (0, 1, 2, 3, 6, 12, 23, 24, 47, 71, 143, 167)
 MEANS_H = (24, 72, 168)
 REACH_S = 9 * DAY_S
-"""The longest deadline of the benchmark; so far ahead it is fitted."""
+"""The longest deadline of the benchmark: how far ahead it is fitted."""
 
 
 @dataclass(frozen=True)
-class Hindsight:
-    """What a policy sees, like ``sweeps.Sight``; fitted on the origins in [first_s, last_s)."""
+class HindsightView:
+    """A ``sweep_simulation.View``; fitted on the origins in [first_s, last_s)."""
 
     truth: Series
     first_s: float
     last_s: float
 
-    def outlook(self, now_s: float, until_s: float) -> tuple[Series, ForecastUncertainty | None]:
-        """Four weeks of history, and what the regression says comes after it."""
-        past = self.truth.between(now_s + self.truth.step_s - LOOK_BACK_S, now_s + self.truth.step_s)
+    def forecast(self, now_s: float, until_s: float) -> tuple[Series, ForecastUncertainty | None]:
+        """Four weeks of history, and the regression's values after it."""
+        past = self.truth.between(now_s + self.truth.step_s - HISTORY_S, now_s + self.truth.step_s)
         count = int(np.ceil((until_s - past.end_s) / self.truth.step_s + 1))
-        ahead = self._forecasts[round((now_s - self.first_s) / self.truth.step_s)][: max(0, count)]
-        whole = Series(past.start_s, past.step_s, np.concatenate([past.values, ahead]))
-        return whole, GpForecast().doubt(past, count * past.step_s)
+        future = self._forecasts[round((now_s - self.first_s) / self.truth.step_s)][: max(0, count)]
+        whole = Series(past.start_s, past.step_s, np.concatenate([past.values, future]))
+        return whole, GpForecast().uncertainty(past, count * past.step_s)
 
     @cached_property
     def _forecasts(self) -> Array:
@@ -56,7 +55,7 @@ class Hindsight:
         )
 
     def _features(self, origins: np.ndarray, per_h: float) -> Array:
-        """Lags and means, each by itself and times the first two waves of the day."""
+        """Lags and means, each alone and times the first two harmonics of the day."""
         values = self.truth.values - self.truth.values.mean()
         sums = np.concatenate([[0.0], np.cumsum(values)])
         lags = [values[origins - round(h * per_h)] for h in LAGS_H]

@@ -1,8 +1,8 @@
-"""Power over time on recorded grids: the published rule, the static limit of equal time, oracle control.
+"""Power limits over time on recorded grids: the published rule, the static limit of equal time, the oracle.
 
-A job of fixed work trains on a card whose limit is decided again each interval. Its power and speed at
+A job of fixed work trains on a card whose limit is chosen again each interval. The card's power and speed at
 each limit are the published fits of :mod:`zeus_ray.gpus.card_models`. Grams, joules and seconds are
-those of the card alone, and given against the maximum limit.
+those of the card alone, relative to the maximum limit.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import sweeps
-from sweeps import HOUR_S, Grid, Sight
+import sweep_simulation as simulation
+from sweep_simulation import Grid, HistoryView
 
 from zeus_ray.carbon.csv_reader import read_csv
 from zeus_ray.carbon.forecasts.gp_forecast import GpForecast
-from zeus_ray.carbon.planning.chase import Chase, curve
+from zeus_ray.carbon.planning.chase import Chase, interpolate_profile
 from zeus_ray.carbon.planning.width_planner import WidthRules
-from zeus_ray.carbon.series import J_PER_KWH, Array, Series
-from zeus_ray.carbon.signal import hold
+from zeus_ray.carbon.series import Array, Series
 from zeus_ray.errors import BadInput
 from zeus_ray.gpus.card_models import Card, power_w, time_per_sample_s, uncapped_power_w
 from zeus_ray.records import PowerProfile
+from zeus_ray.units import HOUR_S, J_PER_KWH
 
 BATCH = 256
 JOB_H = 12.0
@@ -34,7 +34,7 @@ EVERY_S = 61 * HOUR_S
 
 @dataclass(frozen=True)
 class Machine:
-    """A card that trains: limits (W), power there (W), speed against that at the maximum limit."""
+    """A card that trains: limits (W), power there (W), and speed relative to that at the maximum limit."""
 
     name: str
     profile: PowerProfile
@@ -51,7 +51,7 @@ class Machine:
             for w in np.arange(limits.min_w, limits.max_w + 1, 5.0).tolist()
         )
         profile = PowerProfile(batch_size=BATCH, gpu=card.name, max_power_w=limits.max_w, points=points)
-        limits_w, drawn_w, speed = curve(profile, 0.1)
+        limits_w, drawn_w, speed = interpolate_profile(profile, 0.1)
         return cls(card.name, profile, limits_w, drawn_w, speed / speed[-1])
 
     def at(self, limit_w: float) -> int:
@@ -66,7 +66,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class Used:
-    """What a job took."""
+    """Emissions, energy and time of a job."""
 
     grams: float
     energy_j: float
@@ -78,15 +78,15 @@ Control = Callable[[float], int]
 
 
 def run(machine: Machine, truth: Series, start_s: float, control: Control, work_h: float = JOB_H) -> Used:
-    """Train ``work_h`` hours' worth at full speed."""
-    left_s, now_s, grams, energy_j = work_h * HOUR_S, start_s, 0.0, 0.0
-    while left_s > 1e-6:
+    """Train for the work of ``work_h`` hours at full speed."""
+    remaining_s, now_s, grams, energy_j = work_h * HOUR_S, start_s, 0.0, 0.0
+    while remaining_s > 1e-6:
         i = control(now_s)
-        step_s = min(truth.step_s, left_s / machine.speed[i])
+        step_s = min(truth.step_s, remaining_s / machine.speed[i])
         joules = machine.power_w[i] * step_s
         energy_j += joules
         grams += joules / J_PER_KWH * truth.at(now_s)
-        left_s -= machine.speed[i] * step_s
+        remaining_s -= machine.speed[i] * step_s
         now_s += step_s
     return Used(grams, energy_j, now_s - start_s)
 
@@ -97,7 +97,7 @@ def static(machine: Machine, truth: Series, start_s: float, time_s: float) -> Us
     return run(machine, truth, start_s, lambda _now_s: index)
 
 
-def knowing(machine: Machine, truth: Series, start_s: float, time_s: float) -> Used:
+def oracle(machine: Machine, truth: Series, start_s: float, time_s: float) -> Used:
     """The least carbon in ``time_s``, the future known: in each interval the least of grams − λ · work."""
     count = int(np.ceil(time_s / truth.step_s - 1e-9))
     known = truth.between(start_s, start_s + count * truth.step_s).values
@@ -121,25 +121,25 @@ def knowing(machine: Machine, truth: Series, start_s: float, time_s: float) -> U
     )
 
 
-def chasing(machine: Machine, grid: Grid, rule: Chase, ahead: Series | None) -> Control:
-    """The published rule; ``ahead``: the forecast the file brings, None: the latest value stays."""
+def chasing(machine: Machine, grid: Grid, rule: Chase, forecast: Series | None) -> Control:
+    """The published rule; ``forecast``: the file's own; None: persistence."""
     highest = float(np.nanmax(grid.truth.values))
 
     def control(now_s: float) -> int:
-        expected = ahead.at(now_s) if ahead is not None else grid.truth.at(now_s - grid.truth.step_s)
+        expected = forecast.at(now_s) if forecast is not None else grid.truth.at(now_s - grid.truth.step_s)
         return machine.at(rule.limit_w(machine.profile, expected, highest))
 
     return control
 
 
-def brought(path: Path) -> Series | None:
-    """A forecast in the file itself: the column ``value`` beside ``hist``, as Chase's own trace has it."""
+def file_forecast(path: Path) -> Series | None:
+    """A forecast in the file itself: the column ``value`` beside ``hist``, as in Chase's own trace."""
     try:
         read_csv(path, column="hist")
         raw = read_csv(path, column="value")
     except BadInput:
         return None
-    return Series(raw.start_s, raw.step_s, hold(raw.values))
+    return raw.without_gaps()
 
 
 def tables(files: Sequence[Path], grids: Sequence[Grid], cards: Sequence[Card]) -> list[str]:
@@ -152,13 +152,13 @@ def tables(files: Sequence[Path], grids: Sequence[Grid], cards: Sequence[Card]) 
     lines += ["|---" * 9 + "|"]
     for path, grid in zip(files, grids, strict=True):
         for card in cards:
-            lines += [row(grid, Machine.of(card), eta, brought(path)) for eta in ETAS]
+            lines += [row(grid, Machine.of(card), eta, file_forecast(path)) for eta in ETAS]
     return lines + together(grids, Machine.of(cards[0]))
 
 
-def row(grid: Grid, machine: Machine, eta: float, ahead: Series | None) -> str:
+def row(grid: Grid, machine: Machine, eta: float, forecast: Series | None) -> str:
     """One rule on one grid and card."""
-    control = chasing(machine, grid, Chase(eta=eta, every_s=grid.truth.step_s), ahead)
+    control = chasing(machine, grid, Chase(eta=eta, every_s=grid.truth.step_s), forecast)
     chosen: set[float] = set()
 
     def noted(now_s: float) -> int:
@@ -171,11 +171,11 @@ def row(grid: Grid, machine: Machine, eta: float, ahead: Series | None) -> str:
     full = [run(machine, grid.truth, s, lambda _now_s: len(machine.speed) - 1) for s in starts]
     chased = [run(machine, grid.truth, s, noted) for s in starts]
     fixed = [static(machine, grid.truth, s, c.time_s) for s, c in zip(starts, chased, strict=True)]
-    known = [knowing(machine, grid.truth, s, c.time_s) for s, c in zip(starts, chased, strict=True)]
+    best = [oracle(machine, grid.truth, s, c.time_s) for s, c in zip(starts, chased, strict=True)]
     limits = f"{min(chosen):g} W" if len(chosen) == 1 else f"{min(chosen):g} to {max(chosen):g} W"
     cells = [f"{change(chased, full, what)}" for what in ("time_s", "energy_j", "grams")] + [
         change(fixed, full, "grams"),
-        change(known, full, "grams"),
+        change(best, full, "grams"),
     ]
     return f"| {grid.name} | {machine.name} | {eta:g} | {limits} | " + " | ".join(cells) + " |"
 
@@ -189,7 +189,7 @@ def change(a: Sequence[Used], b: Sequence[Used], what: str) -> str:
 
 
 def together(grids: Sequence[Grid], machine: Machine) -> list[str]:
-    """Fewer joules by the limit, cleaner joules by the hour: against starting at once at full power."""
+    """The limit of least energy and planned hours together, against starting at once at full power."""
     best, last = machine.cheapest, len(machine.speed) - 1
     watts = f"{machine.limits_w[best]:.0f} W"
     energy = machine.power_w[best] / machine.power_w[last] / machine.speed[best] - 1
@@ -214,15 +214,15 @@ def together(grids: Sequence[Grid], machine: Machine) -> list[str]:
 
 
 def compared(grid: Grid, machine: Machine, start_s: float, times: float) -> list[float]:
-    """Grams of: today's practice, the limit alone, the hours alone, both."""
+    """Grams: at once at full power, the limit alone, the hours alone, both."""
     rules = WidthRules(
-        deadline_s=start_s + times * WORK_H * HOUR_S, max_trials=WIDTH, look_every_s=grid.truth.step_s
+        deadline_s=start_s + times * WORK_H * HOUR_S, max_trials=WIDTH, replan_every_s=grid.truth.step_s
     )
-    ours = sweeps.elastic(Sight(grid.truth, GpForecast(), doubts=True))
+    ours = simulation.planned(HistoryView(grid.truth, GpForecast(), uncertain=True))
     last, best = len(machine.speed) - 1, machine.cheapest
     found = []
-    for index, policy in ((last, sweeps.at_once), (best, sweeps.at_once), (last, ours), (best, ours)):
+    for index, policy in ((last, simulation.at_once), (best, simulation.at_once), (last, ours), (best, ours)):
         slowed_h = WORK_H / float(machine.speed[index])
-        grams, _end_s = sweeps.run_fluid(grid.truth, start_s, slowed_h, rules, policy)
+        grams, _end_s = simulation.run_fluid(grid.truth, start_s, slowed_h, rules, policy)
         found.append(grams * float(machine.power_w[index]) / 1000)
     return found

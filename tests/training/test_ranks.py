@@ -95,7 +95,7 @@ def together(size, work):
 
 
 def profiled(rank, gather, steps=4_000, **options):
-    """A run of this rank: the limit in every step, its last report, and its time at each limit in the profile."""
+    """A run of this rank: the limit in every step, its last report, and the profile's time at each limit."""
     gpu = GpuWithOwnClock(rank, **options)
     plan = Plan(knobs=Knobs(run_id="1", batch_size=32, probe_limits_w=LIMITS_W))
     run = TrainingRun(plan, gpu.group(gather), window_s=WINDOW_S, settle_s=SETTLE_S)

@@ -140,9 +140,9 @@ class LimitController:
             self._by_interval, wanted = True, self._profiler.left
             if self._profiler.thin_out(MOST_INTERVALS):
                 logger.warning(
-                    "zeus-ray: power limits are profiled between reports, one limit each: %d of %d limits are "
-                    "measured. A function that iterates over run.steps(loader) of zeus_ray.session measures "
-                    "all of them, in %g s each",
+                    "zeus-ray: power limits are profiled between reports, one limit each: %d of %d limits "
+                    "are measured. A function that iterates over run.steps(loader) of zeus_ray.session "
+                    "measures all of them, in %g s each",
                     MOST_INTERVALS,
                     wanted,
                     self._window_s,

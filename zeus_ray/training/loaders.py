@@ -5,13 +5,14 @@ A loader is anything that can be iterated over. Only what it says is used; nothi
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from typing import Any, TypeVar
 
 from zeus_ray.errors import BadInput
 from zeus_ray.training.frameworks import imported_frameworks
 
-Batch = TypeVar("Batch")
+Item = TypeVar("Item")
 NESTING = 4
 """How deep the first array of a batch is looked for."""
 
@@ -62,9 +63,9 @@ def check_loader(loader: Any) -> None:  # noqa: ANN401 — any loader
     several = list(loader.values()) if isinstance(loader, Mapping) else loader
     if isinstance(loader, Mapping) or (isinstance(several, Sequence) and any(map(_is_loader, several))):
         raise BadInput(
-            f"run.steps was given a {type(loader).__name__} of {len(several)} loaders; it takes one: zip(a, b) "
-            "gives a batch of each per step, itertools.chain(a, b) one after the other, and Lightning's "
-            "CombinedLoader either"
+            f"run.steps was given a {type(loader).__name__} of {len(several)} loaders; it takes one: "
+            "zip(a, b) gives a batch of each per step, itertools.chain(a, b) one after the other, and "
+            "Lightning's CombinedLoader either"
         )
     if not isinstance(loader, Iterable) and not hasattr(loader, "__getitem__"):
         remedy = (
@@ -93,27 +94,75 @@ def batch_length(batch: Any) -> int | None:  # noqa: ANN401 — any batch
 
 
 class BatchSizes:
-    """The sizes of batches that are not full, of loaders whose last batch is not known beforehand.
+    """The sizes of the batches of one pass, where they can be seen.
 
-    The first dimension of a batch counts as its size only where that of the first batch was the size that
-    was expected: it may be anything else, such as the length of sequences.
+    The first dimension of a batch counts as its size only where that of the first batch was the expected
+    size: it may be anything else, such as the length of sequences.
+
+    Args:
+        loader: gives the batches.
+        micro: samples that one batch should have, over all processes that share it.
+        accumulated: whether the run accumulates micro-batches.
+
+    Attributes:
+        doubt: after the first batch, a warning where it seems to be only a part of one; "" otherwise.
+
+    Raises:
+        BadInput: the loader says that its batches have another size.
     """
 
-    def __init__(self, expected: int) -> None:
-        self.first: int | None = None
-        self._expected = expected
-        self._seen = False
+    def __init__(self, loader: object, micro: int, *, accumulated: bool) -> None:
+        self.doubt = ""
+        self._micro = micro
+        self._processes = _sharing_processes(loader, micro, accumulated=accumulated)
+        self._expected = micro // self._processes
+        self._told = getattr(loader, "batch_size", None) is not None
+        self._given = given_at_once(loader)
+        self._sees_sizes: bool | None = None
 
     def of(self, batch: Any) -> int:  # noqa: ANN401 — any batch
-        """Samples in ``batch``, as far as can be known."""
+        """Samples in ``batch`` and in its counterparts in other processes, as far as can be known."""
         found = batch_length(batch)
-        if not self._seen:
-            self._seen, self.first = True, found
-        counts = self.first == self._expected and found is not None and 0 < found < self._expected
-        return found if counts and found is not None else self._expected
+        if self._sees_sizes is None:
+            self._sees_sizes = found == self._expected
+            self.doubt = "" if self._told else self._doubt(self._given or found)
+        if self._sees_sizes and found is not None and 0 < found < self._expected:
+            return found * self._processes
+        return self._micro
+
+    def _doubt(self, size: int | None) -> str:
+        parts, rest = divmod(self._expected, size) if size else (1, 0)
+        if parts < 2 or rest:
+            return ""
+        return (
+            f"the loader seems to give {size} samples at once, and each of its batches counts as "
+            f"{self._expected}, the run's batch size. Where the script accumulates {parts} of them, open the "
+            f"session with accumulate={parts}, and step the optimizer where run.step_ends"
+        )
 
 
-def with_last(loader: Iterable[Batch]) -> Iterator[tuple[Batch, bool]]:
+def _sharing_processes(loader: object, micro: int, *, accumulated: bool) -> int:
+    """How many processes share a batch of ``micro`` samples: 1 unless this one meters for all of them."""
+    size = getattr(loader, "batch_size", None)
+    if not isinstance(size, int) or isinstance(size, bool) or size == micro:
+        return 1
+    processes = int(os.environ.get("WORLD_SIZE") or 1)
+    if size * processes == micro:
+        return processes
+    if accumulated:
+        raise BadInput(
+            f"the loader gives {size} samples at once, but only {micro} fit: give it "
+            "run.micro_batch_size, and step the optimizer where run.step_ends"
+        )
+    raise BadInput(
+        f"the loader gives {size} samples at once, but the run's batch size is {micro}: give the loader "
+        "run.batch_size. Where the script accumulates gradients itself, batch_size= is what one optimizer "
+        "step trains: open the session with accumulate=, give the loader run.micro_batch_size, and step "
+        "the optimizer where run.step_ends"
+    )
+
+
+def with_last(loader: Iterable[Item]) -> Iterator[tuple[Item, bool]]:
     """Each batch, and whether it is the last one: reads one batch ahead."""
     batches = iter(loader)
     try:

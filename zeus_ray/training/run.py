@@ -15,7 +15,7 @@ from zeus_ray.records import NAN, Plan, StopReason, check_metric, read_metric
 from zeus_ray.training.attempts import AttemptLog
 from zeus_ray.training.gpu_group import GpuGroup, PowerPoints, write_power_traces
 from zeus_ray.training.limit_control import LimitController
-from zeus_ray.training.loaders import BatchSizes, check_loader, given_at_once, samples_per_epoch, with_last
+from zeus_ray.training.loaders import BatchSizes, check_loader, samples_per_epoch, with_last
 from zeus_ray.training.lr_scaling import LrRule, ScaledLr, WarmUp, scaled, warm_up
 from zeus_ray.training.report_builder import ReportBuilder
 from zeus_ray.training.run_clock import RunClock
@@ -69,6 +69,7 @@ class TrainingRun:
         )
         self._counts_steps = False
         self._paused = True
+        self._whole_step = False
         self._said: set[str] = set()
         self._check_cost_at_s = 0.0
         self._scaled_lr: ScaledLr | None = None
@@ -100,6 +101,11 @@ class TrainingRun:
         """Where no limit may be set: what one would have saved, by a recorded profile; "" elsewhere."""
         return self._reports.advice(self._clock.last)
 
+    @property
+    def unfinished(self) -> str:
+        """At the end, that the power profile is not complete, and what to do; "" otherwise."""
+        return "" if self.stop == StopReason.OUT_OF_MEMORY else self._limit.unfinished
+
     def begin(self, *, from_checkpoint: bool = False) -> None:
         """Write a first entry of the attempt log: an attempt killed before its first report used energy too.
 
@@ -123,10 +129,11 @@ class TrainingRun:
     def steps(self, loader: Iterable[Batch], *, samples: int | None = None) -> Iterator[Batch]:
         """Iterate over ``loader`` for one epoch; profiles power limits and checks the cost cap meanwhile.
 
-        One pass is one epoch, of whatever length. It ends early when ``stop`` is set. A last batch that is not
-        full counts for the epoch but not for the profile. Where batches are accumulated, ``loader`` gives
-        micro-batches, and ``step_ends`` says with which of them the optimizer should step; put an evaluation
-        within the loop into ``with run.evaluating()``.
+        One pass is one epoch, of whatever length. It ends early when ``stop`` is set. A last batch that is
+        not full counts for the epoch but not for the profile. Where batches are accumulated, ``loader`` gives
+        micro-batches, and ``step_ends`` says with which of them the optimizer should step. An evaluation
+        within the loop belongs into ``with run.evaluating()``. The batch with which the loop is left by
+        ``break`` counts as trained.
 
         Args:
             loader: gives the batches of one pass; it need not have a length.
@@ -136,8 +143,7 @@ class TrainingRun:
             BadInput: several loaders, or batches of another size than ``micro_batch_size``.
         """
         check_loader(loader)
-        share = self._check_batch_size(loader)
-        sizes = BatchSizes(self.micro_batch_size // share)
+        sizes = BatchSizes(loader, self.micro_batch_size, accumulated=self.accumulate > 1)
         self.begin_epoch(samples or samples_per_epoch(loader, self.batch_size // self.accumulate))
         ahead = ((batch, False) for batch in loader) if self.accumulate == 1 else with_last(loader)
         number, in_step, complete = 0, 0, False
@@ -145,20 +151,21 @@ class TrainingRun:
             for number, (batch, last) in enumerate(ahead, 1):
                 if self.stop:
                     break
-                size = sizes.of(batch) * share
+                size = sizes.of(batch)
                 if self.step_ends:
                     self.before_step(None if self._group.by_steps else size * self.accumulate)
-                    in_step = 0
                 in_step += size
                 self.step_ends = last or number % self.accumulate == 0
-                self._check_first_batch(loader, sizes.first, number)
+                if number == 2:
+                    self._say(sizes.doubt)
                 yield batch
                 if self.step_ends:
                     self.after_step(None if self._group.by_steps else in_step)
+                    in_step = 0
             else:
                 complete = True
         except GeneratorExit:
-            self._leave_pass()
+            self._leave_pass(in_step)
             raise
         finally:
             self.step_ends = True
@@ -169,50 +176,20 @@ class TrainingRun:
                 "once, give run.steps what makes a new one for each epoch, such as the DataLoader itself"
             )
 
-    def _check_batch_size(self, loader: object) -> int:
-        """Refuse batches of another size than the run's. Returns the processes that share a batch."""
-        size, micro = getattr(loader, "batch_size", None), self.micro_batch_size
-        if not isinstance(size, int) or isinstance(size, bool) or size == micro:
-            return 1
-        processes = int(os.environ.get("WORLD_SIZE") or 1)
-        if size * processes == micro:  # this process meters for all of them
-            return processes
-        if self.accumulate > 1:
-            raise BadInput(
-                f"the loader gives {size} samples at once, but only {micro} fit: give it "
-                "run.micro_batch_size, and step the optimizer where run.step_ends"
-            )
-        raise BadInput(
-            f"the loader gives {size} samples at once, but the run's batch size is {micro}: give the loader "
-            "run.batch_size. Where the script accumulates gradients itself, batch_size= is what one optimizer "
-            "step trains: open the session with accumulate=, give the loader run.micro_batch_size, and step "
-            "the optimizer where run.step_ends"
-        )
-
-    def _check_first_batch(self, loader: object, first: int | None, number: int) -> None:
-        """Say where a loader that does not tell its batch size seems to give parts of a batch."""
-        if number != 2 or getattr(loader, "batch_size", None) is not None:
-            return
-        size, micro = given_at_once(loader) or first, self.micro_batch_size
-        if size and size < micro and micro % size == 0:
-            self._say(
-                f"the loader seems to give {size} samples at once, and each of its batches counts as {micro}, "
-                f"the run's batch size. Where the script accumulates {micro // size} of them, open the session "
-                f"with accumulate={micro // size}, and step the optimizer where run.step_ends"
-            )
-
-    def _leave_pass(self) -> None:
-        """The loop was left before its loader ended: by ``break``, or by an error."""
+    def _leave_pass(self, in_step: int) -> None:
+        """The loop was left before its loader ended, by ``break`` or by an error; a step had ``in_step``."""
         if self._group.released:
             return
+        if in_step:
+            self._clock.end_step(in_step)
         if self._group.by_steps:  # other processes may go on, and would be waited for
             self._limit.drop()
             self._paused = True
         self.end_epoch(complete=False)
         if not self._clock.samples_per_epoch:
             self._say(
-                "the loop over run.steps was left before its loader ended, which has no length: epochs are not "
-                "counted. Give run.steps(loader, samples=...), the samples of an epoch"
+                "the loop over run.steps was left before its loader ended, which has no length: epochs are "
+                "not counted. Give run.steps(loader, samples=...), the samples of an epoch"
             )
 
     # The parts of `steps`, for training loops of a framework.
@@ -233,7 +210,7 @@ class TrainingRun:
         self._clock.end_epoch(complete=self.stop is None if complete is None else complete)
 
     def resume(self) -> None:
-        """Training continues after an evaluation; the next step does so, too. Does nothing while it trains."""
+        """Training continues after a pause, as it does with the next step. Does nothing while it trains."""
         if self._paused:
             self._paused = False
             self._limit.resume()
@@ -259,13 +236,16 @@ class TrainingRun:
 
     def before_step(self, samples: int | None = None) -> None:
         """An optimizer step begins: of ``samples``, of a whole batch, or of what is left of the epoch."""
-        if self._clock.begin_step(samples):
+        self._whole_step = self._clock.begin_step(samples)
+        if self._whole_step:
             self.resume()
         else:
             self.pause()
 
     def after_step(self, samples: int | None = None) -> None:
         """The step is done, of ``samples`` at most. Takes about a microsecond, unless a window ends."""
+        if self._paused and self._whole_step:
+            self.resume()  # an evaluation within the step is over: the step's samples count with its time
         self._clock.end_step(samples)
         if self._limit.settled:
             self.check()

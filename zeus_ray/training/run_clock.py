@@ -56,7 +56,7 @@ class RunClock:
     def epochs(self) -> float:
         """Complete passes, and samples seen beside them / samples per epoch; over attempts.
 
-        NaN until the length of an epoch is known. A complete pass is one epoch, however long it was said to be.
+        NaN until the length of an epoch is known. A complete pass is one epoch, whatever length was expected.
         """
         if not self.samples_per_epoch:
             return NAN

@@ -55,7 +55,10 @@ class Sampled(Loader):
         return self.batches
 
     def __iter__(self):
-        yield from [(Rows(self.batch_size), "label")] * self.batches
+        left = len(self.sampler)
+        for _ in range(self.batches):
+            yield Rows(min(left, self.batch_size)), "label"
+            left -= self.batch_size
 
 
 class Bucketed:

@@ -23,7 +23,7 @@ from zeus_ray.training.attempts import AttemptLog
 from zeus_ray.training.gpu_group import GpuGroup
 from zeus_ray.training.ranks import DistributedGpuGroup
 from zeus_ray.training.run import TrainingRun
-from zeus_ray.training.session import open_session, plan_from_config
+from zeus_ray.training.session import lease_or_none, open_session, plan_from_config
 from zeus_ray.tune.trial_context import TrialCallback, TrialContext
 
 
@@ -63,6 +63,8 @@ def session(
 
 class RayTrainRun(TrainingRun):
     """The run of one job, as each of its workers has it: the same numbers, the same decisions."""
+
+    strict_metric = False  # an error in one worker would leave the others waiting
 
     def __init__(self, plan: Plan, group: DistributedGpuGroup, **options: Any) -> None:  # noqa: ANN401 — TrainingRun's
         super().__init__(plan, group, **options)
@@ -125,7 +127,7 @@ class WorkerContext(TrialContext):
 
     def lease(self, plan: Plan, gpus: int) -> GpuGroup:
         """Lease this worker's GPU, and exchange the leases with the other workers."""
-        mine = super().lease(plan, gpus)
+        mine = lease_or_none(super().lease, plan, gpus)
         try:
             return DistributedGpuGroup(mine, everyones)
         except BaseException:

@@ -103,6 +103,7 @@ class BatchSizes:
         loader: gives the batches.
         micro: samples that one batch should have, over all processes that share it.
         accumulated: whether the run accumulates micro-batches.
+        processes: how many may share a batch; None: as ``WORLD_SIZE`` says.
 
     Attributes:
         doubt: after the first batch, a warning where it seems to be only a part of one; "" otherwise.
@@ -111,24 +112,28 @@ class BatchSizes:
         BadInput: the loader says that its batches have another size.
     """
 
-    def __init__(self, loader: object, micro: int, *, accumulated: bool) -> None:
+    def __init__(
+        self, loader: object, micro: int, *, accumulated: bool = False, processes: int | None = None
+    ) -> None:
         self.doubt = ""
         self._micro = micro
-        self._processes = _sharing_processes(loader, micro, accumulated=accumulated)
+        world = processes or int(os.environ.get("WORLD_SIZE") or 1)
+        self._processes = _sharing_processes(loader, micro, world, accumulated=accumulated)
         self._expected = micro // self._processes
         self._told = getattr(loader, "batch_size", None) is not None
         self._given = given_at_once(loader)
         self._sees_sizes: bool | None = None
 
-    def of(self, batch: Any) -> int:  # noqa: ANN401 — any batch
-        """Samples in ``batch`` and in its counterparts in other processes, as far as can be known."""
+    def of(self, batch: Any) -> int | None:  # noqa: ANN401 — any batch
+        """Samples in ``batch`` and in its counterparts in other processes; None where that is not seen."""
         found = batch_length(batch)
         if self._sees_sizes is None:
             self._sees_sizes = found == self._expected
             self.doubt = "" if self._told else self._doubt(self._given or found)
-        if self._sees_sizes and found is not None and 0 < found < self._expected:
-            return found * self._processes
-        return self._micro
+        if not self._sees_sizes:
+            return None
+        whole = found is None or not 0 < found < self._expected
+        return self._micro if whole or found is None else found * self._processes
 
     def _doubt(self, size: int | None) -> str:
         parts, rest = divmod(self._expected, size) if size else (1, 0)
@@ -141,14 +146,13 @@ class BatchSizes:
         )
 
 
-def _sharing_processes(loader: object, micro: int, *, accumulated: bool) -> int:
+def _sharing_processes(loader: object, micro: int, world: int, *, accumulated: bool) -> int:
     """How many processes share a batch of ``micro`` samples: 1 unless this one meters for all of them."""
     size = getattr(loader, "batch_size", None)
     if not isinstance(size, int) or isinstance(size, bool) or size == micro:
         return 1
-    processes = int(os.environ.get("WORLD_SIZE") or 1)
-    if size * processes == micro:
-        return processes
+    if size * world == micro:
+        return world
     if accumulated:
         raise BadInput(
             f"the loader gives {size} samples at once, but only {micro} fit: give it "
@@ -181,6 +185,8 @@ def _own_samples(loader: Any) -> int | None:  # noqa: ANN401 — any loader
     if getattr(loader, "batch_size", None) is None and batch_sampler is not None:
         # A DataLoader with a batch sampler of its own has a sampler, too, which it does not use.
         return length(getattr(batch_sampler, "sampler", None))
+    if getattr(loader, "batch_size", 0) is None:  # the dataset gives whole batches
+        return None
     drawn = length(getattr(loader, "sampler", None))
     return length(getattr(loader, "dataset", None)) if drawn is None else drawn
 

@@ -146,48 +146,48 @@ class TrainingRun:
         sizes = BatchSizes(loader, self.micro_batch_size, accumulated=self.accumulate > 1)
         self.begin_epoch(samples or samples_per_epoch(loader, self.batch_size // self.accumulate))
         ahead = ((batch, False) for batch in loader) if self.accumulate == 1 else with_last(loader)
-        number, in_step, complete = 0, 0, False
+        number, complete, in_step, step_size = 0, False, False, 0
         try:
             for number, (batch, last) in enumerate(ahead, 1):
                 if self.stop:
                     break
                 size = sizes.of(batch)
                 if self.step_ends:
-                    self.before_step(None if self._group.by_steps else size * self.accumulate)
-                in_step += size
+                    self.before_step(size and size * self.accumulate)
+                in_step, step_size = True, step_size + (size or 0)
                 self.step_ends = last or number % self.accumulate == 0
                 if number == 2:
-                    self._say(sizes.doubt)
+                    self.warn_once(sizes.doubt)
                 yield batch
                 if self.step_ends:
-                    self.after_step(None if self._group.by_steps else in_step)
-                    in_step = 0
+                    self.after_step(step_size or None)
+                    in_step, step_size = False, 0
             else:
                 complete = True
         except GeneratorExit:
-            self._leave_pass(in_step)
+            self._leave_pass(in_step=in_step, samples=step_size or None)
             raise
         finally:
             self.step_ends = True
         self.end_epoch(complete=complete and samples is None)
         if not number:
-            self._say(
+            self.warn_once(
                 f"run.steps was given a {type(loader).__name__} that gave no batch: an iterator can be used "
                 "once, give run.steps what makes a new one for each epoch, such as the DataLoader itself"
             )
 
-    def _leave_pass(self, in_step: int) -> None:
-        """The loop was left before its loader ended, by ``break`` or by an error; a step had ``in_step``."""
+    def _leave_pass(self, *, in_step: bool, samples: int | None) -> None:
+        """The loop was left before its loader ended, by ``break`` or an error in a step of ``samples``."""
         if self._group.released:
             return
         if in_step:
-            self._clock.end_step(in_step)
+            self._clock.end_step(samples)
         if self._group.by_steps:  # other processes may go on, and would be waited for
             self._limit.drop()
             self._paused = True
         self.end_epoch(complete=False)
         if not self._clock.samples_per_epoch:
-            self._say(
+            self.warn_once(
                 "the loop over run.steps was left before its loader ended, which has no length: epochs are "
                 "not counted. Give run.steps(loader, samples=...), the samples of an epoch"
             )
@@ -236,17 +236,21 @@ class TrainingRun:
 
     def before_step(self, samples: int | None = None) -> None:
         """An optimizer step begins: of ``samples``, of a whole batch, or of what is left of the epoch."""
-        self._whole_step = self._clock.begin_step(samples)
+        self._whole_step = self._clock.begin_step(self._same_everywhere(samples))
         if self._whole_step:
             self.resume()
         else:
             self.pause()
 
+    def _same_everywhere(self, samples: int | None) -> int | None:
+        """Several processes that each saw another size would end their windows at different steps."""
+        return None if self._group.by_steps else samples
+
     def after_step(self, samples: int | None = None) -> None:
         """The step is done, of ``samples`` at most. Takes about a microsecond, unless a window ends."""
         if self._paused and self._whole_step:
             self.resume()  # an evaluation within the step is over: the step's samples count with its time
-        self._clock.end_step(samples)
+        self._clock.end_step(self._same_everywhere(samples))
         if self._limit.settled:
             self.check()
         else:
@@ -351,13 +355,13 @@ class TrainingRun:
         if self.plan.target is None:
             return
         try:
-            self._say(check_metric(metrics, self.plan.target.metric))
+            self.warn_once(check_metric(metrics, self.plan.target.metric))
         except BadInput as error:
             if self.strict_metric:
                 raise
-            self._say(str(error))
+            self.warn_once(str(error))
 
-    def _say(self, message: str) -> None:
+    def warn_once(self, message: str) -> None:
         """Warn, of each thing once."""
         if message and message not in self._said:
             self._said.add(message)

@@ -82,15 +82,15 @@ class RunClock:
     def begin_step(self, samples: int | None = None) -> bool:
         """A step begins, of a batch or of what is left of the epoch. Returns whether it is a whole batch.
 
-        ``samples``: how many it has, where that can be fewer than the batch size.
+        ``samples``: how many it has, where that is known.
         """
-        left, given = self._epoch_left, min(samples or self._batch_size, self._batch_size)
-        self._step_samples = given if left <= 0 else int(min(left, given))
+        left = self._batch_size if self._epoch_left <= 0 else self._epoch_left
+        self._step_samples = int(min(samples or left, self._batch_size))
         return self._step_samples == self._batch_size
 
     def end_step(self, samples: int | None = None) -> None:
-        """Count the samples of the step as trained; ``samples``: how many at most it had."""
-        counted = self._step_samples if samples is None else min(samples, self._step_samples)
+        """Count the samples of the step as trained; ``samples``: how many it had, where that is known."""
+        counted = self._step_samples if samples is None else min(samples, self._batch_size)
         self._epoch_left -= counted
         self.samples += counted
         self._unread += counted

@@ -120,7 +120,7 @@ def open_session(
     plan: Plan, context: RunContext, *, gpus: int = 1, window_s: float = 5.0, settle_s: float = 1.0
 ) -> Iterator[TrainingRun]:
     """:func:`session` for a known plan and context."""
-    group = lease_or_none(context, plan, gpus)
+    group = lease_or_none(context.lease, plan, gpus)
     try:
         run = context.run_type(plan, group, attempts=context.attempts(), window_s=window_s, settle_s=settle_s)
         run.begin(from_checkpoint=context.from_checkpoint)
@@ -140,14 +140,14 @@ def open_session(
         group.release()
 
 
-def lease_or_none(context: RunContext, plan: Plan, gpus: int) -> GpuGroup:
-    """The run's GPUs; none where one of them fails: the run then trains without being measured.
+def lease_or_none(lease: Callable[[Plan, int], GpuGroup], plan: Plan, gpus: int) -> GpuGroup:
+    """The GPUs that ``lease`` gives; none where one of them fails: the run trains without being measured.
 
     Raises:
         LeaseRefused: another trial holds a GPU for itself.
     """
     try:
-        return context.lease(plan, gpus)
+        return lease(plan, gpus)
     except LeaseRefused:
         raise
     except DeviceError as error:

@@ -20,7 +20,9 @@ from zeus_ray.gpus.virtual_gpu import VirtualGpu, as_virtual
 from zeus_ray.leases.journal import LeaseEntry
 from zeus_ray.leases.lease import GpuStatus, Lease
 from zeus_ray.leases.limit_owner import LimitOwner
+from zeus_ray.leases.presence import Presence
 from zeus_ray.leases.process import HolderProcess
+from zeus_ray.leases.state_dir import state_dir as default_state_dir
 from zeus_ray.leases.table import EnergyPrice, LeaseTable
 from zeus_ray.records import NAN
 
@@ -66,6 +68,8 @@ class LeaseManager:
         self._trace = PowerTrace()
         self._table = LeaseTable(price=price, wall=wall)
         self._owner = LimitOwner(gpu, self._table, state_dir, watchdog=watchdog)
+        virtual = isinstance(gpu, VirtualGpu)  # no other process has it
+        self._presence = None if virtual else Presence(state_dir or default_state_dir(), gpu.uuid)
         every_s = None if isinstance(gpu, VirtualGpu) else sample_every_s
         self._sampler = SamplingThread(self.sample, lambda: self.idle, every_s)
         self._owner.adopt(self._control)
@@ -157,6 +161,8 @@ class LeaseManager:
                 return self._table.last_readings.get(lease_id, NO_READING)
             last, now = self._last_reading(self._table[lease_id])
             self._table.end(lease_id, now, last)
+            if self._presence is not None and self.idle:
+                self._presence.leave()
             self._owner.release_unused()
             return last
 
@@ -237,6 +243,8 @@ class LeaseManager:
         except DeviceError:
             self._owner.unlock_unused()
             raise
+        if self._presence is not None and self._presence.enter():
+            self._table.mark_shared()
         self._owner.record()
         return entry.lease_id
 
@@ -250,6 +258,8 @@ class LeaseManager:
         now = now or self._meter.read()
         if self._table.priced:  # the price depends on when energy was drawn: charge it while that is known
             self._table.charge(now)
+        if self._presence is not None and self._presence.met():
+            self._table.mark_shared()
         return self._table.reading(entry.lease_id, now, self._gpu.enforced_limit_w())
 
     def _last_reading(self, entry: LeaseEntry) -> tuple[Reading, EnergyReading | None]:

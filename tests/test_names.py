@@ -9,11 +9,7 @@ import zeus_ray
 
 PACKAGE = Path(zeus_ray.__file__).parent
 ROOT = PACKAGE.parent
-BEING_REPLACED = {"decide"}
-"""Folders that are replaced as a whole."""
-FILES = [
-    path for path in sorted(PACKAGE.rglob("*.py")) if path.relative_to(PACKAGE).parts[0] not in BEING_REPLACED
-]
+FILES = sorted(PACKAGE.rglob("*.py"))
 
 MAY_REPEAT = {
     "logger": "each module logs to the same logger",
@@ -22,6 +18,7 @@ MAY_REPEAT = {
     "main": "the entry point of a command or a runnable example",
     "TYPE_CHECKING": "from typing",
     "__all__": "of packages",
+    "Array": "the type of numpy's float arrays",
 }
 
 FORBIDDEN = re.compile(

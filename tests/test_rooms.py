@@ -17,17 +17,17 @@ MAY_IMPORT = {
     "units": set(),
     "records": {"errors"},
     "objective": BASE,
-    "decide": BASE | {"objective"},
+    "search": BASE | {"objective"},
     "gpus": BASE,
     "carbon": BASE | {"objective"},
     "reporting": BASE,
     "leases": BASE | {"gpus", "carbon"},
-    "store": BASE | {"decide"},
-    "training": BASE | {"objective", "decide", "gpus", "leases", "carbon", "store", "reporting"},
-    "jobs": BASE | {"objective", "decide", "gpus", "leases", "carbon", "store", "training", "reporting"},
+    "store": BASE | {"search"},
+    "training": BASE | {"objective", "search", "gpus", "leases", "carbon", "store", "reporting"},
+    "jobs": BASE | {"objective", "search", "gpus", "leases", "carbon", "store", "training", "reporting"},
     "actors": BASE | {"gpus", "leases", "carbon", "training"},
     "tune": BASE
-    | {"objective", "decide", "gpus", "leases", "carbon", "store", "training", "actors", "reporting"},
+    | {"objective", "search", "gpus", "leases", "carbon", "store", "training", "actors", "reporting"},
     "train": BASE | {"training", "tune"},
 }
 TOP = {"__init__", "cli", "demo"}
@@ -98,7 +98,7 @@ def test_a_framework_comes_in_through_its_own_room():
 
 
 def test_importing_the_package_imports_nothing_heavy():
-    code = "import sys, zeus_ray, zeus_ray.cli.main, zeus_ray.decide; print(*sys.modules)"
+    code = "import sys, zeus_ray, zeus_ray.cli.main, zeus_ray.search; print(*sys.modules)"
     loaded = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.split()

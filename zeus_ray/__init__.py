@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from zeus_ray.carbon.signal import open_signal as open_signal
-    from zeus_ray.decide.search import Search as Search
     from zeus_ray.errors import BadInput as BadInput
     from zeus_ray.errors import ZeusError as ZeusError
     from zeus_ray.jobs.recurring_job import RecurringJob as RecurringJob
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from zeus_ray.records import EmissionsConfig as EmissionsConfig
     from zeus_ray.records import Target as Target
     from zeus_ray.reporting.search_report import show as show
+    from zeus_ray.search.search import Search as Search
     from zeus_ray.training.session import session as session
     from zeus_ray.tune.elastic import Elastic as Elastic
     from zeus_ray.tune.metered import metered as metered
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __version__ = metadata.version("zeus-ray")
 
 _HOMES = {
-    "Search": "zeus_ray.decide.search",
+    "Search": "zeus_ray.search.search",
     "Target": "zeus_ray.records",
     "EmissionsConfig": "zeus_ray.records",
     "Elastic": "zeus_ray.tune.elastic",

@@ -215,11 +215,11 @@ def test_a_limit_goes_on_following_the_signal_after_its_actor_was_killed(nodes, 
 
 def test_through_pause_move_kill_and_retry_every_limit_is_restored_and_all_energy_counted(nodes, tmp_path):
     for name, index in itertools.product("ab", range(2)):
-        nodes[name].load(migrated_trial.LOAD, index)
-    watch = migrated_trial.Watch(nodes)
-    result = migration_checks.search(tmp_path, 150.0)
+        nodes[name].load(migration_checks.LOAD, index)
+    watch = migration_checks.LimitWatch(nodes)
+    result = migrated_trial.search(tmp_path, 150.0)
     assert until(lambda: set(nodes["a"].limits_w + nodes["b"].limits_w) == {300.0})
-    migrated_trial.judge(tmp_path, watch.end(), result, limit_w=150.0, found_w=300.0)
+    migration_checks.check_migration(tmp_path, watch.end(), result, limit_w=150.0, original_w=300.0)
     for name, index in itertools.product("ab", range(2)):
         nodes[name].load(1.0, index)
 

@@ -11,13 +11,13 @@ from datetime import datetime, timezone
 from typing import Any
 
 from zeus_ray.carbon.search_objective import SearchObjective
-from zeus_ray.decide import Search
 from zeus_ray.errors import BadInput, TargetNotReached
 from zeus_ray.gpus import discovery
 from zeus_ray.jobs.explanations import expectation_sentence, knobs_sentence
 from zeus_ray.jobs.job_summary import JobSummary, summarize
 from zeus_ray.jobs.lost_runs import find_lost_runs, this_process
 from zeus_ray.records import Best, Knobs, MeasuredBy, Plan, StopReason
+from zeus_ray.search.search import Search
 from zeus_ray.store.active_run import ActiveRun
 from zeus_ray.store.event_log import EventLog, LoggedEvent
 from zeus_ray.store.event_replay import replay

@@ -10,12 +10,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from zeus_ray.carbon.search_objective import resolve_objective
-from zeus_ray.decide import Search
 from zeus_ray.errors import BadInput, NoDevice, TargetNotReached
 from zeus_ray.gpus import discovery
 from zeus_ray.jobs.job_search import STOPPED_EARLY, JobSearch
 from zeus_ray.objective import Prices
 from zeus_ray.records import Target, result_key
+from zeus_ray.search.search import Search
 from zeus_ray.store.event_log import open_job_log
 from zeus_ray.store.warm_start import read_warm_start
 from zeus_ray.training.frameworks import is_out_of_memory
@@ -24,7 +24,7 @@ from zeus_ray.training.session import RunContext, open_session
 
 if TYPE_CHECKING:
     from zeus_ray.carbon.series import Signal
-    from zeus_ray.decide.job import Policy
+    from zeus_ray.search.policies import Policy
 
 DEFAULT_TRIES = 3
 """Runs until the job is done: all but the last may be stopped for their cost."""

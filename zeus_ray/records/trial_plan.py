@@ -15,7 +15,7 @@ from zeus_ray.records.serialization import from_plain, to_plain
 from zeus_ray.records.target import Target
 
 if TYPE_CHECKING:
-    from zeus_ray.decide import Search
+    from zeus_ray.search.search import Search
 
 RESERVED = "zeus"
 """The one entry of a trial's config that is ours; report keys begin with ``zeus/``."""

@@ -6,9 +6,9 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from zeus_ray.decide import Search
 from zeus_ray.errors import HistoryError
 from zeus_ray.records import BASELINE, StopReason, to_json
+from zeus_ray.search.search import Search
 from zeus_ray.store.active_run import ActiveRun
 from zeus_ray.store.event_log import EventLog
 from zeus_ray.store.event_replay import replay

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from zeus_ray.decide import power
 from zeus_ray.errors import DeviceError, DeviceLost, LeaseRefused
 from zeus_ray.objective import eta_at
 from zeus_ray.records import NAN, Plan, PowerProfile, ProfilePoint
+from zeus_ray.search import power_limit as power
 from zeus_ray.training.gpu_group import GpuGroup
 from zeus_ray.training.profiler import Profiler, ProfilingWindow
 from zeus_ray.training.run_clock import RunClock

@@ -18,7 +18,6 @@ from ray.tune.search import Searcher
 
 from zeus_ray.carbon.search_objective import resolve_objective
 from zeus_ray.carbon.series import Signal
-from zeus_ray.decide import Search
 from zeus_ray.errors import BadInput
 from zeus_ray.objective import Prices
 from zeus_ray.records import (
@@ -31,6 +30,7 @@ from zeus_ray.records import (
     Target,
     TrialReport,
 )
+from zeus_ray.search.search import Search
 from zeus_ray.store.active_run import ActiveRun, same_measurement
 from zeus_ray.store.event_log import EventLog, new_search_history
 from zeus_ray.store.search_recorder import SearchRecorder
@@ -40,7 +40,7 @@ from zeus_ray.tune.search_properties import SearchSpace, agreed_target, agreed_v
 from zeus_ray.tune.searcher_snapshot import SearcherSnapshot, read_snapshot, write_snapshot
 
 if TYPE_CHECKING:
-    from zeus_ray.decide.job import Policy
+    from zeus_ray.search.policies import Policy
 
 # Tune's TensorBoard logger warns of each NaN in a result; ours mean "unknown", and there are many.
 logging.getLogger("tensorboardX.x2num").setLevel(logging.ERROR)

@@ -30,6 +30,7 @@ class TrainingRun:
 
     Attributes:
         plan: what the run was asked to do.
+        config: the trial's config without ``config["zeus"]``, to pass on to libraries.
         batch_size: samples per optimizer step, over all GPUs of the run.
         accumulate: micro-batches per step; more than 1 where the batch does not fit in memory otherwise.
         step_ends: whether the optimizer should step with the present micro-batch.
@@ -50,6 +51,7 @@ class TrainingRun:
         settle_s: float = 1.0,
     ) -> None:
         self.plan = plan
+        self.config: dict[str, Any] = {}
         self.batch_size = plan.knobs.batch_size
         self.accumulate = plan.knobs.accumulate
         self.step_ends = True

@@ -69,7 +69,8 @@ def session(
         target=target,
         accumulate=accumulate,
     )
-    return open_session(plan, current_context(), gpus=gpus, window_s=window_s, settle_s=settle_s)
+    context = current_context()
+    return open_session(plan, context, config=config, gpus=gpus, window_s=window_s, settle_s=settle_s)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,12 +118,19 @@ def current_context() -> RunContext:
 
 @contextmanager
 def open_session(
-    plan: Plan, context: RunContext, *, gpus: int = 1, window_s: float = 5.0, settle_s: float = 1.0
+    plan: Plan,
+    context: RunContext,
+    *,
+    config: Mapping[str, Any] | None = None,
+    gpus: int = 1,
+    window_s: float = 5.0,
+    settle_s: float = 1.0,
 ) -> Iterator[TrainingRun]:
     """:func:`session` for a known plan and context."""
     group = lease_or_none(context.lease, plan, gpus)
     try:
         run = context.run_type(plan, group, attempts=context.attempts(), window_s=window_s, settle_s=settle_s)
+        run.config = without_reserved(config or {})
         run.begin(from_checkpoint=context.from_checkpoint)
         if run.note:
             logger.warning("zeus-ray: %s", run.note)
@@ -218,6 +226,11 @@ def plan_from_config(
         gpu_source=carried.get("gpu_source", ""),
         emissions=from_plain(EmissionsConfig, emissions) if emissions else None,
     )
+
+
+def without_reserved(config: Mapping[str, Any]) -> dict[str, Any]:
+    """``config`` without our entry, for a library that takes every entry for a parameter of its own."""
+    return {name: value for name, value in config.items() if name != RESERVED}
 
 
 def carried_settings() -> dict[str, str]:

@@ -1,12 +1,18 @@
 """``zeus.metered``: what an unchanged trainable sees, and how few reports make a profile."""
 
+import sys
+
 import pytest
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]
 tune = pytest.importorskip("ray.tune")
 
-import zeus_ray as zeus  # noqa: E402 — after the marker: importing it takes seconds
+from ray import cloudpickle  # noqa: E402 — after the marker: importing it takes seconds
+
+import zeus_ray as zeus  # noqa: E402
 from zeus_ray.records import PowerProfile, TrialReport, from_json  # noqa: E402
+
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import the tests
 
 
 def searcher():

@@ -7,7 +7,7 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any
 
 from zeus_ray.errors import BadInput
 from zeus_ray.objective import stop_reason
@@ -15,12 +15,10 @@ from zeus_ray.records import NAN, Plan, StopReason, check_metric, read_metric
 from zeus_ray.training.attempts import AttemptLog
 from zeus_ray.training.gpu_group import GpuGroup, PowerPoints, write_power_traces
 from zeus_ray.training.limit_control import LimitController
-from zeus_ray.training.loaders import BatchSizes, check_loader, samples_per_epoch, with_last
 from zeus_ray.training.lr_scaling import LrRule, ScaledLr, WarmUp, scaled, warm_up
+from zeus_ray.training.one_pass import Batch, one_pass
 from zeus_ray.training.report_builder import ReportBuilder
 from zeus_ray.training.run_clock import RunClock
-
-Batch = TypeVar("Batch")
 
 logger = logging.getLogger("zeus_ray")
 
@@ -144,41 +142,9 @@ class TrainingRun:
         Raises:
             BadInput: several loaders, or batches of another size than ``micro_batch_size``.
         """
-        check_loader(loader)
-        sizes = BatchSizes(loader, self.micro_batch_size, accumulated=self.accumulate > 1)
-        self.begin_epoch(samples or samples_per_epoch(loader, self.batch_size // self.accumulate))
-        ahead = ((batch, False) for batch in loader) if self.accumulate == 1 else with_last(loader)
-        number, complete, in_step, step_size = 0, False, False, 0
-        try:
-            for number, (batch, last) in enumerate(ahead, 1):
-                if self.stop:
-                    break
-                size = sizes.of(batch)
-                if self.step_ends:
-                    self.before_step(size and size * self.accumulate)
-                in_step, step_size = True, step_size + (size or 0)
-                self.step_ends = last or number % self.accumulate == 0
-                if number == 2:
-                    self.warn_once(sizes.doubt)
-                yield batch
-                if self.step_ends:
-                    self.after_step(step_size or None)
-                    in_step, step_size = False, 0
-            else:
-                complete = True
-        except GeneratorExit:
-            self._leave_pass(in_step=in_step, samples=step_size or None)
-            raise
-        finally:
-            self.step_ends = True
-        self.end_epoch(complete=complete and samples is None)
-        if not number:
-            self.warn_once(
-                f"run.steps was given a {type(loader).__name__} that gave no batch: an iterator can be used "
-                "once, give run.steps what makes a new one for each epoch, such as the DataLoader itself"
-            )
+        return one_pass(self, loader, samples)
 
-    def _leave_pass(self, *, in_step: bool, samples: int | None) -> None:
+    def leave_epoch(self, *, in_step: bool, samples: int | None) -> None:
         """The loop was left before its loader ended, by ``break`` or an error in a step of ``samples``."""
         if self._group.released:
             return

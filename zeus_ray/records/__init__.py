@@ -6,6 +6,7 @@ A number that is not known is NaN, never 0.
 
 from __future__ import annotations
 
+from zeus_ray.records.metrics import check_metric, read_metric
 from zeus_ray.records.power_profile import PowerProfile, ProfilePoint
 from zeus_ray.records.runs import (
     BASELINE,
@@ -43,8 +44,10 @@ __all__ = [
     "StopReason",
     "Target",
     "TrialReport",
+    "check_metric",
     "from_json",
     "from_plain",
+    "read_metric",
     "result_key",
     "to_json",
     "to_plain",

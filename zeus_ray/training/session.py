@@ -13,7 +13,7 @@ from zeus_ray.errors import BadInput, NoDevice
 from zeus_ray.gpus import discovery as discover
 from zeus_ray.leases.carbon_aware_limit import CarbonAwareLeaseManager
 from zeus_ray.leases.process import HolderProcess
-from zeus_ray.records import RESERVED, EmissionsConfig, Knobs, Plan, Target, from_plain, to_json
+from zeus_ray.records import EmissionsConfig, Knobs, Plan, Target, from_plain, read_carried, to_json
 from zeus_ray.training.attempts import AttemptLog
 from zeus_ray.training.frameworks import imported_frameworks, is_out_of_memory
 from zeus_ray.training.gpu_group import GpuGroup, LeasedGpu
@@ -161,9 +161,9 @@ def plan_from_config(
     Raises:
         BadInput: no positive whole batch size, or eta outside 0 to 1.
     """
-    carried = config.get(RESERVED, {})
+    carried = read_carried(config)
     if "knobs" in carried:
-        return Plan.from_config(carried)
+        return from_plain(Plan, carried)
     size = batch_size or config.get("batch_size")
     if not isinstance(size, int) or size < 1:
         raise BadInput(

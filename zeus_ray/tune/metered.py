@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from zeus_ray.errors import BadInput
-from zeus_ray.records import NAN, RESERVED, StopReason, result_key
+from zeus_ray.records import NAN, RESERVED, StopReason, read_carried, result_key
 from zeus_ray.training.frameworks import is_out_of_memory
 from zeus_ray.training.run import TrainingRun
 from zeus_ray.training.session import carried_settings, open_session, plan_from_config
@@ -37,9 +37,9 @@ class MeteredTrainable(Base):  # type: ignore[misc]  # Ray is not typed
     _zeus_run: TrainingRun
     _zeus_open: ExitStack
 
-    def setup(self, config: dict[str, Any]) -> None:
+    def setup(self, config: dict[str, Any], **keywords: Any) -> None:  # noqa: ANN401 — of tune.with_parameters
         """A trial begins."""
-        super().setup(config)
+        super().setup(config, **keywords)
         self._zeus_begin(config)
 
     def step(self) -> dict[str, Any]:
@@ -116,5 +116,5 @@ def metered(trainable: Callable[..., Any]) -> Callable[..., Any]:
 
 def _metric(config: Mapping[str, Any]) -> str | None:
     """The metric that every result must hold, where the plan has a target."""
-    target = config.get(RESERVED, {}).get("target")
+    target = read_carried(config).get("target")
     return str(target["metric"]) if target else None

@@ -274,13 +274,14 @@ json_values = st.recursive(
 def test_any_json_is_a_series_or_a_lost_signal(reply):
     """Through the real client, on a transport without a socket: hundreds of replies in a second."""
     text = json.dumps({"data": [reply, *reply] if isinstance(reply, list) else reply})
-    transport = httpx.MockTransport(lambda _request: httpx.Response(200, text=text))
-    with httpx.Client(transport=transport, base_url="http://grid") as client:
+    api = http_client.JsonApi("http://grid", "GB")
+    api._client = httpx.Client(
+        transport=httpx.MockTransport(lambda _request: httpx.Response(200, text=text)), base_url="http://grid"
+    )
+    with api:
         try:
-            rows = http_client.get_list(http_client.get_json(client, "/", zone="GB"), "data", zone="GB")
-            series = http_client.series_of_rows(
-                rows, "from", lambda row: row["intensity"]["actual"], zone="GB"
-            )
+            rows = api.rows(api.get("/"), "data")
+            series = api.series(rows, "from", lambda row: row["intensity"]["actual"])
         except SignalLost:
             return
     assert series is None or isinstance(series, Series)

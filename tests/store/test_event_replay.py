@@ -65,7 +65,8 @@ def test_an_end_counts_also_where_its_ask_is_damaged():
 
 
 def test_a_batch_size_that_is_no_longer_offered_is_left_out():
-    assert search(asked(batch_size=16), ended(batch_size=16)).best() == search().best()
+    left_out = search(asked(batch_size=16), ended(batch_size=16)).best()
+    assert repr(left_out) == repr(search().best())  # NaN is not equal to itself
 
 
 def test_a_lost_run_is_not_waited_for():

@@ -24,7 +24,7 @@ from zeus_ray.leases.service import GpuLeaseService
 
 REAP_EVERY_S = 0.25
 METRICS_EVERY_S = 5.0
-END_AFTER_IDLE_S = 60.0
+END_GPU_ACTOR_AFTER_S = 60.0
 
 logger = logging.getLogger("zeus_ray")
 
@@ -109,7 +109,7 @@ class GpuActor:
             ray.actor.exit_actor()
 
     def _idle(self) -> bool:
-        return self._manager.idle and time.monotonic() - self._called_at_s > END_AFTER_IDLE_S
+        return self._manager.idle and time.monotonic() - self._called_at_s > END_GPU_ACTOR_AFTER_S
 
     def _watch(self) -> None:
         """Until this actor ends: end leases whose process is gone, decide limits, update Ray's metrics."""

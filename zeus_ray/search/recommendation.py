@@ -13,7 +13,7 @@ from zeus_ray.search.power_limit import point_at
 from zeus_ray.search.state import CompletedRun, SearchState
 
 Z90 = 1.645
-GIVEN_UP = (StopReason.NOT_WORTH_IT, StopReason.PROFILED)
+NOT_FAILED = (StopReason.NOT_WORTH_IT, StopReason.PROFILED)
 """Ends that the search chose: the batch size did not fail."""
 PRIOR_SPREAD = 0.15
 """Relative scatter of epochs from run to run before any batch size has run twice. Median on the recorded
@@ -46,7 +46,7 @@ def recommend(state: SearchState, eta: float) -> Best:
 
 def _answer(state: SearchState, eta: float, size: int, runs: list[CompletedRun], spread: float) -> Best:
     limit_w, energy_j, time_s = _expected(state, eta, size, runs)
-    failed = sum(r.batch_size == size and not r.reached and r.stop not in GIVEN_UP for r in state.runs)
+    failed = sum(r.batch_size == size and not r.reached and r.stop not in NOT_FAILED for r in state.runs)
     retried = (len(runs) + failed) / len(runs)
     gpus = state.settings.gpus
     mean = cost(energy_j, time_s, eta=eta, max_power_w=state.max_power_w, gpus=gpus) * retried

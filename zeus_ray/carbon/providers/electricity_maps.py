@@ -5,18 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from zeus_ray.carbon.http_client import (
-    RETRY_REFUSED_S,
-    RequestRefused,
-    get_json,
-    get_list,
-    none_if_refused,
-    number_at,
-    open_client,
-    series_of_rows,
-    split_range,
-    utc_minute,
-)
+from zeus_ray.carbon.http_client import RETRY_REFUSED_S, JsonApi, RequestRefused, none_if_refused, split_range
 from zeus_ray.carbon.providers.provider import Provider, read_token
 from zeus_ray.carbon.series import Series
 from zeus_ray.units import DAY_S
@@ -57,12 +46,11 @@ class ElectricityMaps(Provider):
         """See :class:`Provider`. One request takes at most ten days."""
         if self.missing_credentials():
             raise RequestRefused(self.missing_credentials(), RETRY_REFUSED_S)
-        with open_client(self.base_url, headers={"auth-token": read_token(ELECTRICITYMAPS_TOKEN)}) as client:
+        headers = {"auth-token": read_token(ELECTRICITYMAPS_TOKEN)}
+        with JsonApi(self.base_url, self.zone, headers) as api:
 
             def get(path: str, key: str, **query: str) -> list[Any]:
-                query |= {"zone": self.zone}
-                reply = get_json(client, f"/v3/carbon-intensity/{path}", query, zone=self.zone)
-                return get_list(reply, key, zone=self.zone)
+                return api.rows(api.get(f"/v3/carbon-intensity/{path}", {"zone": self.zone, **query}), key)
 
             history = get("history", "history")
             if any(
@@ -71,16 +59,14 @@ class ElectricityMaps(Provider):
                 raise RequestRefused(
                     f"{ELECTRICITYMAPS_TOKEN} is a sandbox token, whose values are invented", RETRY_REFUSED_S
                 )
-            for first_s, last_s in split_range(since_s, now_s - DAY_S, 9 * DAY_S):
-                older = none_if_refused(
-                    get, "past-range", "data", start=utc_minute(first_s), end=utc_minute(last_s)
-                )
+            for start, end in split_range(since_s, now_s - DAY_S, 9 * DAY_S):
+                older = none_if_refused(get, "past-range", "data", start=start, end=end)
                 if older is None:
                     break
                 history += older
             forecast = none_if_refused(get, "forecast", "forecast", horizonHours="48")
-        value = number_at("carbonIntensity")
-        return (
-            series_of_rows(history, "datetime", value, zone=self.zone),
-            series_of_rows(forecast or [], "datetime", value, zone=self.zone),
-        )
+
+            def value(row: Any) -> Any:  # noqa: ANN401 — JSON
+                return row["carbonIntensity"]
+
+            return api.series(history, "datetime", value), api.series(forecast, "datetime", value)

@@ -5,19 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from zeus_ray.carbon.http_client import (
-    RETRY_REFUSED_S,
-    Client,
-    RequestRefused,
-    get_json,
-    get_list,
-    none_if_refused,
-    number_at,
-    open_client,
-    series_of_rows,
-    split_range,
-    utc_minute,
-)
+from zeus_ray.carbon.http_client import RETRY_REFUSED_S, JsonApi, RequestRefused, none_if_refused, split_range
 from zeus_ray.carbon.providers.provider import Provider, read_secret, read_token
 from zeus_ray.carbon.series import Series
 from zeus_ray.errors import SignalLost
@@ -59,37 +47,35 @@ class WattTime(Provider):
         """See :class:`Provider`. One request takes at most 32 days; lb/MWh become g/kWh here."""
         if self.missing_credentials():
             raise RequestRefused(self.missing_credentials(), RETRY_REFUSED_S)
-        with open_client(self.base_url) as client:
-            client.headers["Authorization"] = f"Bearer {self._bearer_token(client)}"
+        with JsonApi(self.base_url, self.zone) as api:
+            api.use_bearer(self._bearer_token(api))
 
             def get(path: str, **query: str) -> list[Any]:
-                query |= {"region": self.zone, "signal_type": "co2_moer"}
-                reply = get_json(client, f"/v3/{path}", query, zone=self.zone)
+                reply = api.get(f"/v3/{path}", {"region": self.zone, "signal_type": "co2_moer", **query})
                 unit = reply.get("meta", {}).get("units") if isinstance(reply, dict) else None
                 if unit != "lbs_co2_per_mwh":
                     raise SignalLost(f"the reply is in {unit!r}, not lbs_co2_per_mwh")
-                return get_list(reply, "data", zone=self.zone)
+                return api.rows(reply, "data")
 
-            history = [
-                row
-                for first_s, last_s in split_range(since_s, now_s, 30 * DAY_S)
-                for row in get("historical", start=utc_minute(first_s), end=utc_minute(last_s))
-            ]
+            pieces = split_range(since_s, now_s, 30 * DAY_S)
+            history = [row for start, end in pieces for row in get("historical", start=start, end=end)]
             forecast = none_if_refused(get, "forecast", horizon_hours="48")
-        value = number_at("value", KG_PER_LB)
-        return (
-            series_of_rows(history, "point_time", value, zone=self.zone),
-            series_of_rows(forecast or [], "point_time", value, zone=self.zone),
-        )
+            return api.series(history, "point_time", _g_per_kwh), api.series(
+                forecast, "point_time", _g_per_kwh
+            )
 
-    def _bearer_token(self, client: Client) -> str:
+    def _bearer_token(self, api: JsonApi) -> str:
         """Log in for each fetch: a token is valid for half an hour, and fetches are 15 minutes apart."""
         given = read_token(WATTTIME_TOKEN)
         if given:
             return given
-        account = (read_secret(WATTTIME_USER), read_secret(WATTTIME_PASSWORD))
-        reply = get_json(client, "/login", account=account, zone=self.zone)
+        reply = api.get("/login", account=(read_secret(WATTTIME_USER), read_secret(WATTTIME_PASSWORD)))
         token = reply.get("token") if isinstance(reply, dict) else None
         if not isinstance(token, str) or not token.isascii() or not token.isprintable():
             raise SignalLost("the reply to the login contains no token")
         return token
+
+
+def _g_per_kwh(row: Any) -> float | None:  # noqa: ANN401 — JSON
+    """The value of a row, which is in lb/MWh; None for a gap."""
+    return None if row["value"] is None else row["value"] * KG_PER_LB

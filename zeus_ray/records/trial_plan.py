@@ -57,6 +57,7 @@ def read_carried(config: Mapping[str, Any]) -> dict[str, Any]:
             f"config[{RESERVED!r}] is {entry!r}, which is no plan of zeus-ray; rename that entry"
         ) from error
 
+
 GRAMS = "gCO2eq/kWh"
 """The unit of carbon intensity. A signal in any other unit is a price."""
 

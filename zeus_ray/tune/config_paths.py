@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-MISSING = object()
+NO_ENTRY = object()
 """What :func:`entry_at` returns where there is no entry."""
 
 
 def entry_at(config: Mapping[str, Any], path: str) -> Any:  # noqa: ANN401 — the user's
-    """The entry at ``path``, or :data:`MISSING`; a key that is spelt like the path comes first."""
+    """The entry at ``path``, or :data:`NO_ENTRY`; a key that is spelt like the path comes first."""
     if path in config:
         return config[path]
     first, slash, rest = path.partition("/")
     inner = config.get(first)
-    return entry_at(inner, rest) if slash and isinstance(inner, Mapping) else MISSING
+    return entry_at(inner, rest) if slash and isinstance(inner, Mapping) else NO_ENTRY
 
 
 def with_entry(config: Mapping[str, Any], path: str, value: object) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from ray.tune.search import Searcher
 
 from zeus_ray.errors import BadInput
 from zeus_ray.records import read_metric
-from zeus_ray.tune.config_paths import MISSING, entry_at
+from zeus_ray.tune.config_paths import NO_ENTRY, entry_at
 from zeus_ray.tune.search_properties import SearchSpace
 
 
@@ -50,7 +50,7 @@ class OtherParameters:
             chosen = self.searcher.suggest(trial_id)
             if not isinstance(chosen, Mapping):
                 return chosen  # type: ignore[no-any-return]  # Ray is not typed
-            if entry_at(chosen, space.name) is not MISSING:
+            if entry_at(chosen, space.name) is not NO_ENTRY:
                 raise BadInput(
                     f"other_searcher suggests {space.name!r}, which ZeusSearcher chooses: leave it out of the "
                     "space of the other searcher"

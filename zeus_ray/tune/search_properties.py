@@ -13,7 +13,8 @@ from ray.tune.search.variant_generator import generate_variants, parse_spec_vars
 
 from zeus_ray.errors import BadInput
 from zeus_ray.records import RESERVED, Target
-from zeus_ray.tune.config_paths import MISSING, entries, entry_at, overlaid, with_entry, without_entry
+from zeus_ray.tune.callers import STAND_IN, real_value
+from zeus_ray.tune.config_paths import NO_ENTRY, entries, entry_at, overlaid, with_entry, without_entry
 
 
 class SearchSpace:
@@ -36,7 +37,7 @@ class SearchSpace:
     def __init__(self, space: Mapping[str, Any], name: str, batch_sizes: Sequence[int] | str | None) -> None:
         if RESERVED in space:
             raise BadInput(f"config[{RESERVED!r}] is reserved for the plan of a trial; rename yours")
-        _, domains, grids = parse_spec_vars(dict(space))
+        _, _domains, grids = parse_spec_vars(dict(space))
         if grids:
             names = ", ".join("/".join(map(str, path)) for path, _ in grids)
             raise BadInput(
@@ -44,7 +45,7 @@ class SearchSpace:
             )
         self.name = name
         entry = entry_at(space, name)
-        if entry is MISSING:
+        if entry is NO_ENTRY:
             _check_no_other_batch_size(space, name)
         self.batch_sizes: Any = _choices(entry, name) if batch_sizes is None else batch_sizes
         self.others = without_entry(space, name)
@@ -148,10 +149,11 @@ def _check_no_other_batch_size(space: Mapping[str, Any], name: str) -> None:
 
 def _choices(entry: object, name: str) -> list[int]:
     if isinstance(entry, Categorical):
-        return list(entry.categories)
+        return [real_value(size) for size in entry.categories]  # type: ignore[misc]  # Search checks them
+    entry = real_value(entry)
     if isinstance(entry, Integral) and not isinstance(entry, bool):
         return [int(entry)]
-    if entry is MISSING or entry is None:
+    if entry is NO_ENTRY or entry is None:
         raise BadInput(
             f"no batch sizes: put {name!r}: tune.choice([...]) into the space, "
             "or pass batch_sizes=[...] or 'auto'"
@@ -167,7 +169,7 @@ def _described(value: object) -> str:
         sampler = value.get_sampler()
         how = "" if sampler is None else f" by {type(sampler).__name__}{_plain_fields(sampler)}"
         return f"{type(value).__name__}{_plain_fields(value)}{how}"
-    if isinstance(value, tuple) and value[:1] == ("__ref_ph",):  # Tune's stand-in for an object
+    if isinstance(value, tuple) and value[:1] == (STAND_IN,):  # Tune's stand-in for an object
         return "an object"
     return repr(value)
 

@@ -52,14 +52,14 @@ from zeus_ray.tune.search_properties import (
     point_batch_size,
 )
 from zeus_ray.tune.searcher_snapshot import SearcherSnapshot, read_snapshot, write_snapshot
-from zeus_ray.tune.searcher_wrappers import refuse_wrappers
+from zeus_ray.tune.callers import refuse_wrappers
 
 if TYPE_CHECKING:
     from zeus_ray.search.policies import Policy
 
 logger = logging.getLogger("zeus_ray")
 
-RETRY = "/"
+RETRY = "."
 """Stands between the id of a run and the number of its retry, when a failed trial was resumed."""
 UNMETERED = (
     "the trials report without a session, so their energy is not measured and no power limit is set: the "
@@ -226,11 +226,16 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         return self._recorded.search
 
     @property
+    def count_shared(self) -> bool:
+        """Whether trials count although they share a GPU."""
+        return self._count_shared
+
+    @property
     def _recorded(self) -> SearchRecorder:
         if self._recorder is None:
             raise BadInput(
-                "this searcher has seen no search: either none has begun (pass batch_sizes=, space=, or config "
-                "to Tune), or it ran in another process, as with Ray Client: "
+                "this searcher has seen no search: either none has begun (pass batch_sizes=, space=, or "
+                "config to Tune), or it ran in another process, as with Ray Client: "
                 "zeus_ray.recommended(result) has its answer"
             )
         return self._recorder
@@ -245,7 +250,11 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
     # --- what Ray Tune calls -------------------------------------------------------------------
 
     def set_search_properties(
-        self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any
+        self,
+        metric: str | None,
+        mode: str | None,
+        config: dict[str, Any],
+        **spec: Any,  # noqa: ANN401 — Tune's own
     ) -> bool:
         """Take metric, mode, space and length of an experiment from Tune.
 

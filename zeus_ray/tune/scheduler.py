@@ -40,6 +40,9 @@ from zeus_ray.tune.callers import innermost_searcher, refuse_wrapped
 
 logger = logging.getLogger("zeus_ray")
 
+LONG_NAMES = {"asha": "async_hyperband"}
+"""Names of schedulers that Ray Tune has under another name only."""
+
 
 class EnergyScheduler(TrialScheduler):  # type: ignore[misc]  # Ray is not typed
     """Stops a trial at the target, or when going on would cost more than it can be worth.
@@ -277,7 +280,7 @@ def _zeus_searcher(searcher: object) -> ZeusSearcher | None:
 def _checked_base(base: TrialScheduler | str | None) -> TrialScheduler:
     if isinstance(base, str):
         try:
-            base = create_scheduler(base)
+            base = create_scheduler(LONG_NAMES.get(base.lower(), base))
         except ValueError as error:
             raise BadInput(f"base is {base!r}: {error}") from error
     if isinstance(base, HyperBandScheduler):

@@ -13,7 +13,7 @@ from ray.tune.search.variant_generator import generate_variants, parse_spec_vars
 
 from zeus_ray.errors import BadInput
 from zeus_ray.records import RESERVED, Target
-from zeus_ray.tune.callers import STAND_IN, real_value
+from zeus_ray.tune.callers import STAND_IN, take_real_value
 from zeus_ray.tune.config_paths import NO_ENTRY, entries, entry_at, overlaid, with_entry, without_entry
 
 
@@ -149,8 +149,8 @@ def _check_no_other_batch_size(space: Mapping[str, Any], name: str) -> None:
 
 def _choices(entry: object, name: str) -> list[int]:
     if isinstance(entry, Categorical):
-        return [real_value(size) for size in entry.categories]  # type: ignore[misc]  # Search checks them
-    entry = real_value(entry)
+        return [take_real_value(size) for size in entry.categories]  # type: ignore[misc]  # Search checks them
+    entry = take_real_value(entry)
     if isinstance(entry, Integral) and not isinstance(entry, bool):
         return [int(entry)]
     if entry is NO_ENTRY or entry is None:

@@ -59,7 +59,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("zeus_ray")
 
-RETRY = "."
+RETRY = "-retry-"
 """Stands between the id of a run and the number of its retry, when a failed trial was resumed."""
 UNMETERED = (
     "the trials report without a session, so their energy is not measured and no power limit is set: the "

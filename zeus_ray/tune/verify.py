@@ -63,7 +63,9 @@ def verify(
         batch_size_key,
         tune.sample_from(lambda spec: _knobs(spec.config)["batch_size"]),
     )
-    config = with_entry(config, seed_key, tune.sample_from(lambda spec: runs[_knobs(spec.config)["run_id"]][1]))
+    config = with_entry(
+        config, seed_key, tune.sample_from(lambda spec: runs[_knobs(spec.config)["run_id"]][1])
+    )
     ran = tune.run(
         trial.trainable_name,
         config=config,

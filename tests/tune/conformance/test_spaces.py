@@ -43,7 +43,11 @@ def test_a_nested_batch_size_is_trained_as_it_is_booked(tmp_path, case):
     assert len(result.trials) >= 3
     for trial in result.trials:
         plan = Plan.from_config(trial.config["zeus"])
-        assert trial.config["train"]["batch_size"] == plan.knobs.batch_size == trial.last_result["zeus/batch_size"]
+        assert (
+            trial.config["train"]["batch_size"]
+            == plan.knobs.batch_size
+            == trial.last_result["zeus/batch_size"]
+        )
         assert type(trial.config["train"]["batch_size"]) is int
         assert "batch_size" not in trial.config
         assert trial.config["train"].get("lr", 0.1) <= 1.0

@@ -38,7 +38,9 @@ BASES = {
 
 
 @pytest.mark.parametrize("base", BASES)
-@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan, None, "high", True, [0.99], np.float32("inf")])
+@pytest.mark.parametrize(
+    "value", [math.inf, -math.inf, math.nan, None, "high", True, [0.99], np.float32("inf")]
+)
 def test_what_is_no_number_reaches_no_target_and_ends_no_trial(tmp_path, value, base):
     import zeus_ray as zeus
 

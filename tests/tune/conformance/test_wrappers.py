@@ -185,7 +185,9 @@ def test_buffered_results_are_the_bases_matter(buffered):
 
 
 @pytest.mark.parametrize("count_shared", [True, False])
-def test_parts_of_gpus_are_said_before_the_first_trial_and_counted_where_asked(tmp_path, caplog, count_shared):
+def test_parts_of_gpus_are_said_before_the_first_trial_and_counted_where_asked(
+    tmp_path, caplog, count_shared
+):
     class Shared(Job):
         CHANGED = {"zeus/shared": True}
 

@@ -108,9 +108,9 @@ class Savings:
         at = "an unknown power limit" if math.isnan(self.best.power_limit_w) else f"a power limit of {limit}"
         if not self.repeats:
             return (
-                f"Best: batch size {self.best.batch_size} at {at}, which is expected to reach the target with "
-                f"{energy(self.best.energy_j)} in {seconds(self.best.time_s)}; its trials also measured power "
-                "profiles."
+                f"Best: batch size {self.best.batch_size} at {at}, which is expected to reach the target "
+                f"with {energy(self.best.energy_j)} in {seconds(self.best.time_s)}; its trials also measured "
+                "power profiles."
             )
         times = "once" if self.repeats == 1 else f"{self.repeats} times, on average"
         return (

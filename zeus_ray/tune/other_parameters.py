@@ -52,8 +52,8 @@ class OtherParameters:
                 return chosen  # type: ignore[no-any-return]  # Ray is not typed
             if entry_at(chosen, space.name) is not NO_ENTRY:
                 raise BadInput(
-                    f"other_searcher suggests {space.name!r}, which ZeusSearcher chooses: leave it out of the "
-                    "space of the other searcher"
+                    f"other_searcher suggests {space.name!r}, which ZeusSearcher chooses: leave it out of "
+                    "the space of the other searcher"
                 )
             self.asked.add(trial_id)
         return space.resolve(batch_size, (self._seed, number), chosen)
@@ -71,5 +71,5 @@ class OtherParameters:
             self.searcher.on_trial_complete(trial_id, result=readable, error=error)
 
     def _readable(self, result: Mapping[str, Any]) -> dict[str, Any]:
-        """The result with its metric as a number, NaN where it is none: searchers calculate with it."""
+        """The result with its metric as a number, if only NaN: searchers calculate with it."""
         return {**result, self._metric: read_metric(result, self._metric)} if self._metric else dict(result)

@@ -55,8 +55,8 @@ def check_resources(trial: Trial, *, shared_is_asked: bool) -> None:
     if requested % 1 and not shared_is_asked:
         logger.warning(
             "zeus-ray: trials ask for %g GPU, so several share one: their energy cannot be told apart, no "
-            "limit is set, and no result counts for the search. Ask for whole GPUs (zeus_ray.resources()), or "
-            "pass ZeusSearcher(count_shared=True) to search on time and on equal shares of the energy",
+            "limit is set, and no result counts for the search. Ask for whole GPUs (zeus_ray.resources()), "
+            "or pass ZeusSearcher(count_shared=True) to search on time and on equal shares of the energy",
             requested,
         )
     present = ray.cluster_resources().get("GPU", 0) if ray.is_initialized() else 0

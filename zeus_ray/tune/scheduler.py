@@ -30,13 +30,13 @@ from zeus_ray.records import (
     to_plain,
 )
 from zeus_ray.training.session import carried_settings
+from zeus_ray.tune import reporter as _shorter_output  # noqa: F401 — see its first lines
+from zeus_ray.tune.callers import innermost_searcher, refuse_wrapped
 from zeus_ray.tune.controller import ControllerView
 from zeus_ray.tune.elastic import Elastic
 from zeus_ray.tune.experiment_saves import BoundedSaves
-from zeus_ray.tune import reporter as _shorter_output  # noqa: F401 — see its first lines
 from zeus_ray.tune.resources import check_resources
 from zeus_ray.tune.searcher import ZeusSearcher
-from zeus_ray.tune.callers import innermost_searcher, refuse_wrapped
 
 logger = logging.getLogger("zeus_ray")
 
@@ -200,7 +200,7 @@ class EnergyScheduler(TrialScheduler):  # type: ignore[misc]  # Ray is not typed
         if self._searcher is not None and used is not self._searcher:
             raise BadInput(
                 f"EnergyScheduler has a ZeusSearcher, but Ray Tune's search_alg is {type(used).__name__}, or "
-                "another one: pass the same ZeusSearcher to both, as search_alg= and EnergyScheduler(searcher)"
+                "another one: pass the same ZeusSearcher as search_alg= and to EnergyScheduler"
             )
         refuse_wrapped(search_alg, self._searcher)
         check_resources(trial, shared_is_asked=self._searcher is not None and self._searcher.count_shared)

@@ -8,7 +8,6 @@ become progress and outcomes, are stored in the event log, and told.
 from __future__ import annotations
 
 import copy
-import dataclasses
 import datetime as dt
 import json
 import logging
@@ -30,18 +29,15 @@ from zeus_ray.records import (
     Plan,
     StopReason,
     Target,
-    TrialReport,
-    from_plain,
-    read_carried,
 )
 from zeus_ray.reporting.stored_answer import write_answer
 from zeus_ray.search.search import Search
-from zeus_ray.store.active_run import ActiveRun, same_measurement
 from zeus_ray.store.event_log import EventLog, new_search_history
 from zeus_ray.store.search_recorder import SearchRecorder
 from zeus_ray.store.warm_start import read_warm_start
 from zeus_ray.training.session import carried_settings
 from zeus_ray.tune.baseline_answer import best_with_baseline
+from zeus_ray.tune.callers import refuse_wrappers
 from zeus_ray.tune.other_parameters import OtherParameters
 from zeus_ray.tune.remaining import Remaining
 from zeus_ray.tune.search_properties import (
@@ -52,27 +48,12 @@ from zeus_ray.tune.search_properties import (
     point_batch_size,
 )
 from zeus_ray.tune.searcher_snapshot import SearcherSnapshot, read_snapshot, write_snapshot
-from zeus_ray.tune.callers import refuse_wrappers
+from zeus_ray.tune.trial_runs import TrialRuns
 
 if TYPE_CHECKING:
     from zeus_ray.search.policies import Policy
 
 logger = logging.getLogger("zeus_ray")
-
-RETRY = "-retry-"
-"""Stands between the id of a run and the number of its retry, when a failed trial was resumed."""
-UNMETERED = (
-    "the trials report without a session, so their energy is not measured and no power limit is set: the "
-    "search compares batch sizes by time alone. Add two lines to the training function:\n"
-    "    with zeus_ray.session(config) as run:   # around the training\n"
-    "        run.report({...})                   # instead of tune.report\n"
-    "or pass zeus_ray.metered(function) to Tune."
-)
-SHARED = (
-    "the trials share their GPUs, so the energy of one cannot be told from another's, no limit is set, and "
-    "their results do not count: ask for whole GPUs (zeus_ray.resources()), or pass "
-    "ZeusSearcher(count_shared=True) to search on time and on equal shares of the energy"
-)
 
 # Tune's TensorBoard logger warns of each NaN in a result; ours mean "unknown", and there are many.
 logging.getLogger("tensorboardX.x2num").setLevel(logging.ERROR)
@@ -197,17 +178,13 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         self._batch_size_key = batch_size_key
         self._count_shared = count_shared
         self._baseline_left = baseline
-        self._baseline: ActiveRun | None = None
         self._given_space = space
         self._space: SearchSpace | None = None
-        self._recorder: SearchRecorder | None = None
-        self._runs: dict[str, ActiveRun] = {}
+        self._started_runs: TrialRuns | None = None
         self._suggested = 0
         self._remaining = Remaining()
         self._confirms = False
         self._waiting_knobs: Knobs | None = None
-        self._measurement = ""
-        self._warned: set[str] = set()
         self._history = os.fspath(history or new_search_history())
         EventLog.open(self._history)  # which refuses a file
         if batch_sizes is not None or space is not None:
@@ -223,7 +200,7 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
     @property
     def search(self) -> Search:
         """The search: profiles, pending runs, and all that it knows. Raises BadInput without a space."""
-        return self._recorded.search
+        return self._runs.recorder.search
 
     @property
     def count_shared(self) -> bool:
@@ -231,21 +208,21 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         return self._count_shared
 
     @property
-    def _recorded(self) -> SearchRecorder:
-        if self._recorder is None:
+    def _runs(self) -> TrialRuns:
+        if self._started_runs is None:
             raise BadInput(
                 "this searcher has seen no search: either none has begun (pass batch_sizes=, space=, or "
                 "config to Tune), or it ran in another process, as with Ray Client: "
                 "zeus_ray.recommended(result) has its answer"
             )
-        return self._recorder
+        return self._started_runs
 
     def best(self, eta: float | None = None) -> Best:
         """The best knobs so far with expected cost, energy and time; another ``eta`` needs no new run.
 
         Where nothing is cheaper than the baseline, these are the baseline's.
         """
-        return best_with_baseline(self.search, self._baseline, eta)
+        return best_with_baseline(self.search, self._runs.baseline, eta)
 
     # --- what Ray Tune calls -------------------------------------------------------------------
 
@@ -292,7 +269,7 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
             return config
         self._suggested += 1
         self._remaining.take_one()
-        self._runs[trial_id] = ActiveRun(knobs)
+        self._runs.start(trial_id, knobs)
         return {**config, RESERVED: self._plan(knobs).to_config()}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
@@ -302,17 +279,7 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
 
     def observe(self, trial_id: str, result: Mapping[str, Any]) -> StopReason | None:
         """Take in a result. Returns why its trial should end now, or None. The same one twice counts once."""
-        run = self._active(trial_id)
-        if run is None:
-            return None
-        report = TrialReport.from_result(result)
-        if report is None:
-            self._warn(UNMETERED)
-        else:
-            self._measurement = same_measurement(self._measurement, report.measured_by)
-            if report.shared and not self._count_shared:
-                self._warn(SHARED)
-        return self._recorded.observe(run, result)
+        return self._runs.observe(trial_id, result)
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -322,55 +289,36 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         Without a result the last one counts: Tune gives none for a trial that ends while it is paused.
         """
         self._other.on_trial_complete(trial_id, result, error=error)
-        run = self._active(trial_id)
-        if run is None:
-            return
-        if result is not None:
-            self.observe(trial_id, result)
-        if run.knobs.run_id == BASELINE:
-            self._baseline = None if error else run
-            del self._runs[trial_id]
-        elif result is None and not error and run.iteration == 0:  # removed before it began
-            self.search.drop_pending(run.knobs.run_id)
-            del self._runs[trial_id]
-        else:
-            self._recorded.end(run, error=error)
-            if not error:  # a trial that has failed may be resumed
-                del self._runs[trial_id]
+        self._runs.end(trial_id, result, error=error)
+
+    # --- what EnergyScheduler calls --------------------------------------------------------------
 
     def note_stop(self, trial_id: str, reason: StopReason) -> None:
         """The scheduler ends a trial: why, where the search itself has given no reason."""
-        run = self._runs.get(trial_id)
-        if run is not None and run.stop is None:
-            run.stop = reason
+        self._runs.note_stop(trial_id, reason)
 
     def adopt(self, trial_id: str, config: Mapping[str, Any]) -> None:
         """Take over a trial of a restored experiment that was suggested after the snapshot was taken."""
-        knobs = read_carried(config).get("knobs")
-        if trial_id in self._runs or knobs is None or self.was_told(config) or self._recorder is None:
-            return
-        run = ActiveRun(from_plain(Knobs, knobs))
-        self._runs[trial_id] = run
-        if run.knobs.run_id != BASELINE:
-            self.search.add_pending(run.knobs)
+        self._runs.adopt(trial_id, config)
 
     def was_told(self, config: Mapping[str, Any]) -> bool:
         """Whether the search was told that the trial with this config has ended, and not by an error."""
-        run_id = read_carried(config).get("knobs", {}).get("run_id")
-        return any(told.partition(RETRY)[0] == run_id for told in self._recorded.told)
+        return self._runs.was_told(config)
+
+    # --- saved and restored ----------------------------------------------------------------------
 
     def save(self, checkpoint_path: str) -> None:
         """Write the whole state."""
         snapshot = SearcherSnapshot(
             search=json.dumps(self.search.state()),
-            runs=self._runs,
-            told=self._recorded.told,
+            runs=self._runs.active,
+            told=self._runs.recorder.told,
             history=self._history,
-            last_event=self._recorded.log.last_number(),
+            last_event=self._runs.recorder.log.last_number(),
             waiting_knobs=self._waiting_knobs,
             baseline_left=self._baseline_left,
-            baseline=self._baseline,
-            measurement=self._measurement,
+            baseline=self._runs.baseline,
+            measurement=self._runs.measurement,
             suggested=self._suggested,
             remaining=self._remaining,
             asked_other=self._other.asked,
@@ -379,7 +327,7 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
 
     def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
         """Write the whole state, and the answer so far, which ``zeus_ray.recommended`` reads."""
-        if self._recorder is None:
+        if self._started_runs is None:
             return
         super().save_to_dir(checkpoint_dir, session_str)
         write_answer(checkpoint_dir, self.best())
@@ -396,14 +344,15 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         own_policy = {} if isinstance(policy, str) else {"policy": policy}
         search = Search.from_state(json.loads(snapshot.search), **own_policy)
         self._metric, self._mode = search.target.metric, search.target.mode
-        self._runs, self._measurement = snapshot.runs, snapshot.measurement
         self._waiting_knobs, self._baseline_left = snapshot.waiting_knobs, snapshot.baseline_left
-        self._baseline, self._suggested = snapshot.baseline, snapshot.suggested
-        self._remaining, self._other.asked = snapshot.remaining, snapshot.asked_other
+        self._remaining, self._suggested = snapshot.remaining, snapshot.suggested
+        self._other.asked = snapshot.asked_other
         self._history = snapshot.history
-        self._recorder = self._new_recorder(search)
-        self._recorder.told |= snapshot.told
-        self._recorder.catch_up(snapshot.last_event)
+        self._started_runs = runs = self._new_runs(search)
+        runs.active, runs.baseline = snapshot.runs, snapshot.baseline
+        runs.measurement = snapshot.measurement
+        runs.recorder.told |= snapshot.told
+        runs.recorder.catch_up(snapshot.last_event)
 
     # --- translation ---------------------------------------------------------------------------
 
@@ -417,7 +366,7 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         )
         if any(self._warm_start):
             search.warm_start(*self._warm_start)
-        self._recorder = self._new_recorder(search)
+        self._started_runs = self._new_runs(search)
         self._other.set_search_properties(self._metric, self._mode, space)
 
     def _begin_again(self, space: SearchSpace) -> None:
@@ -429,9 +378,7 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
                 f"compare: make a new ZeusSearcher, with warm_start=[{self._history!r}] to begin with what "
                 "this one knows of batch sizes"
             )
-        for run_id in self.search.pending:
-            self.search.drop_pending(run_id)
-        self._runs.clear()
+        self._runs.drop_all()
         self._waiting_knobs = None
         self._confirms = self.search.finished
 
@@ -439,8 +386,9 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         policy = copy.deepcopy(self._options["policy"])  # an instance belongs to one search
         return Search(**{**self._options, **options, "policy": policy}, recurring=False)
 
-    def _new_recorder(self, search: Search) -> SearchRecorder:
-        return SearchRecorder(search, EventLog.open(self._history), count_shared=self._count_shared)
+    def _new_runs(self, search: Search) -> TrialRuns:
+        log = EventLog.open(self._history)
+        return TrialRuns(SearchRecorder(search, log, count_shared=self._count_shared))
 
     def _next_knobs(self) -> Knobs | None:
         if self._baseline_left and self._remaining.trials != 1:  # one trial alone is for the search
@@ -466,19 +414,6 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         self.search.add_pending(knobs)
         return knobs
 
-    def _active(self, trial_id: str) -> ActiveRun | None:
-        """The run of a trial that has not ended. One that has failed and reports again runs once more."""
-        run = self._runs.get(trial_id)
-        if run is None or run.knobs.run_id in (BASELINE, *self.search.pending):
-            return run
-        if run.knobs.run_id in self._recorded.told:
-            return None
-        name, _, count = run.knobs.run_id.partition(RETRY)
-        knobs = dataclasses.replace(run.knobs, run_id=f"{name}{RETRY}{int(count or 0) + 1}")
-        self.search.add_pending(knobs)
-        self._runs[trial_id] = ActiveRun(knobs)
-        return self._runs[trial_id]
-
     def _plan(self, knobs: Knobs) -> Plan:
         return Plan.of_search(
             self.search,
@@ -488,9 +423,3 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
             emissions=self._objective.emissions,
             **carried_settings(),
         )
-
-    def _warn(self, text: str) -> None:
-        """Log a warning once for this searcher."""
-        if text not in self._warned:
-            self._warned.add(text)
-            logger.warning("zeus-ray: %s", text)

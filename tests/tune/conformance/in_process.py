@@ -14,9 +14,9 @@ import ray
 from ray import tune
 from ray.air.execution._internal.tracked_actor import TrackedActor
 from ray.train._internal import storage
-from ray.tune.experiment import Trial
 from ray.tune.analysis import ExperimentAnalysis
 from ray.tune.execution import tune_controller
+from ray.tune.experiment import Trial
 
 
 class Events:
@@ -45,7 +45,7 @@ class InProcessActors:
     def get_live_actors_resources(self):
         return {}
 
-    def add_actor(self, cls, resource_request, kwargs, on_start, on_stop, on_error):  # noqa: ARG002 — as Ray's
+    def add_actor(self, cls, *, resource_request, kwargs, on_start, on_stop, on_error):  # noqa: ARG002 — as Ray's
         self.made += 1
         actor = TrackedActor(self.made, on_start=on_start, on_stop=on_stop, on_error=on_error)
         self.waiting[actor] = (cls, kwargs)
@@ -71,22 +71,16 @@ class InProcessActors:
                 on_result(actor, result)
         return True
 
-    def schedule_actor_task(
-        self,
-        tracked_actor,
-        method_name,
-        args=(),
-        kwargs=None,
-        on_result=None,
-        on_error=None,
-        *,
-        _return_future,
-    ):
+    def schedule_actor_task(self, tracked_actor, method_name, *positional, _return_future=False, **named):
+        """As Ray's; ``positional`` and ``named``: args, kwargs, on_result, on_error."""
+        names = ("args", "kwargs", "on_result", "on_error")
+        given = {**dict.fromkeys(names), **dict(zip(names, positional, strict=False)), **named}
+        args, kwargs, on_result, on_error = (given[name] for name in names)
         if _return_future and not on_result:
             if tracked_actor in self._live_actors_to_ray_actors_resources:
                 getattr(self._live_actors_to_ray_actors_resources[tracked_actor][0], method_name)()
             return object()
-        self.tasks.append((tracked_actor, method_name, args, kwargs or {}, on_result, on_error))
+        self.tasks.append((tracked_actor, method_name, args or (), kwargs or {}, on_result, on_error))
         return object()
 
     def clear_actor_task_futures(self, tracked_actor):
@@ -133,10 +127,12 @@ def in_this_process(gpus=0):
         )
         stack.enter_context(mock.patch.object(tune_controller, "RayActorManager", InProcessActors))
         stack.enter_context(mock.patch.object(tune_controller, "_ActorClassCache", ClassCache))
-        stack.enter_context(mock.patch.object(ray, "cluster_resources", lambda: {"CPU": 4.0, "GPU": gpus}))
+        stack.enter_context(
+            mock.patch.object(ray, "cluster_resources", return_value={"CPU": 4.0, "GPU": gpus})
+        )
         stack.enter_context(mock.patch.object(Trial, "set_ray_actor", _set_actor))
         folder = stack.enter_context(tempfile.TemporaryDirectory())
-        stack.enter_context(mock.patch.object(storage, "_get_ray_train_session_dir", lambda: folder))
+        stack.enter_context(mock.patch.object(storage, "_get_ray_train_session_dir", return_value=folder))
         stack.enter_context(mock.patch("ray._common.usage.usage_lib.record_library_usage"))
         stack.enter_context(mock.patch("ray.tune.tune._setup_signal_catching", _never_interrupted))
         yield
@@ -167,6 +163,7 @@ def run(trainable, tmp_path, **options):
         **options,
     }
     gpus = options.pop("cluster_gpus", 0)
-    with in_this_process(gpus), mock.patch.dict(os.environ, {"TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1"}):
-        with mock.patch.object(ExperimentAnalysis, "_fetch_trial_dataframes", lambda self: {}):  # noqa: ARG005 — as Ray's
-            return tune.run(trainable, **options)
+    quiet = mock.patch.dict(os.environ, {"TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1"})
+    no_files = mock.patch.object(ExperimentAnalysis, "_fetch_trial_dataframes", return_value={})
+    with in_this_process(gpus), quiet, no_files:
+        return tune.run(trainable, **options)

@@ -1,6 +1,7 @@
 """Trials whose energy, time and learning curve are arithmetic: the truth of every case is known."""
 
 import math
+from typing import ClassVar
 
 from ray import tune
 
@@ -42,7 +43,7 @@ class Job(tune.Trainable):
     SIZE_KEY = "batch_size"
     METERED = True
     EPOCHS = 60
-    CHANGED = {}
+    CHANGED: ClassVar = {}
 
     def setup(self, config):
         self.config_given = config

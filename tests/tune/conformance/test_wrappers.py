@@ -1,6 +1,7 @@
 """Wrappers and bases around and underneath: each works, or is refused with its reason before a trial."""
 
 import math
+from typing import ClassVar
 
 import pytest
 
@@ -35,7 +36,7 @@ class Means(Searcher):
     def suggest(self, trial_id):
         return self.searcher.suggest(trial_id)
 
-    def on_trial_complete(self, trial_id, result=None, error=False):
+    def on_trial_complete(self, trial_id, result=None, error=False):  # noqa: ARG002 — it rewrites them
         self.searcher.on_trial_complete(trial_id, result={"accuracy": 0.5})
 
     def save(self, checkpoint_path):
@@ -189,7 +190,7 @@ def test_parts_of_gpus_are_said_before_the_first_trial_and_counted_where_asked(
     tmp_path, caplog, count_shared
 ):
     class Shared(Job):
-        CHANGED = {"zeus/shared": True}
+        CHANGED: ClassVar = {"zeus/shared": True}
 
     alg = searcher(count_shared=count_shared)
     search(

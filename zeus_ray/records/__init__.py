@@ -22,7 +22,7 @@ from zeus_ray.records.runs import (
 )
 from zeus_ray.records.serialization import from_json, from_plain, to_json, to_plain
 from zeus_ray.records.target import Target
-from zeus_ray.records.trial_plan import GRAMS, RESERVED, EmissionsConfig, Plan
+from zeus_ray.records.trial_plan import GRAMS, RESERVED, EmissionsConfig, Plan, PlanText, read_carried
 from zeus_ray.records.trial_report import TrialReport, result_key
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "Measurement",
     "Outcome",
     "Plan",
+    "PlanText",
     "PowerProfile",
     "ProfilePoint",
     "Progress",
@@ -47,6 +48,7 @@ __all__ = [
     "check_metric",
     "from_json",
     "from_plain",
+    "read_carried",
     "read_metric",
     "result_key",
     "to_json",

@@ -219,6 +219,7 @@ class LimitController:
             eta=eta_at(self._plan.eta, self._plan.energy_price),
             max_power_w=self._max_power_w,
             gpus=max(1, len(self._group)),
+            max_slowdown=self._plan.max_slowdown,
         )
 
     # --- the profile -------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from zeus_ray.errors import BadInput, DeviceError, LeaseRefused, NoDevice
 from zeus_ray.gpus import discovery as discover
 from zeus_ray.leases.carbon_aware_limit import CarbonAwareLeaseManager
 from zeus_ray.leases.process import HolderProcess
-from zeus_ray.records import RESERVED, EmissionsConfig, Knobs, Plan, Target, from_plain, to_json
+from zeus_ray.records import RESERVED, EmissionsConfig, Knobs, Plan, Target, from_plain, read_carried, to_json
 from zeus_ray.training.attempts import AttemptLog
 from zeus_ray.training.frameworks import imported_frameworks, is_out_of_memory
 from zeus_ray.training.gpu_group import GpuGroup, LeasedGpu
@@ -188,9 +188,9 @@ def plan_from_config(
     Raises:
         BadInput: no positive whole batch size, or one that cannot be accumulated; eta outside 0 to 1.
     """
-    carried = config.get(RESERVED, {})
+    carried = read_carried(config)
     if "knobs" in carried:
-        planned = Plan.from_config(carried)
+        planned = from_plain(Plan, carried)
         if accumulate not in (None, planned.knobs.accumulate):
             raise BadInput(
                 f"accumulate is {accumulate}, but the search has set {planned.knobs.accumulate}: leave it "

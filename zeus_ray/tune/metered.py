@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from zeus_ray.errors import BadInput
-from zeus_ray.records import NAN, RESERVED, StopReason, result_key
+from zeus_ray.records import NAN, RESERVED, StopReason, read_carried, result_key
 from zeus_ray.training.frameworks import is_out_of_memory
 from zeus_ray.training.run import TrainingRun
 from zeus_ray.training.session import (
@@ -44,10 +44,10 @@ class MeteredTrainable(Base):  # type: ignore[misc]  # Ray is not typed
     _zeus_run: TrainingRun
     _zeus_open: ExitStack
 
-    def setup(self, config: dict[str, Any]) -> None:
+    def setup(self, config: dict[str, Any], **keywords: Any) -> None:  # noqa: ANN401 — of tune.with_parameters
         """A trial begins."""
         with self._zeus_hidden():
-            super().setup(without_reserved(config))
+            super().setup(without_reserved(config), **keywords)
         self._zeus_begin(config)
 
     def step(self) -> dict[str, Any]:
@@ -135,5 +135,5 @@ def metered(trainable: Callable[..., Any]) -> Callable[..., Any]:
 
 def _metric(config: Mapping[str, Any]) -> str | None:
     """The metric that every result must hold, where the plan has a target."""
-    target = config.get(RESERVED, {}).get("target")
+    target = read_carried(config).get("target")
     return str(target["metric"]) if target else None

@@ -364,7 +364,7 @@ def changes(loads: Sequence[Load], length: str, objective: Objective, runs: int)
     for load in loads:
         by_card[load.name.split("/")[0]].append(load)
     rng, shares, costs, stays = np.random.default_rng(5), [], [], []
-    cards = sorted(by_card)
+    cards = sorted(c for c, of in by_card.items() if len(of) >= 3)
     for i in range(runs):
         card = by_card[cards[i % len(cards)]]
         three = [card[int(j)] for j in rng.choice(len(card), 3, replace=False)]

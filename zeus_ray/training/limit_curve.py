@@ -25,8 +25,9 @@ LEVEL_SD = 1.0
 SHAPE_SD = {"time": 0.07, "power": 0.06}
 """How far a GPU's curve strays from the usual shape (ln), over distances above ``LENGTH``."""
 LENGTH = 0.35
-UNEVEN_SD = 0.003
-"""Irregularity from one limit to the next (ln) that a smooth curve does not have."""
+UNEVEN_SD = (0.003, 0.01, 0.03)
+"""Irregularity from one limit to the next (ln) that a smooth curve does not have: the likeliest is taken,
+each being taken for ``e`` times as unlikely beforehand as the one before it."""
 
 
 def usual(ratio: float, values: Sequence[float]) -> float:
@@ -70,22 +71,33 @@ class LimitCurve:
         shape = USUAL_TIME if kind == "time" else USUAL_POWER
         prior = [usual(r, shape) for r in ratios]
         place = [math.log(min(r, RATIO[-1])) for r in ratios]
-        shape_var = SHAPE_SD[kind] ** 2
-
-        def kernel(i: int, j: int) -> float:
-            apart = (place[i] - place[j]) / LENGTH
-            return LEVEL_SD**2 + shape_var * math.exp(-0.5 * apart * apart) + (UNEVEN_SD**2) * (i == j)
-
+        smooth = [[_kernel(a - b, SHAPE_SD[kind]) for b in place] for a in place]
         seen = sorted(measured)
-        everywhere = range(len(ratios))
-        if not seen:
-            return cls(prior, [[kernel(i, j) for j in everywhere] for i in everywhere])
-        lower = _cholesky([[kernel(i, j) + measured[i].var * (i == j) for j in seen] for i in seen])
-        residual = _forward(lower, [measured[i].mean - prior[i] for i in seen])
-        rows = [_forward(lower, [kernel(i, k) for k in seen]) for i in everywhere]
-        mean = [prior[i] + _dot(rows[i], residual) for i in everywhere]
-        cov = [[kernel(i, j) - _dot(rows[i], rows[j]) for j in everywhere] for i in everywhere]
+        right = [measured[i].mean - prior[i] for i in seen]
+        best: tuple[float, float, list[list[float]], list[float]] | None = None
+        for rarity, uneven_sd in enumerate(UNEVEN_SD):
+            lower = _cholesky(
+                [[smooth[i][j] + (measured[i].var + uneven_sd**2) * (i == j) for j in seen] for i in seen]
+            )
+            residual = _forward(lower, right)
+            misfit = 0.5 * _dot(residual, residual) + sum(math.log(row[-1]) for row in lower) + rarity
+            if best is None or misfit < best[0]:
+                best = (misfit, uneven_sd**2, lower, residual)
+        assert best is not None  # noqa: S101 — for the type checker
+        _misfit, uneven_var, lower, residual = best
+        for i in range(len(ratios)):
+            smooth[i][i] += uneven_var
+        rows = [_forward(lower, [smooth[i][k] for k in seen]) for i in range(len(ratios))]
+        mean = [p + _dot(row, residual) for p, row in zip(prior, rows, strict=True)]
+        cov = [
+            [value - _dot(row, other) for value, other in zip(smooth[i], rows, strict=True)]
+            for i, row in enumerate(rows)
+        ]
         return cls(mean, cov)
+
+
+def _kernel(apart: float, shape_sd: float) -> float:
+    return LEVEL_SD**2 + shape_sd**2 * math.exp(-0.5 * (apart / LENGTH) ** 2)
 
 
 def cost_curve(time: LimitCurve, power: LimitCurve, eta: float, max_power_w: float) -> LimitCurve:
@@ -103,21 +115,20 @@ def best_index(curve: LimitCurve, allowed: Sequence[int]) -> int:
     return min(allowed, key=lambda i: (curve.mean[i], i))
 
 
-def improvement(curve: LimitCurve, k: int, allowed: Sequence[int], noise_var: float) -> float:
-    """Expected gain (ln) from one window at limit ``k``: how much lower the best mean gets.
+def improvement(curve: LimitCurve, k: int, held: int, rivals: Sequence[int], noise_var: float) -> float:
+    """Expected gain (ln) from one window at limit ``k``, over going on at ``held`` without it.
 
-    The best mean is compared with ``k``'s own (or, for the best limit, with each other's): one window
-    moves their difference by a normal variable with the standard deviation ``moved``.
+    One window moves the difference of ``k`` and ``held`` by a normal variable of standard deviation ``moved``. A
+    window at ``held`` itself pays where it shows that one of ``rivals`` is better.
     """
-    best = best_index(curve, allowed)
+    pairs = [(k, held)] if k != held else [(r, held) for r in rivals if r != held]
     gain = 0.0
-    for j in allowed if k == best else (best,):
-        if j == k:
-            continue
-        moved = abs(curve.cov[k][k] - curve.cov[k][j]) / math.sqrt(curve.cov[k][k] + noise_var)
+    for one, other in pairs:
+        moved = abs(curve.cov[k][one] - curve.cov[k][other]) / math.sqrt(curve.cov[k][k] + noise_var)
+        worse = curve.mean[one] - curve.mean[other]
         if moved > 0:
-            z = abs(curve.mean[k] - curve.mean[j]) / moved
-            gain = max(gain, moved * (_density(z) - z * _upper_tail(z)))
+            z = worse / moved
+            gain = max(gain, moved * _density(z) - worse * _upper_tail(z))
     return gain
 
 

@@ -38,6 +38,13 @@ NEW_LOAD = 0.1
 """A shift above this (ln, time and power together) leaves nothing of the old profile."""
 TRIES = 3
 """Windows at one limit in a row before it is taken as it is."""
+SAME_LOAD = 0.015
+"""Time and power within this (ln) of an earlier load's at the same limit: that load is back."""
+PAST_LOADS = 3
+"""How many earlier loads are remembered."""
+REFINING_PART = 0.5
+"""The part of ``profiling_share`` that closer looks at a load that has not changed may take."""
+REFINING_BASE_S = 30.0
 REPROFILE_BASE_S = 60.0
 """Time for profiling after the first profile that a run may use beside its share."""
 
@@ -79,7 +86,7 @@ class OnlineSettings:
     settle_s: float = 1.5
     min_steps: int = 5
     warm_up_steps: int = 5
-    profiling_share: float = 0.03
+    profiling_share: float = 0.05
     expected_s: float = 3600.0
 
     def __post_init__(self) -> None:
@@ -172,6 +179,8 @@ class ControllerState:
     """Everything a controller knows; plain JSON through ``records.serialization``."""
 
     records: list[LimitRecord]
+    past: list[list[LimitRecord]] = field(default_factory=list)
+    """What was known of earlier loads, the latest last."""
     version: int = 1
     phase: str = "warm-up"
     pending: int = 0
@@ -186,6 +195,8 @@ class ControllerState:
     windows_in_profile: int = 0
     first_done: bool = False
     stale: bool = False
+    refining: bool = False
+    """Whether windows only look closer at a load that has not changed."""
     step_s: float = 0.0
     noise_var: float = 1e-4
     elapsed_s: float = 0.0
@@ -264,13 +275,16 @@ class OnlineController:
             return None
         if state.phase == "warm-up":
             return LimitWindow(self.limits_w, 0, max(2, self.settings.warm_up_steps), "warm-up")
-        seconds = self.settings.window_s
-        if state.first_done and not state.stale:
-            seconds = max(seconds, min(60.0, 0.002 * state.elapsed_s))
-        elif self.settings.max_slowdown is not None and state.pending == self._top:
-            seconds *= 2  # everything is compared with this one
         purpose = "check" if state.phase == "check" else "profile"
-        return LimitWindow(self.limits_w, self.settle_steps, self._steps(seconds), purpose)
+        return LimitWindow(self.limits_w, self.settle_steps, self._steps(self._window_s()), purpose)
+
+    def _window_s(self) -> float:
+        """Seconds of a window: longer where a known load gets a closer look, the longer the run has been."""
+        state, seconds = self._state, self.settings.window_s
+        if state.refining:
+            return max(2 * seconds, min(60.0, 0.004 * state.elapsed_s))
+        at_top = self.settings.max_slowdown is not None and state.pending == self._top
+        return 2 * seconds if at_top else seconds  # everything is compared with the highest limit
 
     def _steps(self, seconds: float) -> int:
         step_s = self._state.step_s
@@ -302,6 +316,9 @@ class OnlineController:
         too_short = window.wall_s < 0.5 * self.settings.window_s
         if not math.isfinite(window.time.mean) or (window.clean < 0.5 and not last_try):
             return self._give_up() if last_try else Verdict.OUTLIER
+        if state.first_done and self._recall(window):
+            self._settle()
+            return Verdict.ACCEPTED
         self._take(window)
         surprise = self._surprise(window) and state.tries == 1
         spread = math.sqrt(max(self._held_time().var, 0.0))
@@ -602,8 +619,8 @@ class OnlineController:
         """The limit whose window is expected to lower the cost most; None if by less than ``least_gain``."""
         time, cost = curves = self._curves()
         allowed = self._allowed(time)
-        gains = {k: improvement(cost, k, allowed, self._state.noise_var) for k in allowed}
         best = self._best(curves)
+        gains = {k: improvement(cost, k, best, allowed, self._state.noise_var) for k in allowed}
         for k in self._usable if self.settings.max_slowdown is not None else ():
             value = self._unlocked(time, cost, k, best)
             if value > gains.get(k, 0.0):
@@ -638,7 +655,7 @@ class OnlineController:
 
     def _enter_settled(self) -> None:
         state = self._state
-        state.phase, state.first_done, state.stale = "settled", True, False
+        state.phase, state.first_done, state.stale, state.refining = "settled", True, False, True
         state.tries = state.windows_in_profile = 0
         state.time_test, state.power_test = ChangeTest(), ChangeTest()
 
@@ -664,8 +681,13 @@ class OnlineController:
         by_time = window.time.mean - held.time.mean
         by_power = window.power.mean - held.power.mean if window.power and held.power else 0.0
         self._close()
+        state.time_test, state.power_test = ChangeTest(), ChangeTest()
         shared, state.shared = state.shared, ()
+        if not shared and self._recall(window):
+            self._settle()
+            return
         if abs(by_time) + abs(by_power) > NEW_LOAD or shared:
+            self._remember()
             self._forget()
         else:
             for record in state.records:
@@ -681,8 +703,34 @@ class OnlineController:
             fresh = state.records[state.pending]
             fresh.time = fresh.power = None
             _merge(fresh, window)
-        state.stale = True
-        state.time_test, state.power_test = ChangeTest(), ChangeTest()
+        state.stale, state.refining = True, False
+
+    def _recall(self, window: GroupWindow) -> bool:
+        """Whether an earlier load is back, by a window at the limit held now; then its profile is, too.
+
+        A straggler or another tenant that goes away after a minute costs no second profile this way.
+        """
+        state, k = self._state, self._state.pending
+        for load in reversed(state.past):
+            time, power = load[k].time, load[k].power
+            if time is None or power is None or window.power is None:
+                continue
+            if max(abs(window.time.mean - time.mean), abs(window.power.mean - power.mean)) < SAME_LOAD:
+                state.past.remove(load)
+                units = [(r.units, r.profile_units) for r in state.records]
+                if sum(r.time is not None for r in state.records) > 2:
+                    self._remember()
+                state.records = load
+                for record, (total, profiled) in zip(load, units, strict=True):
+                    record.units, record.profile_units = total, profiled
+                _merge(load[k], window, floor=DRIFT_SD**2)
+                return True
+        return False
+
+    def _remember(self) -> None:
+        """Keep what is known of this load for the day it is back."""
+        past = [replace(r, units=0.0, profile_units=0.0) for r in self._state.records]
+        self._state.past = [*self._state.past, past][-PAST_LOADS:]
 
     def _start_profile(self) -> None:
         """Profile again: what a shift left open, or everything from the highest limit on."""
@@ -701,11 +749,11 @@ class OnlineController:
     def _refine(self) -> None:
         """Follow the slow-down budget; measure more where the time so far makes a closer look worth it."""
         state = self._state
-        if state.shared or not self._may_profile_again(0.0, 0.3):
+        if state.shared or not self._may_profile_again(REFINING_BASE_S, REFINING_PART):
             return
         if self.settings.max_slowdown is not None:
             self._move(self._best(self._curves()))
-        window_s = max(self.settings.window_s, min(60.0, 0.002 * state.elapsed_s)) + self.settings.settle_s
+        window_s = self._window_s() + self.settings.settle_s
         horizon_s = max(self.settings.expected_s - state.elapsed_s, state.elapsed_s)
         probe = self._next_probe(max(1e-4, 0.005 * window_s / horizon_s))
         if probe is None or (probe == state.pending and self.settings.max_slowdown is None):
@@ -713,7 +761,7 @@ class OnlineController:
             self._move(best)
             return
         state.phase, state.pending = "profile", probe
-        state.windows_in_profile = len(self._usable) + 3  # one window, then settle
+        state.windows_in_profile = state.tries = 0
 
     def _move(self, k: int) -> None:
         """Hold another measured limit from now on."""

@@ -42,9 +42,9 @@ SAME_LOAD = 0.015
 """Time and power within this (ln) of an earlier load's at the same limit: that load is back."""
 PAST_LOADS = 3
 """How many earlier loads are remembered."""
-REFINING_PART = 0.5
+REFINING_PART = 1.0
 """The part of ``profiling_share`` that closer looks at a load that has not changed may take."""
-REFINING_BASE_S = 30.0
+REFINING_BASE_S = 60.0
 REPROFILE_BASE_S = 60.0
 """Time for profiling after the first profile that a run may use beside its share."""
 
@@ -86,7 +86,7 @@ class OnlineSettings:
     settle_s: float = 1.5
     min_steps: int = 5
     warm_up_steps: int = 5
-    profiling_share: float = 0.05
+    profiling_share: float = 0.1
     expected_s: float = 3600.0
 
     def __post_init__(self) -> None:
@@ -157,6 +157,7 @@ class LimitRecord:
     stage_power: list[LogEstimate | None] = field(default_factory=list)
     units: float = 0.0
     profile_units: float = 0.0
+    doubted: bool = False
 
 
 @dataclass
@@ -195,6 +196,8 @@ class ControllerState:
     windows_in_profile: int = 0
     first_done: bool = False
     stale: bool = False
+    settled_at_s: float = 0.0
+    """Where the latest profile that was not only a closer look ended."""
     refining: bool = False
     """Whether windows only look closer at a load that has not changed."""
     step_s: float = 0.0
@@ -319,6 +322,13 @@ class OnlineController:
         if state.first_done and self._recall(window):
             self._settle()
             return Verdict.ACCEPTED
+        if state.first_done and state.phase == "profile" and self._contradicts(window):
+            if state.tries == 1:
+                return Verdict.REPEAT
+            self._load_changed(window)
+            if state.stale:
+                self._start_profile()
+            return Verdict.ACCEPTED
         self._take(window)
         surprise = self._surprise(window) and state.tries == 1
         spread = math.sqrt(max(self._held_time().var, 0.0))
@@ -349,7 +359,7 @@ class OnlineController:
         by_time, by_power = self._test(window, held)
         if by_time or by_power:
             self._load_changed(window)
-        elif not state.stale:
+        elif not state.stale and max(state.time_test.level, state.power_test.level) < 0.5 * CHANGE_THRESHOLD:
             _merge(held, window, floor=DRIFT_SD**2)
             self._refine()
         if state.stale and self._may_profile_again(REPROFILE_BASE_S, 1.0):
@@ -499,6 +509,13 @@ class OnlineController:
             return
         _merge(held, window, floor=DRIFT_SD**2)
 
+    def _contradicts(self, window: GroupWindow) -> bool:
+        """Whether a window is far from what was measured at the same limit before: has the load changed?"""
+        time = self._held().time
+        if time is None:
+            return False
+        return abs(window.time.mean - time.mean) > max(0.02, 4 * math.sqrt(window.time.var + time.var))
+
     def _surprise(self, window: GroupWindow) -> bool:
         """Whether the time of a window contradicts all other limits together (a disturbance while it ran)."""
         state = self._state
@@ -582,6 +599,18 @@ class OnlineController:
         uncapped_w = math.exp(record.power.mean) if record.power else 0.8 * self.settings.limits_w[0]
         return [w / uncapped_w for w in self.settings.limits_w]
 
+    def _doubt_slow(self) -> None:
+        """A limit measured slower than a lower one was probably disturbed: once, it counts for little."""
+        records = self._state.records
+        for i, higher in enumerate(records):
+            for lower in records[i + 1 :]:
+                if higher.time is None or lower.time is None or higher.doubted:
+                    continue
+                excess = higher.time.mean - lower.time.mean
+                if excess > max(0.02, 4 * math.sqrt(higher.time.var + lower.time.var)):
+                    higher.doubted = True
+                    higher.time.var += excess**2
+
     def _curves(self) -> tuple[LimitCurve, LimitCurve]:
         """Posterior of (time, cost) over the limits."""
         ratios, records = self._ratios(), self._state.records
@@ -617,6 +646,7 @@ class OnlineController:
 
     def _next_probe(self, least_gain: float) -> int | None:
         """The limit whose window is expected to lower the cost most; None if by less than ``least_gain``."""
+        self._doubt_slow()
         time, cost = curves = self._curves()
         allowed = self._allowed(time)
         best = self._best(curves)
@@ -655,6 +685,8 @@ class OnlineController:
 
     def _enter_settled(self) -> None:
         state = self._state
+        if not state.refining:
+            state.settled_at_s = state.elapsed_s
         state.phase, state.first_done, state.stale, state.refining = "settled", True, False, True
         state.tries = state.windows_in_profile = 0
         state.time_test, state.power_test = ChangeTest(), ChangeTest()
@@ -686,8 +718,9 @@ class OnlineController:
         if not shared and self._recall(window):
             self._settle()
             return
-        if abs(by_time) + abs(by_power) > NEW_LOAD or shared:
-            self._remember()
+        self._remember()
+        soon = state.elapsed_s - state.settled_at_s < 0.1 * state.settled_at_s
+        if abs(by_time) + abs(by_power) > NEW_LOAD or shared or soon:
             self._forget()
         else:
             for record in state.records:
@@ -715,7 +748,8 @@ class OnlineController:
             time, power = load[k].time, load[k].power
             if time is None or power is None or window.power is None:
                 continue
-            if max(abs(window.time.mean - time.mean), abs(window.power.mean - power.mean)) < SAME_LOAD:
+            near = max(SAME_LOAD, 3 * math.sqrt(window.time.var + time.var))
+            if max(abs(window.time.mean - time.mean), abs(window.power.mean - power.mean)) < near:
                 state.past.remove(load)
                 units = [(r.units, r.profile_units) for r in state.records]
                 if sum(r.time is not None for r in state.records) > 2:

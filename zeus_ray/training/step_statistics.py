@@ -200,6 +200,11 @@ class ChangeTest:
     high_drift: float = 0.0
     low_drift: float = 0.0
 
+    @property
+    def level(self) -> float:
+        """The side that is ahead, in standard deviations."""
+        return max(self.high, self.low)
+
     def update(self, deviation: float, sd: float, *, slack: float, threshold: float) -> float:
         """Add a block; the new mean deviation if the level has changed, else 0.
 

@@ -24,6 +24,7 @@ USUAL_POWER = (0.19, 0.27, 0.35, 0.45, 0.55, 0.63, 0.71, 0.80, 0.89, 0.95, 0.98,
 LEVEL_SD = 1.0
 SHAPE_SD = {"time": 0.07, "power": 0.06}
 """How far a GPU's curve strays from the usual shape (ln), over distances above ``LENGTH``."""
+WINDOWS_AHEAD = (1, 3, 10)
 LENGTH = 0.35
 UNEVEN_SD = (0.003, 0.01, 0.03)
 """Irregularity from one limit to the next (ln) that a smooth curve does not have: the likeliest is taken,
@@ -118,17 +119,20 @@ def best_index(curve: LimitCurve, allowed: Sequence[int]) -> int:
 def improvement(curve: LimitCurve, k: int, held: int, rivals: Sequence[int], noise_var: float) -> float:
     """Expected gain (ln) from one window at limit ``k``, over going on at ``held`` without it.
 
-    One window moves the difference of ``k`` and ``held`` by a normal variable of standard deviation ``moved``. A
-    window at ``held`` itself pays where it shows that one of ``rivals`` is better.
+    Windows move the difference of ``k`` and ``held`` by a normal variable of standard deviation ``moved``. A
+    window at ``held`` itself pays where it shows that one of ``rivals`` is better. Where one window
+    cannot tell but several can, the gain is that of several, per window.
     """
     pairs = [(k, held)] if k != held else [(r, held) for r in rivals if r != held]
     gain = 0.0
     for one, other in pairs:
-        moved = abs(curve.cov[k][one] - curve.cov[k][other]) / math.sqrt(curve.cov[k][k] + noise_var)
+        reach = abs(curve.cov[k][one] - curve.cov[k][other])
         worse = curve.mean[one] - curve.mean[other]
-        if moved > 0:
-            z = worse / moved
-            gain = max(gain, moved * _density(z) - worse * _upper_tail(z))
+        for windows in WINDOWS_AHEAD:
+            moved = reach / math.sqrt(curve.cov[k][k] + noise_var / windows)
+            if moved > 0:
+                z = worse / moved
+                gain = max(gain, (moved * _density(z) - worse * _upper_tail(z)) / windows)
     return gain
 
 

@@ -42,10 +42,9 @@ SAME_LOAD = 0.015
 """Time and power within this (ln) of an earlier load's at the same limit: that load is back."""
 PAST_LOADS = 3
 """How many earlier loads are remembered."""
-REFINING_PART = 1.0
-"""The part of ``profiling_share`` that closer looks at a load that has not changed may take."""
-REFINING_BASE_S = 60.0
-REPROFILE_BASE_S = 60.0
+REFINING_WORTH_S = 0.36
+"""A closer look at a known load must be expected to save the cost of this many seconds in the time to come."""
+BASE_S = 60.0
 """Time for profiling after the first profile that a run may use beside its share."""
 
 
@@ -193,6 +192,8 @@ class ControllerState:
     energy_known: bool = True
     price: float = 1.0
     tries: int = 0
+    confirmed: bool = False
+    """Whether the highest limit has been measured again at the end of a profile."""
     windows_in_profile: int = 0
     first_done: bool = False
     stale: bool = False
@@ -319,10 +320,10 @@ class OnlineController:
         too_short = window.wall_s < 0.5 * self.settings.window_s
         if not math.isfinite(window.time.mean) or (window.clean < 0.5 and not last_try):
             return self._give_up() if last_try else Verdict.OUTLIER
-        if state.first_done and self._recall(window):
+        if state.first_done and not state.refining and self._recall(window):
             self._settle()
             return Verdict.ACCEPTED
-        if state.first_done and state.phase == "profile" and self._contradicts(window):
+        if (state.first_done or state.confirmed) and state.phase == "profile" and self._contradicts(window):
             if state.tries == 1:
                 return Verdict.REPEAT
             self._load_changed(window)
@@ -362,7 +363,7 @@ class OnlineController:
         elif not state.stale and max(state.time_test.level, state.power_test.level) < 0.5 * CHANGE_THRESHOLD:
             _merge(held, window, floor=DRIFT_SD**2)
             self._refine()
-        if state.stale and self._may_profile_again(REPROFILE_BASE_S, 1.0):
+        if state.stale and self._may_profile_again():
             self._start_profile()
         return (self.limits_w, state.phase) != before
 
@@ -553,13 +554,17 @@ class OnlineController:
         full = state.windows_in_profile >= len(self._usable) + 4
         probe = None if full or not self._affordable() else self._next_probe(SETTLE_GAIN)
         if probe is not None:
-            state.pending = probe
+            state.pending, state.confirmed = probe, False
+            return
+        compared = state.first_done or self.settings.max_slowdown is not None
+        if compared and not state.refining and not state.confirmed and self._best(self._curves()) != self._top:
+            state.pending, state.confirmed = self._top, True  # did a disturbance end while all this was measured?
             return
         self._settle()
         self._try_shared()
 
     def _affordable(self) -> bool:
-        return not self._state.first_done or self._may_profile_again(REPROFILE_BASE_S, 1.0)
+        return not self._state.first_done or self._may_profile_again()
 
     def _after_check(self, window: GroupWindow) -> None:
         """One window at a stored limit, or at limits shared out among the stages, decides about them."""
@@ -670,7 +675,7 @@ class OnlineController:
         window_s = self.settings.window_s + self.settings.settle_s
         debt_s = extra_s + window_s * math.expm1(time.mean[k] - time.mean[self._top])
         budget_s = ((self.settings.max_slowdown or 1) - 1 + 0.004) * max(work_s + window_s, 300.0)
-        if debt_s > budget_s or sd < 0.002:
+        if debt_s > budget_s or sd < 0.005:
             return 0.0
         return likely * max(0.0, cost.mean[best] - cost.mean[k])
 
@@ -689,6 +694,7 @@ class OnlineController:
             state.settled_at_s = state.elapsed_s
         state.phase, state.first_done, state.stale, state.refining = "settled", True, False, True
         state.tries = state.windows_in_profile = 0
+        state.confirmed = False
         state.time_test, state.power_test = ChangeTest(), ChangeTest()
 
     def _test(self, window: GroupWindow, held: LimitRecord) -> tuple[float, float]:
@@ -715,11 +721,12 @@ class OnlineController:
         self._close()
         state.time_test, state.power_test = ChangeTest(), ChangeTest()
         shared, state.shared = state.shared, ()
-        if not shared and self._recall(window):
+        if not shared and abs(by_time) + abs(by_power) > 3 * SAME_LOAD and self._recall(window):
             self._settle()
             return
-        self._remember()
-        soon = state.elapsed_s - state.settled_at_s < 0.1 * state.settled_at_s
+        soon = state.phase != "settled" or state.elapsed_s - state.settled_at_s < 0.1 * state.settled_at_s
+        if not soon:  # else what was measured may belong to two loads
+            self._remember()
         if abs(by_time) + abs(by_power) > NEW_LOAD or shared or soon:
             self._forget()
         else:
@@ -770,26 +777,26 @@ class OnlineController:
         """Profile again: what a shift left open, or everything from the highest limit on."""
         state = self._state
         state.windows_in_profile = state.tries = 0
+        state.confirmed = False
         probe = self._top if state.records[self._top].time is None else self._next_probe(SETTLE_GAIN)
         if probe is None:
             self._settle()
             return
         state.phase, state.pending, state.shared = "profile", probe, ()
 
-    def _may_profile_again(self, base_s: float, part: float) -> bool:
+    def _may_profile_again(self) -> bool:
         state = self._state
-        return state.again_s < base_s + part * self.settings.profiling_share * state.elapsed_s
+        return state.again_s < BASE_S + self.settings.profiling_share * state.elapsed_s
 
     def _refine(self) -> None:
         """Follow the slow-down budget; measure more where the time so far makes a closer look worth it."""
         state = self._state
-        if state.shared or not self._may_profile_again(REFINING_BASE_S, REFINING_PART):
+        if state.shared or not self._may_profile_again():
             return
         if self.settings.max_slowdown is not None:
             self._move(self._best(self._curves()))
-        window_s = self._window_s() + self.settings.settle_s
         horizon_s = max(self.settings.expected_s - state.elapsed_s, state.elapsed_s)
-        probe = self._next_probe(max(1e-4, 0.005 * window_s / horizon_s))
+        probe = self._next_probe(REFINING_WORTH_S / horizon_s)
         if probe is None or (probe == state.pending and self.settings.max_slowdown is None):
             best = self._best(self._curves())
             self._move(best)

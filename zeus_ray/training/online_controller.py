@@ -10,6 +10,7 @@ same step. Units of work are steps, samples or tokens; epochs are not needed.
 from __future__ import annotations
 
 import math
+from copy import deepcopy
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -30,8 +31,14 @@ WINDOW_SD = 0.003
 """Scatter between two windows at the same limit (ln) beyond what their steps show."""
 DRIFT_SD = 0.001
 """A settled limit is never known better than this (ln), so that its estimate follows slow drift."""
+CHECK_EVERY, CHECK_EVERY_S = 0.25, 1200.0
+"""The limits next to the one held are measured again after this share of the run, at least these seconds."""
+AGING_SD = 0.004
+"""What was measured an hour ago is this much less certain (ln), so that it is measured again in time."""
 WIDE_SD = 0.02
 """A window with a standard error above this (ln) is repeated."""
+SUSPICIOUS_BLOCKS = 12
+"""A change that is suspected for this many records and not found is slow drift."""
 CHANGE_SLACK, CHANGE_THRESHOLD = 0.01, 5.0
 """Shifts below 1 % are no change; 5 standard deviations beyond that are."""
 NEW_LOAD = 0.1
@@ -157,6 +164,8 @@ class LimitRecord:
     units: float = 0.0
     profile_units: float = 0.0
     doubted: bool = False
+    seen_s: float = 0.0
+    """Where in the run (s) it was measured last."""
 
 
 @dataclass
@@ -326,10 +335,13 @@ class OnlineController:
         if (state.first_done or state.confirmed) and state.phase == "profile" and self._contradicts(window):
             if state.tries == 1:
                 return Verdict.REPEAT
-            self._load_changed(window)
-            if state.stale:
-                self._start_profile()
-            return Verdict.ACCEPTED
+            if not state.refining:
+                self._load_changed(window)
+                if state.stale:
+                    self._start_profile()
+                return Verdict.ACCEPTED
+            held = self._held()  # the limit held for long has not changed: what was measured here had been disturbed
+            held.time = held.power = None
         self._take(window)
         surprise = self._surprise(window) and state.tries == 1
         spread = math.sqrt(max(self._held_time().var, 0.0))
@@ -357,10 +369,13 @@ class OnlineController:
         state.step_s = window.step_s
         if not state.energy_known:
             return False
+        for record in state.records:
+            if record.time is not None and record is not held:
+                record.time.var += AGING_SD**2 * window.wall_s / 3600.0
         by_time, by_power = self._test(window, held)
         if by_time or by_power:
             self._load_changed(window)
-        elif not state.stale and max(state.time_test.level, state.power_test.level) < 0.5 * CHANGE_THRESHOLD:
+        elif not state.stale and self._quiet(window, held):
             _merge(held, window, floor=DRIFT_SD**2)
             self._refine()
         if state.stale and self._may_profile_again():
@@ -509,6 +524,7 @@ class OnlineController:
         if state.phase == "check" and not state.shared:
             return
         _merge(held, window, floor=DRIFT_SD**2)
+        held.seen_s = state.elapsed_s
 
     def _contradicts(self, window: GroupWindow) -> bool:
         """Whether a window is far from what was measured at the same limit before: has the load changed?"""
@@ -712,6 +728,19 @@ class OnlineController:
             changes.append(change)
         return changes[0], changes[1]
 
+    def _quiet(self, window: GroupWindow, held: LimitRecord) -> bool:
+        """Whether neither test suspects a change; a suspicion that lasts without one is drift, and followed."""
+        tests = (self._state.time_test, self._state.power_test)
+        if max(test.level for test in tests) < 0.5 * CHANGE_THRESHOLD:
+            return True
+        if max(max(test.high_since, test.low_since) for test in tests) < SUSPICIOUS_BLOCKS:
+            return False
+        for old, new in ((held.time, window.time), (held.power, window.power)):
+            if old is not None and new is not None:
+                old.var += (new.mean - old.mean) ** 2
+        self._state.time_test, self._state.power_test = ChangeTest(), ChangeTest()
+        return True
+
     def _load_changed(self, window: GroupWindow) -> None:
         """Keep of the profile what a shift of this size leaves standing, and profile again."""
         state, held = self._state, self._held()
@@ -759,18 +788,23 @@ class OnlineController:
             if max(abs(window.time.mean - time.mean), abs(window.power.mean - power.mean)) < near:
                 state.past.remove(load)
                 units = [(r.units, r.profile_units) for r in state.records]
-                if sum(r.time is not None for r in state.records) > 2:
-                    self._remember()
+                self._remember()
+                by_time, by_power = window.time.mean - time.mean, window.power.mean - power.mean
                 state.records = load
                 for record, (total, profiled) in zip(load, units, strict=True):
                     record.units, record.profile_units = total, profiled
-                _merge(load[k], window, floor=DRIFT_SD**2)
+                    if record.time is not None and record.power is not None:
+                        record.time.mean += by_time
+                        record.power.mean += by_power
                 return True
         return False
 
     def _remember(self) -> None:
         """Keep what is known of this load for the day it is back."""
-        past = [replace(r, units=0.0, profile_units=0.0) for r in self._state.records]
+        known = [r for r in self._state.records if r.time is not None]
+        if len(known) < 3:
+            return
+        past = [replace(deepcopy(r), units=0.0, profile_units=0.0) for r in self._state.records]
         self._state.past = [*self._state.past, past][-PAST_LOADS:]
 
     def _start_profile(self) -> None:
@@ -797,12 +831,28 @@ class OnlineController:
             self._move(self._best(self._curves()))
         horizon_s = max(self.settings.expected_s - state.elapsed_s, state.elapsed_s)
         probe = self._next_probe(REFINING_WORTH_S / horizon_s)
+        if probe is None:
+            probe = self._neighbour_to_check()
         if probe is None or (probe == state.pending and self.settings.max_slowdown is None):
             best = self._best(self._curves())
             self._move(best)
             return
         state.phase, state.pending = "profile", probe
         state.windows_in_profile = state.tries = 0
+
+    def _neighbour_to_check(self) -> int | None:
+        """A limit next to the one held that was measured long ago, perhaps while something disturbed it."""
+        state = self._state
+        old_s = max(CHECK_EVERY_S, CHECK_EVERY * state.elapsed_s)
+        at = self._usable.index(state.pending)
+        for apart in (1, 2):
+            for k in (*self._usable[max(0, at - apart) : at][:1], *self._usable[at + apart : at + apart + 1]):
+                record = state.records[k]
+                if record.time is not None and state.elapsed_s - record.seen_s > apart**2 * old_s:
+                    margin = 1.0 if self.settings.max_slowdown is None else self._margin(self._curves()[0], k, 0.0)
+                    if margin > -0.02:
+                        return k
+        return None
 
     def _move(self, k: int) -> None:
         """Hold another measured limit from now on."""

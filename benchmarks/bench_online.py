@@ -1,11 +1,11 @@
-"""One long run: the cost of finding the power limit while it trains, over the best limit's from the first step on.
+"""One long run: what finding its power limit costs, over holding the best limit from the first step on.
 
     python benchmarks/bench_online.py --traces DIR --curves DIR [--part tuned|held-out] [--quick]
 
 DIR: ``summary_power_{gpu}.csv`` of the Zeus NSDI'23 traces, and ``power_{card}.csv``. Each recorded
 (workload, batch size) is one run. The GPU has inertia: a limit takes effect after 0.3 s, the energy
-counter ticks every 0.1 s and lags by 0.5 s. Steps scatter by 3 %, drift, and are held up by stragglers, garbage
-collection, checkpoints and evaluations that nothing announces; the first two take as long as compilation does.
+counter ticks every 0.1 s and lags by 0.5 s. Steps scatter by 3 %, drift, and are held up by stragglers,
+garbage collection, checkpoints and evaluations that nothing announces; the first two compile (10 to 30 s).
 All controls see the same steps. Constants were chosen on the part "tuned" (CRC-32 of the workload's name
 is even); the part "held-out" is reported.
 """
@@ -27,7 +27,8 @@ from statistics import NormalDist
 import numpy as np
 
 from zeus_ray.records.serialization import to_json
-from zeus_ray.training.online_controller import OnlineController, OnlineSettings
+from zeus_ray.training.online_controller import OnlineController
+from zeus_ray.training.online_records import OnlineSettings
 from zeus_ray.training.step_statistics import RankWindow, StepRecorder
 
 EFFECT_S, LAG_S, TICK_S = 0.3, 0.5, 0.1
@@ -58,8 +59,10 @@ def read_loads(folder: Path, pattern: str) -> list[Load]:
         rows: dict[tuple[str, ...], list[tuple[float, float, float]]] = defaultdict(list)
         with file.open(newline="") as lines:
             for row in csv.DictReader(lines):
-                key = [v for k, v in row.items() if k not in {"power_limit", "time_per_epoch", "average_power"}]
-                rows[file.stem, *key].append(
+                key = [
+                    v for k, v in row.items() if k not in {"power_limit", "time_per_epoch", "average_power"}
+                ]
+                rows[(file.stem, *key)].append(
                     (float(row["power_limit"]), float(row["time_per_epoch"]), float(row["average_power"]))
                 )
         for key, points in rows.items():
@@ -89,6 +92,7 @@ class Script:
 
     @property
     def steps(self) -> int:
+        """Steps of the run."""
         return len(self.factor)
 
 
@@ -98,7 +102,9 @@ def write_script(
     """``loads``: one after another, each for an equal number of steps."""
     rng = np.random.default_rng(seed)
     step_s = math.exp(rng.uniform(math.log(0.1), math.log(1.5)))
-    scale = [step_s * (1.0 if i == 0 else rng.uniform(0.7, 1.5)) / load.time_s[0] for i, load in enumerate(loads)]
+    scale = [
+        step_s * (1.0 if i == 0 else rng.uniform(0.7, 1.5)) / load.time_s[0] for i, load in enumerate(loads)
+    ]
     times = np.array([s * load.time_s for s, load in zip(scale, loads, strict=True)])
     powers = np.array([load.power_w for load in loads])
     best = [objective.best(times[i], powers[i], loads[0].limits_w) for i in range(len(loads))]
@@ -166,9 +172,11 @@ class Simulator:
 
     @property
     def done(self) -> bool:
+        """Whether the run has ended."""
         return self.step >= self.script.steps
 
     def hold(self, k: int) -> None:
+        """Set the limit by index."""
         if k != self.held:
             self._before, self._changed_s, self.held = self.held, self.now_s, k
 
@@ -180,7 +188,9 @@ class Simulator:
         ks = np.full(len(load), self.held)
         if late and len(ks):
             old = script.time_s[load, self._before] * factor
-            ks[: int(np.searchsorted(np.cumsum(old), self._changed_s + EFFECT_S - self.now_s)) + 1] = self._before
+            ks[: int(np.searchsorted(np.cumsum(old), self._changed_s + EFFECT_S - self.now_s)) + 1] = (
+                self._before
+            )
         self.used[i] = ks
         busy = script.time_s[load, ks] * factor
         seconds = busy + script.extra_s[i]
@@ -188,7 +198,9 @@ class Simulator:
         # extra time comes after the work of its step, at its own power
         ends = self.now_s + np.cumsum(seconds)
         both_t = np.stack([ends - script.extra_s[i], ends], 1).ravel()
-        both_e = np.stack([np.cumsum(joules) - script.extra_s[i] * script.extra_w[i], np.cumsum(joules)], 1).ravel()
+        both_e = np.stack(
+            [np.cumsum(joules) - script.extra_s[i] * script.extra_w[i], np.cumsum(joules)], 1
+        ).ravel()
         keep = self._times >= self.now_s - 5
         keep[max(0, len(keep) - 2) :] = True
         self._energy = np.concatenate([self._energy[keep], self._energy[-1] + both_e])
@@ -267,16 +279,17 @@ def play(script: Script, settings: OnlineSettings, *, copies: int = 1) -> Played
         if sim.done:
             break
         began_s = sim.now_s
-        ranks = measured(sim, window.steps if window else first.monitor_steps, (settle_s, settled_steps), began_s)
+        ranks = measured(
+            sim, window.steps if window else first.monitor_steps, (settle_s, settled_steps), began_s
+        )
         for controller in controllers:
             start = time.perf_counter()
-            if window is None:
-                answer = controller.observe_settled(ranks)
-            else:
-                answer = controller.observe_window(ranks)
+            answer = controller.observe_window(ranks) if window else controller.observe_settled(ranks)
             decide_s.append(time.perf_counter() - start)
         if window is not None or answer:
-            log.append((sim.now_s, f"{window and window.purpose} {limits[k]:g} W {answer} -> {first.limit_w:g}"))
+            log.append(
+                (sim.now_s, f"{window and window.purpose} {limits[k]:g} W {answer} -> {first.limit_w:g}")
+            )
         same = same and len({(c.limits_w, c.settled) for c in controllers}) == 1
     same = same and len({to_json(c._state) for c in controllers}) == 1  # noqa: SLF001 — all they know
     return Played(sim.used, first, decide_s, same, log)
@@ -339,27 +352,38 @@ def compare(script: Script, objective: Objective) -> dict[str, float]:
     return result
 
 
-def table(title: str, loads: Sequence[Load], objective: Objective, lengths: Iterable[str], ranks: Sequence[int]) -> None:
+def table(
+    title: str, loads: Sequence[Load], objective: Objective, lengths: Iterable[str], ranks: Sequence[int]
+) -> None:
     print(f"\n{title}: cost over the best limit's, median / worst")
-    print(f"{'run':8}{'runs':>5}{'ours':>17}{'zeus':>17}{'no control':>17}{'0.75 max':>17}"
-          f"{'cheaper than zeus':>19}{'windows':>9}{'in windows':>11}{'slowdown':>10}")
+    print(
+        f"{'run':8}{'runs':>5}{'ours':>17}{'zeus':>17}{'no control':>17}{'0.75 max':>17}"
+        f"{'cheaper than zeus':>19}{'windows':>9}{'in windows':>11}{'slowdown':>10}"
+    )
     for length in lengths:
         rows = []
         for i, load in enumerate(loads):
-            script = write_script([load], LENGTHS_S[length], ranks[i % len(ranks)], 1000 + i, objective=objective)
+            script = write_script(
+                [load], LENGTHS_S[length], ranks[i % len(ranks)], 1000 + i, objective=objective
+            )
             rows.append(compare(script, objective))
-        cells = [f"{statistics.median(r[c] for r in rows):.4f} / {max(r[c] for r in rows):.4f}"
-                 for c in ("ours", "zeus", "no control", "0.75 max")]
+        cells = [
+            f"{statistics.median(r[c] for r in rows):.4f} / {max(r[c] for r in rows):.4f}"
+            for c in ("ours", "zeus", "no control", "0.75 max")
+        ]
         behind = max(r["ours"] - r["zeus"] for r in rows)
         cheaper = f"{sum(r['ours'] <= r['zeus'] for r in rows)} ({behind:+.4f})"
-        print(f"{length:8}{len(rows):5}" + "".join(f"{c:>17}" for c in cells) + f"{cheaper:>19}"
-              f"{statistics.median(r['windows'] for r in rows):9.0f}"
-              f"{statistics.median(r['profiling share'] for r in rows):11.2%}"
-              f"{max(r['slowdown'] for r in rows):10.4f}{max(r['slowdown zeus'] for r in rows):8.4f}", flush=True)
+        print(
+            f"{length:8}{len(rows):5}" + "".join(f"{c:>17}" for c in cells) + f"{cheaper:>19}"
+            f"{statistics.median(r['windows'] for r in rows):9.0f}"
+            f"{statistics.median(r['profiling share'] for r in rows):11.2%}"
+            f"{max(r['slowdown'] for r in rows):10.4f}{max(r['slowdown zeus'] for r in rows):8.4f}",
+            flush=True,
+        )
 
 
 def changes(loads: Sequence[Load], length: str, objective: Objective, runs: int) -> None:
-    """A load that changes twice: the time at limits more than 2 % worse than the new best, after each change."""
+    """A load that changes twice: time at limits more than 2 % worse than the new best, after each change."""
     by_card = defaultdict(list)
     for load in loads:
         by_card[load.name.split("/")[0]].append(load)
@@ -373,7 +397,9 @@ def changes(loads: Sequence[Load], length: str, objective: Objective, runs: int)
         used = play(script, settings_of(script, objective)).used
         best = held_best(script, objective)
         costs.append(total_cost(script, used, objective) / total_cost(script, best, objective))
-        stays.append(total_cost(script, play_zeus(script, objective), objective) / total_cost(script, best, objective))
+        stays.append(
+            total_cost(script, play_zeus(script, objective), objective) / total_cost(script, best, objective)
+        )
         price = script.time_s * objective.rate(script.power_w, script.limits_w[0])
         off = price[script.load, used] > 1.02 * price[script.load, best]
         seconds = script.time_s[script.load, used] * script.factor + script.extra_s
@@ -381,10 +407,13 @@ def changes(loads: Sequence[Load], length: str, objective: Objective, runs: int)
             here = script.load == part
             shares.append(float(np.sum(seconds[off & here])) / float(np.sum(seconds)))
     within = sum(s <= 0.02 for s in shares)
-    print(f"{length:8}{runs:5} cost ours {statistics.median(costs):.4f} / {max(costs):.4f}"
-          f"  zeus {statistics.median(stays):.4f} / {max(stays):.4f}"
-          f"  more than 2 % off for {statistics.median(shares):.2%} / {max(shares):.2%} of the run"
-          f"  ({within} of {len(shares)} within 2 %)", flush=True)
+    print(
+        f"{length:8}{runs:5} cost ours {statistics.median(costs):.4f} / {max(costs):.4f}"
+        f"  zeus {statistics.median(stays):.4f} / {max(stays):.4f}"
+        f"  more than 2 % off for {statistics.median(shares):.2%} / {max(shares):.2%} of the run"
+        f"  ({within} of {len(shares)} within 2 %)",
+        flush=True,
+    )
 
 
 def many_ranks(load: Load, objective: Objective) -> None:
@@ -393,8 +422,11 @@ def many_ranks(load: Load, objective: Objective) -> None:
     played = play(script, settings_of(script, objective), copies=64)
     times = sorted(played.decide_s)
     size = len(to_json(measured(Simulator(script), 20, (0.0, 0), 0.0)[0]))
-    print(f"64 ranks: decisions and states identical: {played.same}; one decision {1e3 * statistics.median(times):.2f} ms "
-          f"(median), {1e3 * times[int(0.999 * len(times))]:.1f} ms (99.9 %); {size} bytes gathered per rank and window")
+    print(
+        f"64 ranks: decisions and states identical: {played.same}; one decision "
+        f"{1e3 * statistics.median(times):.2f} ms (median), {1e3 * times[int(0.999 * len(times))]:.1f} ms "
+        f"(99.9 %); {size} bytes gathered per rank and window"
+    )
 
 
 def per_step() -> None:
@@ -411,7 +443,9 @@ def per_step() -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--traces", type=Path, required=True)
     parser.add_argument("--curves", type=Path, required=True)
     parser.add_argument("--part", choices=["tuned", "held-out"], default="held-out")
@@ -431,8 +465,13 @@ def main() -> None:
     binding = [x for x in recorded if x.power_w[0] > x.limits_w[-1]]
     free = [x for x in recorded if x.power_w[0] <= x.limits_w[-1]]
     table("eta 0.5, recorded", binding, Objective(), lengths, ranks)
-    table("eta 0.5, recorded, no limit ever binds (what differs is the recording's scatter)",
-          free, Objective(), lengths[:2], ranks)
+    table(
+        "eta 0.5, recorded, no limit ever binds (what differs is the recording's scatter)",
+        free,
+        Objective(),
+        lengths[:2],
+        ranks,
+    )
     table("eta 0.5, modelled", modelled, Objective(), lengths, ranks)
     loads = binding + modelled
     for eta in (0.2, 1.0):

@@ -4,7 +4,7 @@ ln(seconds per unit) and ln(watts) are Gaussian processes over ln(limit / uncapp
 that GPUs usually have; each has an unknown level, so that one window at the highest limit scales the
 shape. Limits that do not bind coincide on that axis: measuring one measures all. The next limit is
 the one with the largest expected improvement that a window can bring (knowledge gradient for correlated
-values: Frazier, Powell and Dayanik, INFORMS Journal on Computing 21, 2009, here with pairs instead of the whole).
+values: Frazier, Powell and Dayanik, INFORMS Journal on Computing 21, 2009; here by pairs).
 
 Plain Python floats on purpose: every process of a job comes to the same bits, whatever its BLAS.
 """

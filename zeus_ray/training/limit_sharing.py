@@ -1,7 +1,7 @@
 """Power limits per pipeline stage: the slowest stage keeps its speed, the others slow down to it.
 
-The idea is Perseus' (Chung et al., SOSP'24), with power limits in place of clocks. All stages are profiled at once
-under a common limit; for every time per unit that some stage can keep, each stage takes the limit of
+The idea is Perseus' (Chung et al., SOSP'24), with power limits in place of clocks. All stages are profiled at
+once under a common limit; for every time per unit that some stage can keep, each stage takes the limit of
 least energy that is fast enough, and the cheapest of these times is chosen. A power budget shuts out the
 combinations whose limits add up to more.
 """
@@ -19,7 +19,7 @@ WAITING_POWER = 0.35
 
 @dataclass(frozen=True, kw_only=True)
 class StageCurve:
-    """One stage at each limit: seconds per unit in which it computes, and W per GPU averaged over the step."""
+    """One stage at each limit: seconds per unit that it computes, and W per GPU averaged over the step."""
 
     gpus: int
     busy_s: tuple[float, ...]
@@ -28,7 +28,7 @@ class StageCurve:
     """Seconds per unit of the whole pipeline when ``power_w`` was measured."""
 
     def energy_j(self, k: int, unit_s: float) -> float:
-        """Energy per unit at limit ``k`` when the pipeline takes ``unit_s``: what was measured, plus waiting."""
+        """Energy per unit at limit ``k`` when the pipeline takes ``unit_s``: as measured, plus waiting."""
         waiting_w = WAITING_POWER * max(self.power_w)
         measured_j = self.power_w[k] * self.step_s[k]
         return self.gpus * max(

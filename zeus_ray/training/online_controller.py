@@ -266,7 +266,7 @@ class OnlineController:
             raise BadInput(
                 f"the state has {len(known.records)} limits, the settings have {len(settings.limits_w)}"
             )
-        controller._state = known
+        controller._go_on(known)
         return controller
 
     def _held_time(self) -> LogEstimate:
@@ -454,7 +454,8 @@ class OnlineController:
     def _refine(self) -> None:
         """Follow the slow-down budget; measure more where the time so far makes a closer look worth it."""
         state = self._state
-        if state.shared or not self._may_profile_again():
+        time_alone = self._choice.eta == 0 and self.settings.max_slowdown is None
+        if time_alone or state.shared or not self._may_profile_again():
             return
         if self.settings.max_slowdown is not None:
             self._move(self._choice.best(self._choice.curves()))

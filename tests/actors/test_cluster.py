@@ -254,7 +254,7 @@ def test_a_lost_gpu_fails_its_trial_and_no_other(nodes, tmp_path):
 
     def lose_one():
         until(lambda: nodes["a"].limits_w == [150.0, 150.0], 60)
-        nodes["a"].boards[0].lost = 1
+        nodes["a"].gpus[0].lost = 1
         (tmp_path / "lost").touch()
 
     threading.Thread(target=lose_one, daemon=True).start()
@@ -270,7 +270,7 @@ def test_a_lost_gpu_fails_its_trial_and_no_other(nodes, tmp_path):
     failed = [trial for trial in result.trials if trial.status == "ERROR"]
     assert len(failed) == 1
     assert "DeviceLost" in Path(failed[0].error_file).read_text()
-    nodes["a"].boards[0].lost = 0
+    nodes["a"].gpus[0].lost = 0
     assert until(lambda: nodes["a"].limits_w == [300.0, 300.0])
 
 
@@ -278,7 +278,7 @@ def test_doctor_and_restore_ask_every_node_even_if_one_fails():
     reports = inventory.examine_all()
     assert sorted(report.health.name for report in reports.values()) == ["LIMITED", "OK", "OK"]
     off = next(report for report in reports.values() if report.health is Health.LIMITED)
-    assert (off.power_control, [gpu.may_set for gpu in off.boards]) == ("off", [None])
+    assert (off.power_control, [gpu.may_set for gpu in off.gpus]) == ("off", [None])
     assert all(report.driver == "580.00.fake" for report in reports.values())
 
     def fails_on_one():

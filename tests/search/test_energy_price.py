@@ -1,4 +1,4 @@
-"""While energy is dear a run's limit is lower; what is learned does not change."""
+"""While energy is expensive a run's limit is lower; what is learned does not change."""
 
 import math
 
@@ -71,6 +71,6 @@ def test_nothing_is_learned_wrongly_from_a_clean_night():
 
 @given(st.lists(st.floats(0, 50), min_size=2, max_size=2))
 @examples(25)
-def test_the_dearer_the_lower(prices):
+def test_the_higher_the_price_the_lower_the_limit(prices):
     (_, cheap), (_, dear) = (driven([price]) for price in sorted(prices))
     assert dear[0].power_limit_w <= cheap[0].power_limit_w

@@ -121,7 +121,7 @@ def test_a_run_goes_on_where_it_pays():
     assert plan() > 0
     assert plan(never=0.5) < plan()
     assert plan(never=0.9999) <= 1e-9
-    assert plan(epoch_cost=6.0) <= 1e-9  # dearer than the best: only worth its finish, and not enough
+    assert plan(epoch_cost=6.0) <= 1e-9  # more expensive than the best: only worth its finish, and not enough
     assert plan(most=5.0) <= 1e-9  # what would pay is more than the budget has
 
 

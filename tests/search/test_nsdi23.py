@@ -94,7 +94,7 @@ def test_a_run_stops_before_an_epoch_that_would_exceed_beta_times_the_cheapest()
 
     assert verdict(1, 100.0) is None
     assert verdict(2, 134.0) == StopReason.COST_CAP
-    assert verdict(0, 0.0) is None  # nobody knows yet what an epoch costs
+    assert verdict(0, 0.0) is None  # the cost of an epoch is not known yet
 
 
 def test_while_exploration_is_in_flight_further_runs_take_the_best_known():

@@ -157,7 +157,7 @@ def test_out_of_memory_is_never_tried_again_nor_anything_larger(policy):
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-def test_one_crash_blames_nobody_and_two_in_a_row_do(policy):
+def test_one_crash_is_not_charged_to_the_batch_size_and_two_in_a_row_are(policy):
     search = make(policy=policy)
     first = search.ask()
     search.tell(outcome(first, reached=False, stop=StopReason.ERROR))
@@ -254,7 +254,7 @@ def test_another_kind_of_gpu_has_its_own_limit():
     assert search.power_limit_w(64, gpu="P100") == 150.0
     assert search.power_limit_w(64, gpu="A40") is None
     assert search.ask(gpu="P100").power_limit_w == 150.0
-    assert search.ask().power_limit_w is None  # nobody knows which board: the run looks it up
+    assert search.ask().power_limit_w is None  # the kind of GPU is not known: the run looks it up
 
 
 def test_a_profile_of_nothing_changes_nothing():

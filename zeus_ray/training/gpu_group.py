@@ -14,6 +14,7 @@ from typing_extensions import Self
 from zeus_ray.errors import DeviceError, DeviceLost
 from zeus_ray.gpus.energy.readings import Reading
 from zeus_ray.gpus.protocol import LimitRange
+from zeus_ray.leases.answering import AnsweringService
 from zeus_ray.leases.lease import Lease
 from zeus_ray.leases.process import HolderProcess
 from zeus_ray.leases.service import GpuLeaseService
@@ -44,7 +45,9 @@ class LeasedGpu:
         cls, manager: GpuLeaseService, holder: HolderProcess, control: str = "auto", emissions: str = ""
     ) -> Self:
         """Lease a GPU whose lease manager is in this process."""
-        return cls(manager, manager.acquire(holder, control=control, emissions=emissions))
+        service = AnsweringService(manager)
+        lease = service.acquire(holder, control=control, emissions=emissions)
+        return cls(manager if lease.virtual else service, lease)
 
     def read(self) -> Reading:
         """Energy, time and limit now."""
@@ -53,6 +56,10 @@ class LeasedGpu:
     def power_trace(self) -> PowerPoints:
         """Its power since the lease began."""
         return self.service.power_trace(self.lease.lease_id)
+
+
+RELEASE_ATTEMPTS = 5
+"""How often a release goes on after an interrupt: an impatient user presses Ctrl-C several times."""
 
 
 class GpuGroup:
@@ -188,12 +195,17 @@ class GpuGroup:
 
     def release(self) -> None:
         """Release every lease, also when one fails; raises the first error then."""
-        errors: list[Exception] = []
+        errors: list[BaseException] = []
         for gpu in self._gpus:
-            try:
-                gpu.service.release(gpu.lease.lease_id)
-            except Exception as error:  # noqa: BLE001 — the other GPUs must be released first
-                errors.append(error)
+            for _attempt in range(RELEASE_ATTEMPTS):
+                try:
+                    gpu.service.release(gpu.lease.lease_id)
+                except Exception as error:  # noqa: BLE001 — the other GPUs must be released first
+                    errors.append(error)
+                except BaseException as error:  # noqa: BLE001 — Ctrl-C: what it has interrupted goes on
+                    errors.append(error)
+                    continue
+                break
         self._gpus, self.released = (), True
         if errors:
             raise errors[0]
@@ -219,6 +231,8 @@ def joined(readings: Sequence[Reading]) -> Reading:
         energy_j_err=math.fsum(r.energy_j_err for r in readings),
         carbon_g=math.fsum(r.carbon_g for r in readings),
         price=math.fsum(r.price for r in readings),
+        measured_by=next((r.measured_by for r in readings if r.measured_by), ""),
+        limit_changed_by_others=any(r.limit_changed_by_others for r in readings),
     )
 
 

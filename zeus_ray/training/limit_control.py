@@ -202,6 +202,7 @@ class LimitController:
         except (DeviceLost, LeaseRefused):
             raise
         except DeviceError as error:
+            self.note = self.note or str(error)
             logger.warning("zeus-ray: %g W are not set, the run goes on without: %s", limit_w, error)
         self._clock.limit_changed()
 

@@ -8,6 +8,7 @@ meanwhile counts for the run.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -169,7 +170,12 @@ class Profiler:
 
     def _close(self, end: Reading) -> None:
         """The stretch ends and counts."""
-        if self._window is not None and self._start is not None:
+        if end.limit_changed_by_others or math.isnan(end.energy_j):
+            self.refusal = "someone else has set the power limit: what is measured since then does not count"
+            if math.isnan(end.energy_j):
+                self.refusal = "the GPU's driver does not answer: there is no more to profile"
+            self._window, self._waiting = None, []
+        elif self._window is not None and self._start is not None:
             self._window = self._window.plus(self._start, end, self._clock.samples - self._start_samples)
         self._start = None
 

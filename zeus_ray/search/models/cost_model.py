@@ -98,7 +98,7 @@ def cost_model(
         ours: reasons to stop that are the search's own, and no failure.
     """
     sizes = state.sizes
-    finished, stale, failed = _by_size(state.runs, since, sizes, ours)
+    finished, stale, wasted = _by_size(state.runs, since, sizes, ours)
     if not finished:
         return None
     x = np.log2(sizes)
@@ -111,7 +111,6 @@ def cost_model(
     posterior = epochs.posterior(x, np.log2(at), log_epochs, var)
     reached = np.log2(sorted({*finished, *stale}))
     doubts = {math.log2(b): s.never for b, s in stopped.items() if b not in finished}
-    retries = {b: 1 + failed.get(b, 0) / len(logs) for b, logs in finished.items()}
     grid = np.linspace(math.log(0.75), math.log(max(state.settings.max_epochs, 1.0)), GRID)
     return CostModel(
         sizes=sizes,
@@ -121,7 +120,9 @@ def cost_model(
         never=epochs.never(x, reached, doubts),
         finished=finished,
         means={
-            b: math.exp(log_costs[sizes.index(b)]) * float(np.exp(logs).mean()) * retries[b]
+            b: math.exp(log_costs[sizes.index(b)])
+            * (float(np.exp(logs).sum()) + wasted.get(b, 0.0))
+            / len(logs)
             for b, logs in finished.items()
         },
         scatter=sd,
@@ -138,21 +139,21 @@ def references(state: SearchState, size: int) -> list[Reference]:
 
 def _by_size(
     runs: Sequence[CompletedRun], since: int, sizes: Sequence[int], ours: Sequence[object]
-) -> tuple[dict[int, Array], dict[int, Array], dict[int, int]]:
+) -> tuple[dict[int, Array], dict[int, Array], dict[int, float]]:
     """Log epochs of runs that reached the target, now and before the job changed; and failures, by size."""
     now: dict[int, list[float]] = {}
     before: dict[int, list[float]] = {}
-    failed: dict[int, int] = {}
+    wasted: dict[int, float] = {}
     for index, run in enumerate(runs):
         if run.batch_size not in sizes:
             continue
         if run.reached:
             log = math.log(max(run.epochs, 0.5)) if run.epochs > 0 else 0.0
             (now if index >= since else before).setdefault(run.batch_size, []).append(log)
-        elif index >= since and run.stop not in ours:
-            failed[run.batch_size] = failed.get(run.batch_size, 0) + 1
+        elif index >= since and (run.stop not in ours or run.batch_size in now):
+            wasted[run.batch_size] = wasted.get(run.batch_size, 0.0) + (run.epochs if run.epochs > 0 else 1.0)
     stale = {b: np.array(logs) for b, logs in before.items() if b not in now}
-    return {b: np.array(logs) for b, logs in now.items()}, stale, failed
+    return {b: np.array(logs) for b, logs in now.items()}, stale, wasted
 
 
 def _log_epoch_costs(state: SearchState, sizes: Sequence[int], gpu: str) -> Array:

@@ -47,14 +47,15 @@ GO_ON = 0.7
 FINISH = 1.1
 """A run that gets there replaces one of the best size, and brings a curve to compare with besides."""
 SURE = 4.0
-"""Worth above which the first epoch, which says nothing about the curve, is not stopped in."""
+"""Worth above which, in a scarce budget, a run starts and its first epoch is not stopped in although no
+plan pays yet that ignores what the curve will say."""
 ATTEMPTS = 2
 """Partial runs of a size before it is left alone."""
 COST_LIMIT = 1.5
 """A run of a size that has not finished never costs more than this many runs of the best."""
-OVERDUE_SD, OVERDUE_SCATTER = 3.5, 0.12
-"""A run of a known size is overdue this many deviations (at least of this scatter) above the mean of its
-runs."""
+OVERDUE, OVERDUE_SD, OVERDUE_SCATTER = 2.0, 3.5, 0.12
+"""A run of a known size is overdue at this many times its longest, and this many deviations (at least of
+this scatter) above the mean of its runs."""
 RESERVE_SD = 1.5
 """Deviations above the mean cost that are kept for the next run of the best size."""
 
@@ -113,8 +114,12 @@ class ExpectedImprovement(Policy):
     def _to_explore(self, model: CostModel) -> int | None:
         pending = {knobs.batch_size for knobs in self._state.pending.knobs.values()}
         worth = np.where(np.isin(model.sizes, list(pending)), 0.0, self._worth(model))
-        i = int(np.argmax(worth))
-        return model.sizes[i] if worth[i] > 1 else None
+        for i in map(int, np.argsort(-worth)):
+            if worth[i] <= 1:
+                return None
+            if worth[i] > self._sure(model) or self._plan_pays(model, model.sizes[i]):
+                return model.sizes[i]
+        return None
 
     def _worth(self, model: CostModel) -> Array:
         """Expected improvement × uses / price, by size; 0 for sizes that finished or are left alone."""
@@ -125,7 +130,7 @@ class ExpectedImprovement(Policy):
         gain = expected_improvement(payable, model.never, costs, best)
         whole = expected_excess(model.probability, model.never, costs, best, COST_LIMIT * best)
         part = PARTIAL_EPOCHS * model.epoch_costs
-        price = np.maximum(PARTIAL_SHARE * best, np.minimum(part, whole) if most > AMPLE * best else part)
+        price = np.maximum(PARTIAL_SHARE * best, np.minimum(part, whole) if self._ample(model) else part)
         worth = gain * self._uses() / price
         for size in self._stopped:
             if size in model.sizes and not self._again(model, size):
@@ -144,8 +149,18 @@ class ExpectedImprovement(Policy):
 
     def _again(self, model: CostModel, size: int) -> bool:
         """Whether a size whose run was stopped is worth another one, from its start."""
-        if self._stopped[size].runs >= ATTEMPTS:
-            return False
+        return self._stopped[size].runs < ATTEMPTS and self._plan_pays(model, size)
+
+    def _ample(self, model: CostModel) -> bool:
+        """Whether the budget could pay for several runs of the best size."""
+        return self._payable(model) > AMPLE * model.means[self._best(model)]
+
+    def _sure(self, model: CostModel) -> float:
+        """Worth above which a run starts even if it would not pay without what its curve will say."""
+        return GO_ON if self._ample(model) else SURE
+
+    def _plan_pays(self, model: CostModel, size: int) -> bool:
+        """Whether a plan from the start of a run has a value, even if its curve says nothing."""
         i = model.column(size)
         return self._value(model, size, model.probability[i], float(model.never[i]), 0.0, "") > 0
 
@@ -172,7 +187,8 @@ class ExpectedImprovement(Policy):
         """Runs that an improvement counts for."""
         settings = self._state.settings
         done = sum(run.reached for run in self._state.runs) if settings.recurring else 0
-        return USES_SHARE * max(settings.horizon_runs - done, USES_LEAST * settings.horizon_runs)
+        left = max(settings.horizon_runs - done, USES_LEAST * settings.horizon_runs)
+        return USES_SHARE * left
 
     # --- when to stop ----------------------------------------------------------------------------
 
@@ -190,7 +206,7 @@ class ExpectedImprovement(Policy):
             return StopReason.NOT_WORTH_IT
         compared = self._compared(self._best(model))
         probability, never, informative = model.of_run(size, curve, epoch, compared, self._state)
-        if not informative and self._worth(model)[i] > SURE:
+        if not informative and self._worth(model)[i] > self._sure(model):
             return None
         value = self._value(model, size, probability, never, epoch, progress.knobs.run_id)
         return StopReason.NOT_WORTH_IT if value <= 0 else None
@@ -216,7 +232,7 @@ class ExpectedImprovement(Policy):
             return False  # there is nothing else to run
         logs = model.finished[size]
         sd = max(model.scatter, OVERDUE_SCATTER) * math.sqrt(1 + 1 / len(logs))
-        return epoch > math.exp(max(logs.max(), logs.mean() + OVERDUE_SD * sd)) + 1
+        return epoch > max(OVERDUE * math.exp(logs.max()), math.exp(logs.mean() + OVERDUE_SD * sd)) + 1
 
     # --- learning --------------------------------------------------------------------------------
 

@@ -76,21 +76,31 @@ def check_loader(loader: Any) -> None:  # noqa: ANN401 — any loader
         raise BadInput(f"run.steps was given a {type(loader).__name__}, which is no loader: give it {remedy}")
 
 
-def batch_length(batch: Any) -> int | None:  # noqa: ANN401 — any batch
-    """The first dimension of the first array in a batch, which most often counts samples; None: no array."""
-    for _ in range(NESTING):
-        shape = getattr(batch, "shape", None)
-        if shape is not None:
-            return _first(shape)
-        if isinstance(batch, Mapping):
-            batch = next(iter(batch.values()), None)
+def first_array(batch: Any) -> tuple[Any, ...]:  # noqa: ANN401 — any batch
+    """The keys by which the first array in a nested batch is found, whose first dimension counts samples."""
+    keys: tuple[Any, ...] = ()
+    while len(keys) < NESTING and getattr(batch, "shape", None) is None:
+        if isinstance(batch, Mapping) and batch:
+            key = next(iter(batch))
         elif (
             isinstance(batch, list | tuple) and batch and not isinstance(batch[0], str | bytes | int | float)
         ):
-            batch = batch[0]
+            key = 0
         else:
-            return len(batch) if isinstance(batch, Sized) and not isinstance(batch, str | bytes) else None
-    return None
+            break
+        keys, batch = (*keys, key), batch[key]
+    return keys
+
+
+def batch_length(batch: Any, keys: tuple[Any, ...]) -> int | None:  # noqa: ANN401 — any batch
+    """The first dimension of the array under ``keys``, or the length of a list there; None: neither."""
+    try:
+        for key in keys:
+            batch = batch[key]
+        return int(batch.shape[0])
+    except (AttributeError, TypeError, ValueError, LookupError):
+        listed = isinstance(batch, Sized) and not isinstance(batch, str | bytes | Mapping)
+        return len(batch) if listed and getattr(batch, "shape", None) is None else None
 
 
 class BatchSizes:
@@ -122,16 +132,20 @@ class BatchSizes:
         self._expected = micro // self._processes
         self._told = getattr(loader, "batch_size", None) is not None
         self._given = given_at_once(loader)
+        self._keys: tuple[Any, ...] = ()
         self._sees_sizes: bool | None = None
 
     def of(self, batch: Any) -> int | None:  # noqa: ANN401 — any batch
         """Samples in ``batch`` and in its counterparts in other processes; None where that is not seen."""
-        found = batch_length(batch)
+        if self._sees_sizes is False:
+            return None
         if self._sees_sizes is None:
+            self._keys = first_array(batch)
+            found = batch_length(batch, self._keys)
             self._sees_sizes = found == self._expected
             self.doubt = "" if self._told else self._doubt(self._given or found)
-        if not self._sees_sizes:
-            return None
+            return self._micro if self._sees_sizes else None
+        found = batch_length(batch, self._keys)
         whole = found is None or not 0 < found < self._expected
         return self._micro if whole or found is None else found * self._processes
 
@@ -193,10 +207,3 @@ def _own_samples(loader: Any) -> int | None:  # noqa: ANN401 — any loader
 
 def _is_loader(thing: object) -> bool:
     return hasattr(thing, "__iter__") and hasattr(thing, "dataset")
-
-
-def _first(shape: Any) -> int | None:  # noqa: ANN401 — of any array
-    try:
-        return int(shape[0])
-    except (TypeError, IndexError, ValueError):
-        return None

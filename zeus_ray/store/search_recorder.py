@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from zeus_ray.errors import HistoryError
-from zeus_ray.records import BASELINE, StopReason, to_json
+from zeus_ray.records import BASELINE, PowerProfile, StopReason, to_json
 from zeus_ray.search.search import Search
 from zeus_ray.store.active_run import ActiveRun
 from zeus_ray.store.event_log import EventLog
@@ -33,6 +33,7 @@ class SearchRecorder:
         self.count_shared = count_shared
         self.told: set[str] = set()
         self._unstored: list[Event] = []
+        self._recorded_profiles: set[PowerProfile] = set()
 
     def observe(self, run: ActiveRun, result: Mapping[str, Any]) -> StopReason | None:
         """Take in a result; the same one twice counts once. Returns why the run should end, or None."""
@@ -74,7 +75,8 @@ class SearchRecorder:
 
     def _learn_profile(self, run: ActiveRun, *, ended: bool = False) -> None:
         profile = run.take_profile(ended=ended)
-        if profile is not None:
+        if profile is not None and profile not in self._recorded_profiles:
+            self._recorded_profiles.add(profile)
             self.record(ProfileMeasured(run_id=run.knobs.run_id, profile=profile))
             self.search.observe_profile(profile)
 

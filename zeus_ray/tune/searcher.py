@@ -387,7 +387,7 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         return Search(**{**self._options, **options, "policy": policy}, recurring=False)
 
     def _new_runs(self, search: Search) -> TrialRuns:
-        log = EventLog.open(self._history)
+        log = EventLog.open(self._history, one_writer=True)
         return TrialRuns(SearchRecorder(search, log, count_shared=self._count_shared))
 
     def _next_knobs(self) -> Knobs | None:

@@ -66,7 +66,7 @@ class LoadHistory:
     def recall(self, window: GroupWindow) -> bool:
         """Whether an earlier load is back, by a window at the limit held now; then its profile is, too.
 
-        A straggler or another other job that goes away after a minute costs no second profile this way.
+        A straggler or another job on the GPU that ends after a minute costs no second profile this way.
         """
         state, k = self._choice.state, self._choice.state.pending
         for load in reversed(state.past):

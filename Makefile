@@ -4,7 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check peer install clean
+OLDEST := .venv-oldest
+OLDEST_PYTHON ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.10.*/bin/python3.10) python3.10)
+# Without torch, whose wheels for Python 3.10 are gigabytes: the tests that need it are skipped. All of them run with
+#   make test-oldest OLDEST_PYTHON=python3.11 OLDEST_EXTRAS=test,demo,lightning,transformers
+OLDEST_EXTRAS ?= test
+
+.PHONY: demo test test-oldest check peer install clean
 
 demo: $(INSTALLED)  ## a real Ray Tune search that saves energy, in a few minutes
 	$(BIN)/zeus-ray demo
@@ -13,6 +19,10 @@ test: $(INSTALLED)  ## everything this machine can run
 	$(BIN)/pytest --hypothesis-profile=thorough
 	$(BIN)/pytest -m "frameworks"
 	$(BIN)/pytest -m "(ray or notebook or pictures or processes) and not frameworks"
+
+test-oldest: $(OLDEST)/.installed  ## the quick and the Ray tests with the oldest Python, Ray and libraries supported
+	$(OLDEST)/bin/pytest
+	$(OLDEST)/bin/pytest -m "ray" -rs
 
 check: $(INSTALLED)  ## format, lint, types
 	$(BIN)/ruff format --check .
@@ -28,11 +38,18 @@ peer: $(INSTALLED)  ## compare policy="nsdi23" with Zeus's own code, in an envir
 install: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
-		{ echo "zeus-ray needs Python 3.10 or newer; try: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "the versions in constraints.txt need Python 3.11 or newer; try: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
+$(OLDEST)/.installed: pyproject.toml constraints-oldest.txt
+	@$(OLDEST_PYTHON) -c '' || \
+		{ echo "there is no $(OLDEST_PYTHON): install Python 3.10, or: make test-oldest OLDEST_PYTHON=/path/to/python3.10"; exit 1; }
+	$(OLDEST_PYTHON) -m venv --clear $(OLDEST)
+	$(OLDEST)/bin/pip install --quiet --disable-pip-version-check -c constraints-oldest.txt -e '.[$(OLDEST_EXTRAS)]'
+	@touch $@
+
 clean:
-	rm -rf $(VENV) .venv-peer zeus-ray-demo .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(OLDEST) .venv-peer zeus-ray-demo .pytest_cache .mypy_cache .ruff_cache

@@ -16,8 +16,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from zeus_ray.decide import Search
-from zeus_ray.records import Measurement, Outcome, PowerProfile, Progress, Target
+from zeus_ray.records import Measurement, Outcome, PowerProfile, ProfilePoint, Progress, Target
+from zeus_ray.search import Search
 
 SIZES = [8 * i for i in range(1, 51)]
 LIMITS_W = (250.0, 200.0, 150.0, 100.0)
@@ -43,7 +43,7 @@ def main() -> int:
     for _ in range(RUNS):
         knobs = timed(ask_s, search.ask)
         size = knobs.batch_size
-        points = tuple((w, 0.9 * w, (8 + 200 / size) * (1 + 12 / (w - 60))) for w in LIMITS_W)
+        points = tuple(ProfilePoint(w, 0.9 * w, (8 + 200 / size) * (1 + 12 / (w - 60))) for w in LIMITS_W)
         search.observe_profile(PowerProfile(batch_size=size, gpu="V100", max_power_w=250.0, points=points))
         for epoch in range(EPOCHS):
             used = Measurement(energy_j=100.0 * epoch, time_s=float(epoch))

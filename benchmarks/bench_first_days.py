@@ -1,10 +1,10 @@
-"""What is saved where the past is a few days: windows cut from recorded grids, nothing known before them.
+"""Savings with a few days of history: windows cut from recorded grids, with no history before them.
 
     python benchmarks/bench_first_days.py --signals ../shared/data/carbon
 
 A window is as long as the short file that comes with Chase (83 hours). Sweeps start in it from its second
 day on. Windows come from the second halves of files of 200 days or more; ``--chosen``: from the first
-halves, on which the constants of ``usual.py`` were chosen. "mean day" is the forecast that ours replaced.
+halves, on which the constants of ``gp_forecast.py`` were chosen. "mean day" is an earlier forecast.
 """
 
 from __future__ import annotations
@@ -16,45 +16,49 @@ from multiprocessing import Pool
 from pathlib import Path
 
 import numpy as np
-import sweeps
-from sweeps import HOUR_S, Grid, Sight
+import sweep_simulation as simulation
+from sweep_simulation import Grid, HistoryView
 
-from zeus_ray.carbon.forecasts.baseline_forecasts import DAY_S
+from zeus_ray.carbon.forecasts.forecaster import ForecastUncertainty
 from zeus_ray.carbon.forecasts.gp_forecast import GpForecast
-from zeus_ray.carbon.planning.width_planner import ForecastUncertainty, WidthRules
+from zeus_ray.carbon.planning.width_planner import WidthRules
 from zeus_ray.carbon.series import Series
+from zeus_ray.units import DAY_S, HOUR_S
 
 WINDOW_S = 83 * HOUR_S
 STARTS_EVERY_S = 11 * HOUR_S
 CASES = [(12, 1.5), (12, 2.0), (12, 3.0), (24, 1.25), (24, 1.5), (24, 2.0)]
 WIDTHS = (1, 2, 8)
-COLUMNS = ("at once", "mean day", "ours", "oracle")
+COLUMNS = ("at once", "mean day", "Gaussian process", "oracle")
 
 
 @dataclass(frozen=True)
 class MeanDay:
-    """The mean of the whole days there are, corrected by the latest error, which fades in 20 hours."""
+    """The mean of all whole days, corrected by the latest error, which decays to 1/e in 20 hours."""
 
     def forecast(self, history: Series, horizon_s: float) -> Series:
         """As ``Forecaster.forecast``; a day of history at least, without gaps."""
         per_day = round(DAY_S / history.step_s)
         days = len(history) // per_day
-        usual = history.values[-days * per_day :].reshape(days, per_day).mean(axis=0)
+        mean_day = history.values[-days * per_day :].reshape(days, per_day).mean(axis=0)
         lead = np.arange(1, int(np.ceil(horizon_s / history.step_s - 1e-9)) + 1)
-        error = (history.values[-1] - usual[-1]) * np.exp(-lead * history.step_s / (20 * HOUR_S))
-        return Series(history.end_s, history.step_s, usual[(lead - 1) % per_day] + error)
+        error = (history.values[-1] - mean_day[-1]) * np.exp(-lead * history.step_s / (20 * HOUR_S))
+        return Series(history.end_s, history.step_s, mean_day[(lead - 1) % per_day] + error)
 
-    def doubt(self, history: Series, horizon_s: float) -> ForecastUncertainty:
-        """How far days differ, as ours."""
-        return GpForecast().doubt(history, horizon_s)
+    def uncertainty(self, history: Series, horizon_s: float) -> ForecastUncertainty:
+        """As that of :class:`GpForecast`."""
+        return GpForecast().uncertainty(history, horizon_s)
 
 
 def window(truth: Series) -> np.ndarray:
     """Grams of each case (a row) and column, summed over starts."""
     grid = Grid("window", truth, truth.start_s + DAY_S, truth.end_s)
     policies = [
-        sweeps.at_once,
-        *(sweeps.elastic(Sight(truth, way, doubts=True)) for way in (MeanDay(), GpForecast())),
+        simulation.at_once,
+        *(
+            simulation.planned(HistoryView(truth, forecaster, uncertain=True))
+            for forecaster in (MeanDay(), GpForecast())
+        ),
     ]
     rows = []
     for work_h, times in CASES:
@@ -64,10 +68,10 @@ def window(truth: Series) -> np.ndarray:
             grams = np.zeros(len(COLUMNS))
             for start_s in starts:
                 rules = WidthRules(
-                    deadline_s=start_s + horizon_s, max_trials=width, look_every_s=truth.step_s
+                    deadline_s=start_s + horizon_s, max_trials=width, replan_every_s=truth.step_s
                 )
-                spent = [sweeps.run_fluid(truth, start_s, work_h, rules, p)[0] for p in policies]
-                grams += [*spent, sweeps.oracle(truth, start_s, work_h, rules)]
+                spent = [simulation.run_fluid(truth, start_s, work_h, rules, p)[0] for p in policies]
+                grams += [*spent, simulation.oracle(truth, start_s, work_h, rules)]
             rows.append(grams)
     return np.array(rows)
 
@@ -84,11 +88,11 @@ def windows(path: Path, every_s: float, *, chosen: bool) -> list[Series]:
 
 def line(name: str, grams: np.ndarray) -> str:
     """A row of the table, from (windows, cases, columns)."""
-    _once, mean_day, ours, _oracle = (1 - grams / grams[..., :1]).mean(axis=1).T
+    _once, mean_day, gp, _oracle = (1 - grams / grams[..., :1]).mean(axis=1).T
     total = 1 - grams.sum(axis=0) / grams.sum(axis=0)[:, :1]
     saved = [f"{100 * x:.1f} ({100 * x / total[:, 3].mean():.0f} %)" for x in total.mean(axis=0)[1:]]
-    lost = [f"{100 * x.min():+.1f} %" for x in (mean_day, ours)]
-    better = f"{(ours > mean_day).sum()} of {len(ours)}"
+    lost = [f"{100 * x.min():+.1f} %" for x in (mean_day, gp)]
+    better = f"{(gp > mean_day).sum()} of {len(gp)}"
     return f"| {name} | {' | '.join(saved)} | {better} | {' / '.join(lost)} |"
 
 
@@ -100,7 +104,9 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--chosen", action="store_true", help="the first halves: constants were chosen there")
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args(argv)
-    print("| region | mean day | ours | oracle | ours is better in | worst window: mean day / ours |")
+    print(
+        "| region | mean day | Gaussian process | oracle | the latter is better in | worst window of both |"
+    )
     print("|---|---|---|---|---|---|")
     with Pool(options.processes) as pool:
         for path in sorted(options.signals.glob("*.csv")):

@@ -18,7 +18,7 @@ import traces
 from bench_regret import COLUMNS
 from recurrences import Workload, recur
 
-from zeus_ray.decide import Search
+from zeus_ray.search import Search
 
 ETAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 Point = tuple[float, float]

@@ -23,10 +23,10 @@ import traces
 from families import SHAPES, workload
 from recurrences import Pieces, Tried, Workload, drawn, trial
 
-from zeus_ray.decide import Search
+from zeus_ray.search import Search
 
 ETA = 0.5
-FUTURE_RUNS = 50
+HORIZON_RUNS = 50
 COLUMNS = ("trials", "cost", "J", "time", "answer", "worst", "in all")
 Task = tuple[Workload, str, int, int]
 
@@ -41,9 +41,9 @@ def once(task: Task) -> list[float]:
         max_epochs=work.max_epochs,
         eta=ETA,
         seed=seed,
-        policy=policy,  # type: ignore[arg-type]
+        policy=policy,
         recurring=False,
-        horizon_runs=FUTURE_RUNS,
+        horizon_runs=HORIZON_RUNS,
     )
     tried, took_s = together(work, search, at_once, np.random.default_rng(seed))
     best = search.best()
@@ -52,7 +52,7 @@ def once(task: Task) -> list[float]:
     cost = sum(search.cost(one.used) for one in tried) / work.optimum(ETA)
     energy_j = sum(one.used.energy_j for one in tried)
     best_j, best_s = best_run(work)
-    in_all = cost + FUTURE_RUNS * (answer - 1)
+    in_all = cost + HORIZON_RUNS * (answer - 1)
     return [float(len(tried)), cost, energy_j / best_j, took_s / best_s, answer, answer, in_all]
 
 

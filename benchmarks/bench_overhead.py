@@ -133,8 +133,8 @@ def measure_search(pairs: int, trials: int, steps: int) -> None:
 
 
 def measure_suggest(told: int) -> None:
-    from zeus_ray.decide import Search
     from zeus_ray.records import Measurement, Outcome, PowerProfile, Target
+    from zeus_ray.search.search import Search
 
     search = Search(
         batch_sizes=SIZES,

@@ -23,7 +23,7 @@ import traces
 from baselines import Default, Grid, Random
 from recurrences import Chooser, Ledger, Workload, recur
 
-from zeus_ray.decide import Search
+from zeus_ray.search import Search
 
 AFTER = (10, 20, 50)
 FLOOR = 0.05
@@ -42,7 +42,7 @@ def search(policy: str) -> Callable[[Workload, float, int], Chooser]:
             max_epochs=work.max_epochs,
             eta=eta,
             seed=seed,
-            policy=policy,  # type: ignore[arg-type]
+            policy=policy,
         )
 
     return make

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from zeus_ray.decide import Search
 from zeus_ray.records import Measurement, Outcome, Target
+from zeus_ray.search import Search
 
 ASKS = 40
 

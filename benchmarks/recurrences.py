@@ -19,6 +19,7 @@ from zeus_ray.records import (
     Measurement,
     Outcome,
     PowerProfile,
+    ProfilePoint,
     Progress,
     StopReason,
     Target,
@@ -89,7 +90,7 @@ class Workload:
 
 
 class Chooser(Protocol):
-    """What :class:`zeus_ray.decide.Search` is to this loop; simple strategies look the same."""
+    """What :class:`zeus_ray.search.Search` is to this loop; simple strategies look the same."""
 
     def ask(self) -> Knobs | None:
         """The next run."""
@@ -153,7 +154,7 @@ def probe(work: Workload, knobs: Knobs, meter: Meter) -> tuple[PowerProfile, flo
         window_s = min(WINDOW_S, epoch_s / len(limits))
         meter.train(power_w, window_s)
         trained += window_s / epoch_s
-        points.append((limit_w, power_w, epoch_s))
+        points.append(ProfilePoint(limit_w, power_w, epoch_s))
     profile = PowerProfile(
         batch_size=knobs.batch_size, gpu=work.gpu, max_power_w=work.limits_w[0], points=tuple(points)
     )

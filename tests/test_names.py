@@ -9,11 +9,7 @@ import zeus_ray
 
 PACKAGE = Path(zeus_ray.__file__).parent
 ROOT = PACKAGE.parent
-BEING_REPLACED = {"decide"}
-"""Folders that are replaced as a whole."""
-FILES = [
-    path for path in sorted(PACKAGE.rglob("*.py")) if path.relative_to(PACKAGE).parts[0] not in BEING_REPLACED
-]
+FILES = sorted(PACKAGE.rglob("*.py"))
 
 MAY_REPEAT = {
     "logger": "each module logs to the same logger",
@@ -22,11 +18,8 @@ MAY_REPEAT = {
     "main": "the entry point of a command or a runnable example",
     "TYPE_CHECKING": "from typing",
     "__all__": "of packages",
+    "Array": "the type of numpy's float arrays",
 }
-KNOWN_DUPLICATES = {"log", "DAY_S", "GRAMS", "HOUR_S", "LOOK_BACK_S", "hold", "save"}
-"""Duplicates that are still to be renamed; a name that is no longer one must be removed from here."""
-KNOWN_FORBIDDEN = {"carbon", "tune"}
-"""Rooms and files whose English is still to be revised; once it is, they must be removed from here."""
 
 FORBIDDEN = re.compile(
     r"\b(nobody|dearer|horses?|the dead|believes?|believed|tenants?|custody|reckon(?:s|ed|ing)?"
@@ -59,9 +52,7 @@ def duplicates():
 
 
 def test_no_public_name_is_defined_in_two_modules():
-    found = duplicates()
-    assert {name: files for name, files in found.items() if name not in KNOWN_DUPLICATES} == {}
-    assert KNOWN_DUPLICATES - set(found) == set(), "no longer duplicates: remove them from KNOWN_DUPLICATES"
+    assert duplicates() == {}
 
 
 def test_no_two_files_have_the_same_name():
@@ -87,15 +78,7 @@ def test_everything_public_has_a_docstring():
     assert [one for where, tree in trees.items() for one in undocumented(tree, where)] == []
 
 
-def known_forbidden(page):
-    """The entry of KNOWN_FORBIDDEN that contains ``page``, or None."""
-    return next((known for known in KNOWN_FORBIDDEN if page.is_relative_to(PACKAGE / known)), None)
-
-
 def test_no_forbidden_words():
     pages = [*FILES, ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
     words = {page: sorted({word.lower() for word in FORBIDDEN.findall(page.read_text())}) for page in pages}
-    found = {page: bad for page, bad in words.items() if bad}
-    assert {str(page): bad for page, bad in found.items() if not known_forbidden(page)} == {}
-    revised = KNOWN_FORBIDDEN - {known_forbidden(page) for page in found}
-    assert revised == set(), "revised: remove them from KNOWN_FORBIDDEN"
+    assert {str(page): bad for page, bad in words.items() if bad} == {}

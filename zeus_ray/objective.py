@@ -7,8 +7,11 @@ full power in the same time, so that eta = 1 minimises energy alone and eta = 0 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
+from zeus_ray.errors import BadInput
 from zeus_ray.records import NAN, StopReason
+from zeus_ray.units import HOUR_S, J_PER_KWH
 
 FALLBACK_MAX_POWER_W = 300.0
 """MAXPOWER where it is unknown: typical of a data-centre GPU. It only sets the exchange rate between
@@ -16,7 +19,7 @@ joules and seconds; eta = 0 and eta = 1 do not depend on it."""
 
 
 def max_power_or_fallback_w(max_power_w: float | None) -> float:
-    """``max_power_w`` (W per GPU), or the fallback where it is None, NaN or not positive."""
+    """``max_power_w`` (W per GPU), or the fallback if it is None, NaN or not positive."""
     known = max_power_w is not None and math.isfinite(max_power_w) and max_power_w > 0
     return float(max_power_w) if known and max_power_w is not None else FALLBACK_MAX_POWER_W
 
@@ -78,3 +81,28 @@ def stop_reason(
     if cost >= cost_cap:
         return StopReason.COST_CAP if cost_cap > 0 else StopReason.PROFILED
     return None
+
+
+@dataclass(frozen=True)
+class Prices:
+    """The price of a kilowatt-hour and of an hour until the model is trained, in any one currency.
+
+    Raises:
+        BadInput: a price that is below zero or not a number, or both are zero.
+    """
+
+    energy: float
+    time: float
+
+    def __post_init__(self) -> None:
+        """Check both prices."""
+        if not (0 <= self.energy < math.inf and 0 <= self.time < math.inf and self.energy + self.time > 0):
+            raise BadInput(
+                f"Prices(energy={self.energy!r}, time={self.time!r}); allowed: prices per kWh and per hour, "
+                "0 or more, not both 0"
+            )
+
+    def eta(self, max_power_w: float, gpus: int) -> float:
+        """The eta with which Eq. 2, η·E + (1−η)·MAXPOWER·T, is proportional to the price of a run."""
+        joule, second = self.energy / J_PER_KWH, self.time / HOUR_S
+        return joule / (joule + second / (max_power_w * gpus))

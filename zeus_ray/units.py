@@ -9,7 +9,10 @@ from datetime import datetime
 
 UNKNOWN = "–"
 JOULES_PER_WH = 3600.0
+J_PER_KWH = 3.6e6
 HOUR_S = 3600.0
+DAY_S = 24 * HOUR_S
+WEEK_S = 7 * DAY_S
 TIME_UNITS = ((86_400.0, "days"), (3_600.0, "h"), (60.0, "min"), (1.0, "s"))
 ENERGY_UNITS = ((1e9, "GJ"), (1e6, "MJ"), (1e3, "kJ"), (1.0, "J"))
 

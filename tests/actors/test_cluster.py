@@ -215,11 +215,11 @@ def test_a_limit_goes_on_following_the_signal_after_its_actor_was_killed(nodes, 
 
 def test_through_pause_move_kill_and_retry_every_limit_is_restored_and_all_energy_counted(nodes, tmp_path):
     for name, index in itertools.product("ab", range(2)):
-        nodes[name].load(migrated_trial.LOAD, index)
-    watch = migrated_trial.Watch(nodes)
-    result = migration_checks.search(tmp_path, 150.0)
+        nodes[name].load(migration_checks.LOAD, index)
+    watch = migration_checks.LimitWatch(nodes)
+    result = migrated_trial.search(tmp_path, 150.0)
     assert until(lambda: set(nodes["a"].limits_w + nodes["b"].limits_w) == {300.0})
-    migrated_trial.judge(tmp_path, watch.end(), result, limit_w=150.0, found_w=300.0)
+    migration_checks.check_migration(tmp_path, watch.end(), result, limit_w=150.0, original_w=300.0)
     for name, index in itertools.product("ab", range(2)):
         nodes[name].load(1.0, index)
 
@@ -254,7 +254,7 @@ def test_a_lost_gpu_fails_its_trial_and_no_other(nodes, tmp_path):
 
     def lose_one():
         until(lambda: nodes["a"].limits_w == [150.0, 150.0], 60)
-        nodes["a"].boards[0].lost = 1
+        nodes["a"].gpus[0].lost = 1
         (tmp_path / "lost").touch()
 
     threading.Thread(target=lose_one, daemon=True).start()
@@ -270,7 +270,7 @@ def test_a_lost_gpu_fails_its_trial_and_no_other(nodes, tmp_path):
     failed = [trial for trial in result.trials if trial.status == "ERROR"]
     assert len(failed) == 1
     assert "DeviceLost" in Path(failed[0].error_file).read_text()
-    nodes["a"].boards[0].lost = 0
+    nodes["a"].gpus[0].lost = 0
     assert until(lambda: nodes["a"].limits_w == [300.0, 300.0])
 
 
@@ -278,7 +278,7 @@ def test_doctor_and_restore_ask_every_node_even_if_one_fails():
     reports = inventory.examine_all()
     assert sorted(report.health.name for report in reports.values()) == ["LIMITED", "OK", "OK"]
     off = next(report for report in reports.values() if report.health is Health.LIMITED)
-    assert (off.power_control, [gpu.may_set for gpu in off.boards]) == ("off", [None])
+    assert (off.power_control, [gpu.may_set for gpu in off.gpus]) == ("off", [None])
     assert all(report.driver == "580.00.fake" for report in reports.values())
 
     def fails_on_one():

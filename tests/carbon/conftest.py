@@ -11,7 +11,7 @@ def grid():
 
 @pytest.fixture(autouse=True)
 def cache_home(tmp_path, monkeypatch):
-    """Nobody's own cache is read or written, and no token of this machine is used."""
+    """Use an own cache and no token of this machine."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     for name in ("ELECTRICITYMAPS_TOKEN", "WATTTIME_TOKEN", "WATTTIME_USER", "WATTTIME_PASSWORD"):
         monkeypatch.delenv(name, raising=False)

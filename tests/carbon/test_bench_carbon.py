@@ -1,11 +1,13 @@
-"""The benchmark's own forecasts are what they say: on a grid that anybody can foresee."""
+"""The benchmark's own forecasts, on a grid whose future is obvious."""
 
 import runpy
 from pathlib import Path
 
 import numpy as np
 import pytest
-from test_baseline_forecasts import DAY_S, HOUR_S, days
+from test_baseline_forecasts import days
+
+from zeus_ray.units import DAY_S, HOUR_S
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -17,30 +19,30 @@ def benchmarks(monkeypatch):
 
 
 @pytest.mark.parametrize("step_s", [1800.0, HOUR_S])
-def test_hindsight_knows_a_day_that_repeats_and_begins_where_the_past_ends(benchmarks, step_s):
+def test_hindsight_knows_a_day_that_repeats(benchmarks, step_s):
     truth = days(40, step_s)
-    sight = benchmarks("hindsight")["Hindsight"](truth, 20 * DAY_S, truth.end_s)
+    view = benchmarks("hindsight_forecast")["HindsightView"](truth, 20 * DAY_S, truth.end_s)
     now_s = 21 * DAY_S + 5 * HOUR_S
-    outlook, doubt = sight.outlook(now_s, now_s + 30 * HOUR_S)
-    assert outlook.end_s >= now_s + 30 * HOUR_S
-    first = round((outlook.start_s - truth.start_s) / step_s)
-    np.testing.assert_allclose(outlook.values, truth.values[first : first + len(outlook)], atol=1e-6)
-    assert doubt.spread.start_s == now_s + step_s
+    expected, uncertainty = view.forecast(now_s, now_s + 30 * HOUR_S)
+    assert expected.end_s >= now_s + 30 * HOUR_S
+    first = round((expected.start_s - truth.start_s) / step_s)
+    np.testing.assert_allclose(expected.values, truth.values[first : first + len(expected)], atol=1e-6)
+    assert uncertainty.spread.start_s == now_s + step_s
 
 
-def test_hindsight_has_seen_the_answers(benchmarks):
+def test_hindsight_is_fitted_on_the_hours_that_it_forecasts(benchmarks):
     truth = days(60)
     truth.values[:] += np.random.default_rng(0).normal(size=len(truth)) * 20
-    sight = benchmarks("hindsight")["Hindsight"](truth, 30 * DAY_S, truth.end_s)
+    view = benchmarks("hindsight_forecast")["HindsightView"](truth, 30 * DAY_S, truth.end_s)
     off = []
     for now_s in DAY_S * np.arange(31, 50):
-        outlook, _ = sight.outlook(now_s, now_s + 24 * HOUR_S)
+        expected, _ = view.forecast(now_s, now_s + 24 * HOUR_S)
         first = round((now_s + HOUR_S - truth.start_s) / HOUR_S)
-        off.append(outlook.values[-24:] - truth.values[first : first + 24])
-    assert np.std(off) < 19  # the noise is 20, and nobody else can know it
+        off.append(expected.values[-24:] - truth.values[first : first + 24])
+    assert np.std(off) < 19  # the noise is 20, and no forecast from history can know it
 
 
-def test_the_mean_day_is_the_mean_of_whole_days(benchmarks):
+def test_the_mean_day_is_the_mean_of_all_whole_days(benchmarks):
     ahead = benchmarks("bench_first_days")["MeanDay"]().forecast(days(3), 24 * HOUR_S)
     np.testing.assert_allclose(ahead.values, days(1).values)
     assert ahead.start_s == 3 * DAY_S

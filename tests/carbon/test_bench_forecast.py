@@ -1,4 +1,4 @@
-"""The benchmark of forecasts measures what it says: on a grid that anybody can foresee."""
+"""The benchmark of forecasts, on a grid whose future is obvious."""
 
 import runpy
 import sys
@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_baseline_forecasts import DAY_S, days
+from test_baseline_forecasts import days
 
 from zeus_ray.carbon.forecasts.baseline_forecasts import PersistenceForecast, SameHourForecast
+from zeus_ray.units import DAY_S
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "bench_forecast.py"
 

@@ -1,6 +1,7 @@
 """A CSV, well-behaved or not, becomes regular intervals."""
 
 import datetime as dt
+import io
 import math
 import zoneinfo
 
@@ -10,11 +11,15 @@ from examples import examples
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeus_ray.carbon.csv_reader import parse_csv, read_csv
+from zeus_ray.carbon.csv_reader import read_csv
 from zeus_ray.errors import BadInput
 
 T0 = 1767225600  # 2026-01-01 00:00 UTC
 BERLIN = zoneinfo.ZoneInfo("Europe/Berlin")
+
+
+def parse_csv(text, **options):
+    return read_csv(io.StringIO(text), **options)
 
 
 def lines(*rows, header="time,value"):
@@ -138,14 +143,17 @@ def test_a_time_that_the_clock_skipped_is_dropped():
     ("text", "said"),
     [
         ("", "no rows"),
-        ("time,value\n", "no rows"),
+        ("time,value\n", "no row has both"),
         (lines(f"{T0},wind"), "line 2: 'wind' is no number"),
         (lines(f"{T0},inf"), "'inf' is no number"),
         (lines("soon,5", f"{T0},5"), "line 2: 'soon' is no time"),
         (lines("12,5"), "'12' is no time"),
         (lines("1e300,5", f"{T0},5"), "'1e300' is no time"),
         (lines("-1e15,5"), "'-1e15' is no time"),
-        (lines(f"{T0}"), "line 2 has too few columns"),
+        (lines(f"{T0}"), "no row has both"),
+        (f"time\n{T0}", "no rows of two columns"),
+        (lines(f"{T0},1,2"), "Expected 2 fields in line 2, saw 3"),
+        (lines("now,5"), "line 2: 'now' is no time"),
         (lines(f"{T0},"), "no row has both"),
         (hourly([1, 2]) + "\n9999-01-01T00:00Z,1", "no time"),
         (hourly([1, 2]) + "\n2199-01-01T00:00Z,1", None),
@@ -163,11 +171,11 @@ def test_what_is_wrong_is_said(text, said):
 def test_a_file_is_named_in_the_error(tmp_path):
     file = tmp_path / "grid.csv"
     file.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(BadInput, match=r"grid\.csv cannot be read"):
+    with pytest.raises(BadInput, match=r"grid\.csv: cannot be read"):
         read_csv(file)
     file.write_text("\ufeff" + hourly([-999]))
-    with pytest.raises(BadInput, match=r"grid\.csv: line 2: -999 is below 0"):
-        read_csv(file, lowest=0.0)
+    with pytest.raises(BadInput, match=r"grid\.csv: line 2: '-999' is below 0"):
+        read_csv(file, minimum=0.0)
 
 
 stamps = st.one_of(

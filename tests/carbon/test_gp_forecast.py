@@ -1,4 +1,4 @@
-"""The usual day, as far as the past tells it, and how the latest error fades."""
+"""The forecast by Gaussian-process regression: how days are learnt, and how the latest error decays."""
 
 import math
 
@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zeus_ray.carbon.forecasts.gp_forecast import GpForecast, alike
+from zeus_ray.carbon.forecasts.gp_forecast import GpForecast, covariance
 from zeus_ray.carbon.series import Series
+from zeus_ray.units import DAY_S
 
-DAY_S = 86_400.0
 DAY = 100 + 50 * np.sin(2 * np.pi * np.arange(24) / 24)
 
 
@@ -18,13 +18,13 @@ def days(*factors, step_s=3600.0):
     return Series(0.0, step_s, np.concatenate([DAY * f for f in factors]))
 
 
-def test_equal_days_go_on_for_ever():
+def test_equal_days_are_repeated_for_ever():
     ahead = GpForecast().forecast(days(*[1] * 14), 60 * DAY_S)
     assert ahead.start_s == 14 * DAY_S
     assert ahead.values == pytest.approx(np.tile(DAY, 60), abs=10)  # of 50 up and down
 
 
-def test_more_days_are_believed_more():
+def test_more_days_give_a_better_forecast():
     off = [
         np.abs(GpForecast().forecast(days(*[1] * n), 48 * 3600.0).values - np.tile(DAY, 2)).max()
         for n in (1, 2, 4, 8)
@@ -33,7 +33,7 @@ def test_more_days_are_believed_more():
     assert off[0] < 40  # even one day tells more than its mean does, which is off by 50
 
 
-def test_an_error_fades():
+def test_an_error_decays():
     history = days(*[1] * 28)
     before = GpForecast().forecast(history, 72 * 3600.0).values
     history.values[-1] += 10
@@ -54,21 +54,21 @@ def test_it_is_the_best_linear_forecast_of_what_it_assumes():
     """Of many grids drawn from its own assumption, no simpler one comes near."""
     rng, n = np.random.default_rng(2), 96
     when = 3600.0 * np.arange(n + 24)
-    root = np.linalg.cholesky(alike(np.abs(when[:, None] - when)))
+    root = np.linalg.cholesky(covariance(np.abs(when[:, None] - when)))
     off = {"ours": 0.0, "persistence": 0.0, "yesterday": 0.0, "mean day": 0.0}
     for _ in range(200):
         grid = root @ rng.normal(size=len(when))
         past, truth = grid[:n], grid[n:]
         mean_day = past.reshape(-1, 24).mean(axis=0)
-        said = {
+        forecasts = {
             "ours": GpForecast().forecast(Series(0.0, 3600.0, past), DAY_S).values,
             "persistence": np.full(24, past[-1]),
             "yesterday": past[-24:],
             "mean day": mean_day,
         }
-        for way, values in said.items():
-            off[way] += float(np.mean((values - truth) ** 2))
-    assert off["ours"] < 0.8 * min(x for way, x in off.items() if way != "ours")
+        for name, values in forecasts.items():
+            off[name] += float(np.mean((values - truth) ** 2))
+    assert off["ours"] < 0.8 * min(x for name, x in off.items() if name != "ours")
 
 
 def test_a_long_past_of_short_steps_and_one_with_gaps_say_the_same():
@@ -80,11 +80,11 @@ def test_a_long_past_of_short_steps_and_one_with_gaps_say_the_same():
     assert GpForecast().forecast(fine, 48 * 3600.0).values == pytest.approx(coarse, abs=5)
 
 
-def test_its_doubt_is_how_far_days_differ():
-    doubt = GpForecast().doubt(days(0.9, 1.1), 30 * 3600.0)
-    assert doubt.spread.start_s == 2 * 86400
-    assert doubt.spread.values == pytest.approx(0.1 * np.tile(DAY, 2)[:30])
-    assert not GpForecast().doubt(Series(0.0, 3600.0, np.ones(5)), 7200.0).spread.values.any()
+def test_the_uncertainty_is_the_spread_of_days():
+    uncertainty = GpForecast().uncertainty(days(0.9, 1.1), 30 * 3600.0)
+    assert uncertainty.spread.start_s == 2 * 86400
+    assert uncertainty.spread.values == pytest.approx(0.1 * np.tile(DAY, 2)[:30])
+    assert not GpForecast().uncertainty(Series(0.0, 3600.0, np.ones(5)), 7200.0).spread.values.any()
 
 
 def test_one_value_is_persistence():

@@ -1,4 +1,4 @@
-"""Each provider against replies in its documented format, over real HTTP; and every way it can fail."""
+"""Each provider against replies in its documented format, over real HTTP; and its failures."""
 
 import base64
 import json
@@ -14,9 +14,11 @@ from grid_server import MAPS_HISTORY, T0, WATT_META, WATT_PAST, maps_row
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeus_ray.carbon import http_client as web
-from zeus_ray.carbon.forecasts.lookahead import look_ahead
-from zeus_ray.carbon.providers import ElectricityMaps, Uk, WattTime
+from zeus_ray.carbon import http_client
+from zeus_ray.carbon.forecasts.signal_forecast import forecast_signal
+from zeus_ray.carbon.providers.electricity_maps import ElectricityMaps
+from zeus_ray.carbon.providers.uk import Uk
+from zeus_ray.carbon.providers.watttime import WattTime
 from zeus_ray.carbon.remote_signal import RemoteSignal
 from zeus_ray.carbon.series import Series
 from zeus_ray.carbon.signal import open_signal
@@ -41,7 +43,7 @@ ALL = [Uk(), ElectricityMaps("DE"), WattTime("CAISO_NORTH")]
 names = pytest.mark.parametrize("source", ALL, ids=lambda source: source.name)
 
 
-# --- what is asked, and what is understood -------------------------------------------------------
+# --- requests and replies ------------------------------------------------------------------------
 
 
 def test_uk(grid):
@@ -67,17 +69,17 @@ def test_electricity_maps(grid):
     assert headers["auth-token"] == TOKEN
 
 
-def test_a_free_plan_has_no_forecast_and_a_day_of_past(grid):
+def test_a_free_plan_gives_a_day_of_history_and_no_forecast(grid):
     for path in ("forecast", "past-range"):
         grid.replies[f"/v3/carbon-intensity/{path}"] = (403, {}, b"")
     signal = remote(ElectricityMaps("DE"), grid)
     assert signal.refresh()
     assert signal.forecast(T0, 3600) is None
     assert len(grid.asked) == 3
-    assert np.isfinite(look_ahead(signal, T0, 86400).values).all()
+    assert np.isfinite(forecast_signal(signal, T0, 86400).values).all()
 
 
-def test_made_up_numbers_are_refused(grid):
+def test_the_invented_values_of_a_sandbox_token_are_refused(grid):
     row = maps_row("2026-03-28T23:00:00.000Z", 320, isEstimated=True, estimationMethod="SANDBOX_MODE_DATA")
     grid.replies["/v3/carbon-intensity/history"] = {**MAPS_HISTORY, "history": [row]}
     signal = remote(ElectricityMaps("DE"), grid, fallback=400.0)
@@ -86,7 +88,7 @@ def test_made_up_numbers_are_refused(grid):
     assert signal.at(T0) == 400.0
 
 
-def test_watttime_is_marginal_and_pounds_end_at_the_edge(grid):
+def test_watttime_is_marginal_and_converted_to_grams_per_kwh(grid):
     signal = remote(WattTime("CAISO_NORTH"), grid)
     assert signal.refresh()
     assert signal.source.kind == "marginal"
@@ -104,7 +106,7 @@ def test_watttime_with_a_token_does_not_log_in(grid, monkeypatch):
     assert grid.asked[0][2]["authorization"] == f"Bearer {TOKEN}"
 
 
-def test_another_unit_is_not_guessed(grid):
+def test_an_unexpected_unit_is_refused(grid):
     grid.replies["/v3/historical"] = {**WATT_PAST, "meta": {**WATT_META, "units": "percentile"}}
     signal = remote(WattTime("CAISO_NORTH"), grid)
     assert not signal.refresh()
@@ -118,21 +120,21 @@ def test_local_times_over_a_clock_change_lose_no_hour(grid):
     grid.replies["/v3/carbon-intensity/past-range"] = (403, {}, b"")
     signal = remote(ElectricityMaps("DE"), grid)
     assert signal.refresh()
-    assert list(signal.known.past.values) == [1, 2]
-    assert signal.known.past.start_s == T0
+    assert list(signal.cached.history.values) == [1, 2]
+    assert signal.cached.history.start_s == T0
 
 
-# --- every way to fail: the note says it, the fallback holds, nothing is raised ------------------
+# --- failures: the note says why, the fallback is used, nothing is raised ------------------------
 
 BAD = {
     "wrong token": ((401, {}, b"{}"), "token or the password is wrong"),
     "no access": ((403, {}, b"{}"), "may not read zone"),
     "unknown zone": ((404, {}, b"{}"), "is not known there"),
     "refused": ((400, {}, b'{"error":{"code":"400 Bad Request"}}'), "was refused"),
-    "rate limit": ((429, {"Retry-After": "7200"}, b""), "asked too often"),
+    "rate limit": ((429, {"Retry-After": "7200"}, b""), "too many requests"),
     "broken server": ((502, {}, b"<html>"), "status 502"),
     "redirect": ((302, {"Location": "https://example.invalid/"}, b""), "status 302"),
-    "no JSON": ((200, {}, b"<html>come back later"), "not JSON"),
+    "no JSON": ((200, {}, b"<html>try later"), "not JSON"),
     "nothing": ((200, {}, b""), "not JSON"),
     "not UTF-8": ((200, {}, b'{"data": "\xff"}'), ""),
     "a list": ([], ""),
@@ -140,14 +142,14 @@ BAD = {
     "no rows": ({"message": "no data", "token": "t", "meta": WATT_META}, "has no list"),
     "odd rows": (
         {"token": "t", "meta": WATT_META, "data": [1], "history": ["x"], "forecast": [{}]},
-        "a row that is no time",
+        "a row that is not a time",
     ),
 }
 
 
 @names
 @pytest.mark.parametrize(("reply", "said"), BAD.values(), ids=BAD)
-def test_a_reply_that_is_no_answer(source, reply, said, grid):
+def test_a_failure_is_noted_and_not_raised(source, reply, said, grid):
     grid.answer_all(reply)
     signal = remote(source, grid, fallback=400.0)
     assert not signal.refresh()
@@ -159,15 +161,15 @@ def test_a_reply_that_is_no_answer(source, reply, said, grid):
 
 
 @names
-def test_nobody_there(source, grid):
+def test_no_server(source, grid):
     grid.close()
     signal = remote(source, grid)
     assert not signal.refresh()
     assert "no answer (ConnectError)" in signal.note
 
 
-def test_a_server_that_never_answers_is_left(grid, monkeypatch):
-    monkeypatch.setattr(web, "TIMEOUT_S", 0.05)
+def test_a_server_that_never_answers_times_out(grid, monkeypatch):
+    monkeypatch.setattr(http_client, "HTTP_TIMEOUT_S", 0.05)
     grid.may_answer.clear()
     signal = remote(Uk(), grid)
     assert not signal.refresh()
@@ -185,7 +187,7 @@ def test_a_server_that_never_answers_is_left(grid, monkeypatch):
         ("999999999", 86400),
     ],
 )
-def test_a_rate_limit_is_kept(header, wait_s, grid):
+def test_a_rate_limit_is_respected(header, wait_s, grid):
     grid.answer_all((429, {"Retry-After": header}, b""))
     signal = remote(Uk(), grid)
     signal.refresh(T0)
@@ -196,30 +198,30 @@ def test_a_rate_limit_is_kept(header, wait_s, grid):
     assert len(grid.asked) == asked + 1
 
 
-# --- what is needed to begin ---------------------------------------------------------------------
+# --- zones and credentials -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         ("electricitymaps:DE", "needs ELECTRICITYMAPS_TOKEN in the environment"),
-        ("electricitymaps", "zone of electricitymaps is ''; write one such as DE"),
+        ("electricitymaps", "zone of electricitymaps is ''; allowed: one such as DE"),
         ("electricitymaps:Germany", "'Germany'"),
         ("watttime:CAISO_NORTH", "needs WATTTIME_USER and WATTTIME_PASSWORD"),
         ("watttime:x", "one such as CAISO_NORTH"),
-        ("uk:Wales", "uk has one zone"),
+        ("uk:Wales", "'Wales'; allowed: GB, the only one"),
         ("uk?x=1", "'x'.*allowed: none"),
         ("electricitymap:DE", "allowed: .*electricitymaps:ZONE"),
     ],
 )
-def test_what_is_missing_is_said_at_once(text, said, monkeypatch):
+def test_a_missing_zone_or_credential_is_an_error_at_once(text, said, monkeypatch):
     for name in ("ELECTRICITYMAPS_TOKEN", "WATTTIME_USER"):
         monkeypatch.delenv(name)
     with pytest.raises(BadInput, match=said):
         open_signal(text)
 
 
-def test_a_token_that_goes_away_is_no_reason_to_stop(grid, monkeypatch):
+def test_a_token_that_disappears_is_noted(grid, monkeypatch):
     signal = remote(ElectricityMaps("DE"), grid)
     assert signal.refresh(T0)
     for useless in ("", "two\nlines", "ä"):
@@ -272,11 +274,14 @@ json_values = st.recursive(
 def test_any_json_is_a_series_or_a_lost_signal(reply):
     """Through the real client, on a transport without a socket: hundreds of replies in a second."""
     text = json.dumps({"data": [reply, *reply] if isinstance(reply, list) else reply})
-    transport = httpx.MockTransport(lambda _request: httpx.Response(200, text=text))
-    with httpx.Client(transport=transport, base_url="http://grid") as client:
+    api = http_client.JsonApi("http://grid", "GB")
+    api._client = httpx.Client(
+        transport=httpx.MockTransport(lambda _request: httpx.Response(200, text=text)), base_url="http://grid"
+    )
+    with api:
         try:
-            rows = web.rows_of(Uk(), web.get_json(Uk(), client, "/"), "data")
-            series = web.series_of(Uk(), rows, "from", lambda row: row["intensity"]["actual"])
+            rows = api.rows(api.get("/"), "data")
+            series = api.series(rows, "from", lambda row: row["intensity"]["actual"])
         except SignalLost:
             return
     assert series is None or isinstance(series, Series)

@@ -1,4 +1,4 @@
-"""When a source is asked, what is remembered, and what is said while it is silent. On a clock of ours."""
+"""When a source is fetched, what is cached, and the value while it does not answer. On a test clock."""
 
 import json
 import math
@@ -11,17 +11,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeus_ray.carbon.cache import KEEP_S, WORLD_MEAN_G, CachedSignal, cache_file
-from zeus_ray.carbon.remote_signal import EVERY_S, RemoteSignal
+from zeus_ray.carbon.cache import (
+    CACHE_VERSION,
+    KEEP_HISTORY_S,
+    WORLD_MEAN_G_PER_KWH,
+    CachedSignal,
+    cache_file,
+)
+from zeus_ray.carbon.remote_signal import FETCH_EVERY_S, RemoteSignal
 from zeus_ray.carbon.series import Series
 from zeus_ray.errors import SignalLost
+from zeus_ray.units import HOUR_S
 
 T0 = 1.7e9 - 1.7e9 % 3600
-HOUR_S = 3600.0
 
 
 class Source:
-    """Knows every hour up to now: its value is the hour's number. Fails while ``fails`` is set."""
+    """Has every hour up to now, whose value is its number. Fails while ``fails`` is set."""
 
     name, zone, unit, kind = "test", "X/../Y", "gCO2eq/kWh", "average"
 
@@ -56,17 +62,17 @@ def made(source=None, clock=None, **options):
     return RemoteSignal(source or Source(), clock=clock or Clock(), background=False, **options)
 
 
-def test_it_asks_again_only_when_it_is_time_and_only_for_what_is_new():
+def test_it_fetches_when_it_is_due_and_only_what_is_new():
     source, clock = Source(), Clock()
     signal = made(source, clock)
     assert signal.refresh()
-    assert source.asked == [(T0 - KEEP_S, T0)]
-    clock.now_s += EVERY_S - 1
+    assert source.asked == [(T0 - KEEP_HISTORY_S, T0)]
+    clock.now_s += FETCH_EVERY_S - 1
     assert signal.refresh()
     assert len(source.asked) == 1
     clock.now_s += 1
     assert signal.refresh()
-    assert source.asked[1] == (T0 - 86400, T0 + EVERY_S)
+    assert source.asked[1] == (T0 - 86400, T0 + FETCH_EVERY_S)
 
 
 def test_five_weeks_are_kept():
@@ -75,10 +81,10 @@ def test_five_weeks_are_kept():
     for _day in range(40):
         signal.refresh()
         clock.now_s += 86400
-    assert len(signal.known.past) == KEEP_S / HOUR_S
+    assert len(signal.cached.history) == KEEP_HISTORY_S / HOUR_S
 
 
-def test_it_backs_off_within_bounds_and_comes_back(caplog):
+def test_it_backs_off_within_bounds_and_recovers(caplog):
     source, clock = Source(), Clock()
     signal = made(source, clock, fallback=5.0)
     source.fails = SignalLost("no answer")
@@ -96,44 +102,44 @@ def test_it_backs_off_within_bounds_and_comes_back(caplog):
     assert "answers again" in caplog.text
 
 
-def test_a_fault_of_our_own_is_logged_and_survived(caplog):
+def test_an_unexpected_error_is_logged_and_not_raised(caplog):
     source = Source()
-    source.fails = ZeroDivisionError("ours")
+    source.fails = ZeroDivisionError("unexpected")
     signal = made(source)
     assert not signal.refresh()
     assert "could not be understood" in signal.note
     assert "ZeroDivisionError" in caplog.text
 
 
-def test_the_stated_fallback_in_its_order():
-    past = Series(T0, HOUR_S, np.array([100.0, 300.0, math.nan]))
-    ahead = Series(T0 + 3 * HOUR_S, HOUR_S, np.array([250.0]))
-    known = CachedSignal(past, ahead, T0, 7.0)
-    assert known.at(T0 + HOUR_S) == 300  # measured
-    assert known.at(T0 + 3 * HOUR_S) == 250  # forecast
-    assert known.at(T0 + 2.5 * HOUR_S) == 300  # the last value
-    assert known.at(T0 + 8 * HOUR_S) == 300
-    assert known.at(T0 + 8 * HOUR_S + 1) == 200  # after six hours the mean
-    assert known.at(T0 - 1) == 200
+def test_the_order_of_estimates():
+    history = Series(T0, HOUR_S, np.array([100.0, 300.0, math.nan]))
+    forecast = Series(T0 + 3 * HOUR_S, HOUR_S, np.array([250.0]))
+    cached = CachedSignal(history, forecast, T0, 7.0)
+    assert cached.at(T0 + HOUR_S) == 300  # measured
+    assert cached.at(T0 + 3 * HOUR_S) == 250  # forecast
+    assert cached.at(T0 + 2.5 * HOUR_S) == 300  # the last value
+    assert cached.at(T0 + 8 * HOUR_S) == 300
+    assert cached.at(T0 + 8 * HOUR_S + 1) == 200  # after six hours the mean
+    assert cached.at(T0 - 1) == 200
     assert CachedSignal(fallback=7.0).at(T0) == 7
-    assert CachedSignal().at(math.nan) == WORLD_MEAN_G
+    assert CachedSignal().at(math.nan) == WORLD_MEAN_G_PER_KWH
 
 
 @given(st.lists(st.one_of(st.just(math.nan), st.floats(0, 1e3)), max_size=20), st.floats(-1e5, 1e5))
 def test_there_is_always_a_value(values, time_s):
-    known = CachedSignal(Series(0.0, HOUR_S, np.array(values, dtype=float)))
-    assert math.isfinite(known.at(time_s))
+    cached = CachedSignal(Series(0.0, HOUR_S, np.array(values, dtype=float)))
+    assert math.isfinite(cached.at(time_s))
 
 
-def test_news_correct_what_was_known():
-    known = CachedSignal().with_news(Series(T0, HOUR_S, np.array([1.0, 2.0])), None, T0)
-    known = known.with_news(Series(T0 + HOUR_S, HOUR_S, np.array([9.0, 3.0])), None, T0)
-    assert list(known.past.values) == [1, 9, 3]
-    nothing = CachedSignal().with_news(Series(T0, HOUR_S, np.array([math.nan])), None, T0)
-    assert len(nothing.past) == 0
+def test_new_values_replace_old_ones():
+    cached = CachedSignal().updated(Series(T0, HOUR_S, np.array([1.0, 2.0])), None, T0)
+    cached = cached.updated(Series(T0 + HOUR_S, HOUR_S, np.array([9.0, 3.0])), None, T0)
+    assert list(cached.history.values) == [1, 9, 3]
+    nothing = CachedSignal().updated(Series(T0, HOUR_S, np.array([math.nan])), None, T0)
+    assert len(nothing.history) == 0
 
 
-def test_the_disk_remembers(tmp_path):
+def test_the_cache_is_read_by_the_next_process(tmp_path):
     file, clock = tmp_path / "a" / "x.json", Clock()
     first = made(clock=clock, cache=file)
     first.refresh()
@@ -142,8 +148,22 @@ def test_the_disk_remembers(tmp_path):
     assert again.refresh()
     assert source.asked == []
     assert again.note == ""
-    np.testing.assert_equal(again.known.past.values, first.known.past.values)
+    np.testing.assert_equal(again.cached.history.values, first.cached.history.values)
     assert os.listdir(file.parent) == ["x.json"]  # noqa: PTH208 — nothing half-written is left
+
+
+def stored(start_s=T0 - 7200, step_s=HOUR_S, values=(1.0, math.nan), **more):
+    """The text of a cache."""
+    series = {"start_s": start_s, "step_s": step_s, "values": values, "unit": "of a later version"}
+    return json.dumps(
+        {"version": CACHE_VERSION, "fetched_s": T0 - 1e6, "history": series, "forecast": series, "new": 1}
+        | more
+    )
+
+
+def test_unknown_fields_of_a_cache_are_ignored_and_nan_is_kept(tmp_path):
+    (tmp_path / "x.json").write_text(stored(start_s=T0 - 1e6 - 7200))
+    np.testing.assert_equal(made(cache=tmp_path / "x.json").cached.history.values, [1.0, math.nan])
 
 
 @pytest.mark.parametrize(
@@ -153,48 +173,43 @@ def test_the_disk_remembers(tmp_path):
         "{",
         "[]",
         "null",
-        '{"asked_s": 1}',
-        '{"asked_s": "x", "past": {}, "ahead": {}}',
-        json.dumps({"asked_s": T0, "past": {"start_s": 0, "step_s": 0, "values": []}, "ahead": {}}),
-        json.dumps({"asked_s": T0, "past": {"start_s": math.nan, "step_s": 1, "values": []}, "ahead": {}}),
-        json.dumps({"asked_s": T0, "past": {"start_s": 0, "step_s": 1, "values": ["x"]}, "ahead": {}}),
+        '{"version": 1, "fetched_s": 1}',
+        stored(version=CACHE_VERSION + 1),
+        stored(fetched_s="x"),
+        stored(history={}),
+        stored(step_s=0),
+        stored(start_s=math.nan),
+        stored(values=["x"]),
+        stored(start_s=1e300, step_s=1.0),
+        stored(start_s=-1e300, step_s=1e-300),
+        stored(start_s=T0 + 1e8),  # measured after it was fetched
     ],
 )
-def test_a_damaged_file_says_nothing(text, tmp_path):
+def test_a_damaged_cache_is_ignored(text, tmp_path):
     file = tmp_path / "x.json"
     file.write_text(text)
     signal = made(cache=file)
-    assert signal.at(T0) == WORLD_MEAN_G
+    assert signal.at(T0) == WORLD_MEAN_G_PER_KWH
     assert signal.refresh()
+    assert len(signal.cached.history) == KEEP_HISTORY_S / HOUR_S
 
 
-@pytest.mark.parametrize(("start_s", "step_s"), [(1e300, 1.0), (-1e300, 1e-300), (T0 + 1e8, 3600.0)])
-def test_a_file_of_impossible_times_says_nothing(start_s, step_s, tmp_path):
-    file = tmp_path / "x.json"
-    hours = {"start_s": start_s, "step_s": step_s, "values": [1, 2, 3]}
-    file.write_text(json.dumps({"asked_s": T0 - 1e6, "past": hours, "ahead": hours}))
-    signal = made(cache=file)
-    assert signal.at(T0) == WORLD_MEAN_G
-    assert signal.refresh()
-    assert len(signal.known.past) == KEEP_S / HOUR_S
-
-
-def test_a_disk_that_takes_nothing_is_survived(tmp_path, caplog):
+def test_a_disk_that_cannot_be_written_is_only_warned_of(tmp_path, caplog):
     (tmp_path / "file").write_text("")
     signal = made(cache=tmp_path / "file" / "x.json")
     assert signal.refresh()
     assert "is not written" in caplog.text
 
 
-def test_a_zone_is_no_path(cache_home):
+def test_a_zone_is_not_a_path(cache_home):
     assert cache_file(Source.name, Source.zone).parent == cache_home / "zeus-ray" / "carbon"
 
 
-def test_nobody_waits_for_an_answer():
+def test_reading_does_not_wait_for_an_answer():
     source = Source()
     source.gate.clear()
     signal = RemoteSignal(source, clock=Clock(), fallback=5.0)
-    assert [signal.at(T0) for _ in range(3)] == [5.0] * 3  # while the source keeps silent
+    assert [signal.at(T0) for _ in range(3)] == [5.0] * 3  # while the source does not answer
     source.gate.set()
     signal._thread.join()
     assert len(source.asked) == 1
@@ -209,7 +224,7 @@ def test_without_a_thread_there_is_still_a_value(monkeypatch):
     assert RemoteSignal(Source(), clock=Clock(), fallback=5.0).at(T0) == 5.0
 
 
-def test_pickled_it_begins_anew(tmp_path):
+def test_a_pickled_signal_has_its_arguments_and_no_data(tmp_path):
     signal = RemoteSignal(Source(), cache=tmp_path / "x.json", background=False, fallback=3.0)
-    again = pickle.loads(pickle.dumps(signal))  # noqa: S301 — our own, made just now
+    again = pickle.loads(pickle.dumps(signal))  # noqa: S301 — made above
     assert (again.at(T0), again._cache, again._background) == (3.0, tmp_path / "x.json", False)

@@ -1,4 +1,4 @@
-"""The time axis: what is inside, what is a gap, what an integral covers."""
+"""The time axis: intervals, gaps, integrals."""
 
 import math
 
@@ -31,11 +31,11 @@ def test_the_value_of_an_interval(time_s, value):
         (1, 1, 0),
     ],
 )
-def test_an_integral_that_reaches_into_a_gap_is_not_known(from_s, to_s, integral):
+def test_an_integral_over_a_gap_is_nan(from_s, to_s, integral):
     assert HOURS.integral(from_s, to_s) == pytest.approx(integral, nan_ok=True)
 
 
-def test_a_part_keeps_its_place():
+def test_a_part_keeps_its_times():
     part = HOURS.between(1005, 1031)
     assert (part.start_s, len(part)) == (1010, 3)
     assert len(HOURS.between(2000, 3000)) == 0
@@ -50,6 +50,6 @@ def test_integrals_add_up(values, a, b):
 
 
 @pytest.mark.parametrize("step_s", [0.0, -1.0, math.nan, math.inf])
-def test_a_step_is_a_length_of_time(step_s):
+def test_a_step_that_is_not_positive_is_refused(step_s):
     with pytest.raises(BadInput, match="positive"):
         Series(0.0, step_s, np.zeros(1))

@@ -1,4 +1,4 @@
-"""Signals that cannot fail: what they say in gaps, before, after; and the texts that name them."""
+"""Constants and recordings: their values in gaps, before and after; and the texts that name signals."""
 
 import math
 
@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zeus_ray.carbon.series import Series
-from zeus_ray.carbon.signal import GRAMS, ConstantSignal, RecordedSignal, open_signal
+from zeus_ray.carbon.signal import ConstantSignal, RecordedSignal, open_signal
 from zeus_ray.errors import BadInput
+from zeus_ray.records import GRAMS
 
 TEN = RecordedSignal(Series(0.0, 10.0, np.array([1.0, math.nan, 3.0])))
 
@@ -17,7 +18,7 @@ TEN = RecordedSignal(Series(0.0, 10.0, np.array([1.0, math.nan, 3.0])))
 @pytest.mark.parametrize(
     ("time_s", "value"), [(0, 1), (15, 1), (29.9, 3), (-5, 1), (1e9, 3), (math.nan, math.nan)]
 )
-def test_the_last_known_value_holds(time_s, value):
+def test_a_gap_has_the_value_before_it(time_s, value):
     assert TEN.at(time_s) == pytest.approx(value, nan_ok=True)
 
 
@@ -25,18 +26,18 @@ def test_history_keeps_its_gaps():
     np.testing.assert_equal(TEN.history(0, 30).values, [1, math.nan, 3])
 
 
-def test_rows_after_now_are_a_forecast():
+def test_intervals_after_now_are_a_forecast():
     ahead = TEN.forecast(12.0, 100.0)
     assert (ahead.start_s, len(ahead)) == (10.0, 2)
     assert TEN.forecast(10.0, 15.0).start_s == 10.0
     assert TEN.forecast(30.0, 100.0) is None
 
 
-def test_a_replay_does_not_look_ahead():
+def test_a_replay_has_no_forecast():
     assert RecordedSignal(TEN.series, knows_future=False).forecast(0.0, 20.0) is None
 
 
-def test_nothing_known_is_an_error():
+def test_a_series_without_values_is_refused():
     with pytest.raises(BadInput, match="none of 2"):
         RecordedSignal(Series(0.0, 1.0, np.array([math.nan, math.nan])))
 
@@ -67,12 +68,12 @@ def test_a_price_may_be_negative_and_intensity_may_not():
         ("csv:no-such-file.csv", "no-such-file.csv"),
     ],
 )
-def test_a_text_that_names_no_signal(text, said):
+def test_a_text_that_names_no_signal_is_refused(text, said):
     with pytest.raises(BadInput, match=said):
         open_signal(text)
 
 
-def test_a_file_with_options(tmp_path):
+def test_a_file_is_opened_with_its_options(tmp_path):
     file = tmp_path / "prices.csv"
     file.write_text(
         "local,night,day\n2026-01-01 00:00,0.1,-0.3\n2026-01-01 01:00,0.2,0.4\n".replace("local", "time")
@@ -87,7 +88,7 @@ def test_a_file_with_options(tmp_path):
 
 
 @given(st.text(max_size=30))
-def test_any_other_text_is_bad_input_and_nothing_else(text):
+def test_any_text_gives_a_signal_or_bad_input(text):
     try:
         signal = open_signal(text)
     except BadInput:

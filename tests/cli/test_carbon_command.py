@@ -7,8 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from zeus_ray.carbon import cache, providers
+from zeus_ray.carbon.cache import CachedSignal, cache_file, write_cache
 from zeus_ray.carbon.planning.start_advice import hourly_means
+from zeus_ray.carbon.providers import uk
 from zeus_ray.carbon.series import Series
 from zeus_ray.cli.main import main
 from zeus_ray.reporting.terminal_bars import LABEL_WIDTH, bar_chart
@@ -66,7 +67,7 @@ def test_a_price_below_zero_is_shown(tmp_path, capsys):
         (["--signal", "DE"], "electricitymaps:ZONE"),
         (["--signal", "electricitymaps:DE"], "ELECTRICITYMAPS_TOKEN"),
         (["--signal", "electricitymaps:Narnia"], "one such as DE"),
-        (["--signal", "csv:no-such.csv"], "no-such.csv cannot be read"),
+        (["--signal", "csv:no-such.csv"], "no-such.csv: cannot be read"),
         (["--signal", "constant:4", "--hours", "0"], "hours is 0; allowed"),
         (["--signal", "constant:4", "--hours", "nan"], "hours is nan"),
         (["--signal", "constant:4", "--deadline", "tomorrow"], "such as 2026-12-01T08:00"),
@@ -92,13 +93,12 @@ def test_a_job_longer_than_the_time_to_the_deadline_is_refused(capsys):
 
 
 def test_the_cache_replaces_a_provider_that_does_not_answer(monkeypatch, capsys):
-    unreachable = providers.Uk(base_url="http://127.0.0.1:9")  # nothing listens on the discard port
-    monkeypatch.setitem(providers.PROVIDERS, "uk", lambda: unreachable)
+    unreachable = uk.Uk(base_url="http://127.0.0.1:9")  # the discard port, on which no server listens
+    monkeypatch.setattr(uk, "Uk", lambda: unreachable)
     assert main(["carbon", "--signal", "uk"]) == 2
     assert capsys.readouterr().err == "zeus-ray: uk:GB: no answer (ConnectError)\n"
     hours = Series(NOON, 3600.0, np.arange(30.0))
-    path = cache.cache_file(unreachable.name, unreachable.zone)
-    cache.save(path, cache.CachedSignal(hours, asked_s=hours.end_s))
+    write_cache(cache_file(unreachable.name, unreachable.zone), CachedSignal(hours, fetched_s=hours.end_s))
     assert main(["carbon", "--signal", "uk"]) == 0
     assert "values are from the cache" in capsys.readouterr().out
 

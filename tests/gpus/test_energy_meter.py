@@ -8,7 +8,7 @@ from lease_helpers import manager_of, this_process
 from zeus_ray.gpus.energy.energy_meter import EnergyMeter
 from zeus_ray.gpus.nvml import NvmlGpu
 
-Draw = random.Random
+Draw = random.Random  # noqa: S311 — random numbers for trying, not for secrets
 SLOW = {"refresh_ms": 100, "latency_us": 200}
 
 

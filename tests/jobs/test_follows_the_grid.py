@@ -11,7 +11,7 @@ from jobs import TARGET, job, train, train_both
 import zeus_ray as zeus
 from zeus_ray.cli.job_run_command import parsed_objective
 from zeus_ray.cli.main import main
-from zeus_ray.decide import Search
+from zeus_ray.search.search import Search
 
 HOURS = 24 * 28
 ONE = {"batch_sizes": [256], "default_batch_size": 256}

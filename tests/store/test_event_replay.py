@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from zeus_ray.decide import Search
 from zeus_ray.records import Knobs, Measurement, Outcome, StopReason, Target
+from zeus_ray.search.search import Search
 from zeus_ray.store.event_log import LoggedEvent
 from zeus_ray.store.event_replay import judged_by, replay
 from zeus_ray.store.events import CurvePoint, ProcessInfo, RunAsked, RunEnded, RunLost
@@ -65,7 +65,8 @@ def test_an_end_counts_also_where_its_ask_is_damaged():
 
 
 def test_a_batch_size_that_is_no_longer_offered_is_left_out():
-    assert search(asked(batch_size=16), ended(batch_size=16)).best() == search().best()
+    left_out = search(asked(batch_size=16), ended(batch_size=16)).best()
+    assert repr(left_out) == repr(search().best())  # NaN is not equal to itself
 
 
 def test_a_lost_run_is_not_waited_for():

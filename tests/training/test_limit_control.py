@@ -5,9 +5,9 @@ import dataclasses
 import pytest
 from runs import LIMITS_W, leased, plan, reported, train
 
-from zeus_ray.decide import power
 from zeus_ray.errors import BadInput
 from zeus_ray.records import Knobs, Plan, PowerProfile, StopReason, from_json
+from zeus_ray.search import power_limit as power
 from zeus_ray.training.run import TrainingRun
 
 

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from runs import NO_GPU, leased, plan, reported, train
 
-from zeus_ray.decide import power
-from zeus_ray.decide.advice import advise
 from zeus_ray.records import PowerProfile
+from zeus_ray.search import power_limit as power
+from zeus_ray.search.power_limit import advise
 from zeus_ray.training.run import TrainingRun
 
 

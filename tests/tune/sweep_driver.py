@@ -1,6 +1,6 @@
-"""A sweep that follows the grid, to be killed: ``sweep_driver.py FOLDER``. Not a test.
+"""A sweep with ``Elastic`` that a test kills: ``sweep_driver.py FOLDER``. Not a test.
 
-What its driver heard is in FOLDER/heard.jsonl: the sweep's own files are what is to be tested.
+The results that its driver received are in FOLDER/heard.jsonl, since the sweep's own files are under test.
 """
 
 import json
@@ -16,7 +16,7 @@ from ray import tune
 import zeus_ray as zeus
 
 STEPS, TRIALS = 10, 4
-BEGAN_S = 1_640_995_200.0  # 2022
+START_S = 1_640_995_200.0  # 2022
 RATE = 600.0
 """Six seconds are an hour on the grid, of which the first four are clean."""
 CLEAN, DIRTY = 100.0, 200.0
@@ -24,14 +24,15 @@ INTENSITY = [CLEAN, CLEAN, DIRTY] * 40
 
 
 class Model(tune.Trainable):
-    """Trains for 1.6 s, and can be paused. Until all is killed, the second and third do not get far.
+    """Trains for 1.6 s, and can be paused.
 
-    The second is in its third step then, and the third was paused.
+    Before the kill the second and third trial do not pass their third step: at the kill the second one runs
+    and the third one is paused.
     """
 
     def setup(self, config):
         self.done = 0
-        self.run = config["zeus"]["knobs"]["run_id"]
+        self.run = str(config["zeus"])
         self.ready = Path(config["folder"]) / "standing.json"
 
     def reset_config(self, config):
@@ -53,8 +54,8 @@ class Model(tune.Trainable):
         self.done = int(Path(folder, "done").read_text())
 
 
-class Heard(tune.Callback):
-    """Writes down every result; in the first life waits to be killed, one ended, one running, one paused."""
+class ResultLog(tune.Callback):
+    """Logs every result. The first process waits to be killed once one trial has ended, runs, is paused."""
 
     def __init__(self, folder):
         self.folder, self.before = folder, False
@@ -68,15 +69,15 @@ class Heard(tune.Callback):
         standing = {t.trial_id: t.status for t in trials if t.has_reported_at_least_once}
         now = {"TERMINATED", "RUNNING", "PAUSED"} <= set(standing.values())
         if now and self.before and not (self.folder / "standing.json").exists():
-            arrive(Path(trials[0].storage.experiment_driver_staging_path), self.folder / "sweep")
+            wait_until_copied(Path(trials[0].storage.experiment_driver_staging_path), self.folder / "sweep")
             (self.folder / "standing.new").write_text(json.dumps(standing))
             (self.folder / "standing.new").rename(self.folder / "standing.json")
             threading.Event().wait()
         self.before = now
 
 
-def arrive(staged, stored):
-    """Until what Tune has saved is where it belongs: a thread of Tune's copies it."""
+def wait_until_copied(staged, stored):
+    """Wait until a thread of Tune has copied what Tune saved."""
     saved = [path for path in staged.iterdir() if path.is_file()]
     while any(path.read_bytes() != (stored / path.name).read_bytes() for path in saved):
         time.sleep(0.01)
@@ -89,21 +90,21 @@ def trainable():
 def main(folder):
     ray.cloudpickle.register_pickle_by_value(sys.modules["__main__"])
     ray.init("local", num_cpus=4, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
-    rows = [f"{BEGAN_S + i * 1200:.0f},{value}" for i, value in enumerate(INTENSITY)]
+    rows = [f"{START_S + i * 1200:.0f},{value}" for i, value in enumerate(INTENSITY)]
     (folder / "grid.csv").write_text("\n".join(["timestamp,carbon_intensity", *rows]))
     searcher = zeus.ZeusSearcher(
         zeus.Target("accuracy", 1.0),
         default_batch_size=64,
         policy="nsdi23",
-        beta=100,  # it is not stopped for waiting
+        beta=100,  # it is not stopped for the time that it waits
         history=folder / "history",
     )
     elastic = zeus.Elastic(
         f"csv:{folder / 'grid.csv'}",
-        deadline=BEGAN_S + 40 * 3600,
+        deadline=START_S + 40 * 3600,
         max_trials=2,
-        look_every_s=120.0,
-        clock=(time.time(), BEGAN_S, RATE),
+        replan_every_s=120.0,
+        clock=(time.time(), START_S, RATE),
     )
     tuner = tune.Tuner(
         trainable(),
@@ -115,7 +116,7 @@ def main(folder):
             reuse_actors=True,
         ),
         run_config=tune.RunConfig(
-            name="sweep", storage_path=str(folder), verbose=0, callbacks=[Heard(folder)]
+            name="sweep", storage_path=str(folder), verbose=0, callbacks=[ResultLog(folder)]
         ),
     )
     tuner.fit()

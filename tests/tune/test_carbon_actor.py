@@ -1,4 +1,4 @@
-"""One actor asks the provider, on a real Ray and over real HTTP; everybody else asks the actor."""
+"""One actor asks the provider, on a real Ray and over real HTTP; all other processes ask the actor."""
 
 import datetime as dt
 import sys
@@ -23,37 +23,37 @@ def half_hour(start_s, value):
 
 
 def ask(signal, at_s):
-    """What a process sees of a signal that it has just been given."""
+    """The value and the note of a signal in a process that has just received it."""
     signal.refresh()
     return signal.at(at_s), signal.note
 
 
-def test_one_asks_for_all_and_comes_back_when_it_dies(grid):
+def test_one_actor_asks_for_all_and_is_created_again_when_it_dies(grid):
     import ray
 
-    from zeus_ray.actors.signal_actor import shared
-    from zeus_ray.carbon.providers import Uk
+    from zeus_ray.actors.signal_actor import share_signal
+    from zeus_ray.carbon.providers.uk import Uk
     from zeus_ray.carbon.remote_signal import RemoteSignal
 
     before_s = time.time() // 1800 * 1800 - 7200
     grid.replies["/intensity/"] = {"data": [half_hour(before_s + 1800 * i, 100 + i) for i in range(4)]}
     grid.replies["fw48h"] = {"data": []}
-    signal = shared(RemoteSignal(Uk(base_url=grid.url), background=False))
+    signal = share_signal(RemoteSignal(Uk(base_url=grid.url), background=False))
     assert ask(signal, before_s) == (100.0, "")
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import the tests
     elsewhere = ray.remote(num_cpus=0)(ask)
     assert ray.get([elsewhere.remote(signal, before_s + 1800) for _ in range(3)]) == [(101.0, "")] * 3
     assert len([path for path, _query, _headers in grid.asked if path.endswith("fw48h")]) == 1
     ray.kill(signal.source._actor(), no_restart=True)
-    assert ask(shared(RemoteSignal(signal.source.source)), before_s) == (100.0, "")
+    assert ask(share_signal(RemoteSignal(signal.source.source)), before_s) == (100.0, "")
 
 
-def test_a_token_that_the_head_node_lacks_is_said_and_survived(grid):
-    from zeus_ray.actors.signal_actor import shared
-    from zeus_ray.carbon.providers import ElectricityMaps
+def test_a_token_that_the_head_node_lacks_is_noted(grid):
+    from zeus_ray.actors.signal_actor import share_signal
+    from zeus_ray.carbon.providers.electricity_maps import ElectricityMaps
     from zeus_ray.carbon.remote_signal import RemoteSignal
 
-    signal = shared(RemoteSignal(ElectricityMaps("DE", grid.url), fallback=400.0, background=False))
+    signal = share_signal(RemoteSignal(ElectricityMaps("DE", grid.url), fallback=400.0, background=False))
     assert not signal.refresh()
     assert "electricitymaps needs ELECTRICITYMAPS_TOKEN" in signal.note
     assert "head node" in signal.note
@@ -61,19 +61,19 @@ def test_a_token_that_the_head_node_lacks_is_said_and_survived(grid):
     assert grid.asked == []
 
 
-def test_a_text_is_opened_without_a_token():
-    from zeus_ray.actors.signal_actor import ActorSource, open_shared
+def test_a_shared_signal_is_opened_without_a_token():
+    from zeus_ray.actors.signal_actor import ActorSource, open_shared_signal
     from zeus_ray.errors import BadInput
 
-    assert isinstance(open_shared("electricitymaps:DE").source, ActorSource)
-    assert open_shared("constant:400").at(0.0) == 400.0
+    assert isinstance(open_shared_signal("electricitymaps:DE").source, ActorSource)
+    assert open_shared_signal("constant:400").at(0.0) == 400.0
     with pytest.raises(BadInput, match="one such as DE"):
-        open_shared("electricitymaps:Narnia")
+        open_shared_signal("electricitymaps:Narnia")
 
 
-def test_what_has_no_provider_stays_as_it_is():
-    from zeus_ray.actors.signal_actor import shared
+def test_a_signal_without_a_provider_is_not_shared():
+    from zeus_ray.actors.signal_actor import share_signal
     from zeus_ray.carbon.signal import ConstantSignal
 
     signal = ConstantSignal(400.0)
-    assert shared(signal) is signal
+    assert share_signal(signal) is signal

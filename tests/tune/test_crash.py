@@ -102,8 +102,8 @@ def test_a_sweep_killed_while_trials_are_paused_goes_on_from_there(tmp_path, ray
     again = tune.Tuner.restore(str(tmp_path / "sweep"), sweep_driver.trainable())
     elastic = again._local_tuner._tune_config.scheduler._elastic  # Tune does not give it back
     results = again.fit()
-    assert elastic.now_s() < elastic.rules.deadline_s
-    assert elastic.schedules[0].why == "planned"  # it knows how long trials take
+    assert elastic.now_s() < elastic.planner.rules.deadline_s
+    assert elastic.planner.schedules[0].reason == "planned"  # it remembers how long trials take
     after = told(tmp_path)
     assert after[: len(before)] == before
     assert len(after) == len(set(after)) == sweep_driver.TRIALS

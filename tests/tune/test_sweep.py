@@ -1,4 +1,4 @@
-"""Real searches on a fast clock: they pause and resume as the grid goes, and end in time."""
+"""Real searches on a fast clock: trials pause and resume with carbon intensity, and end in time."""
 
 import gc
 import itertools
@@ -19,12 +19,12 @@ from ray import cloudpickle  # noqa: E402
 from ray.tune.search import ConcurrencyLimiter  # noqa: E402 — after the marker: importing it takes seconds
 
 import zeus_ray as zeus  # noqa: E402
-from zeus_ray.carbon.series import J_PER_KWH, Series  # noqa: E402
+from zeus_ray.carbon.series import Series  # noqa: E402
+from zeus_ray.units import HOUR_S, J_PER_KWH  # noqa: E402
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import the tests
 
-HOUR_S = 3600.0
-BEGAN_S = 1_640_995_200.0  # 2022
+START_S = 1_640_995_200.0  # 2022
 RATE = 1200.0
 """Three seconds are an hour on the grid."""
 CLEAN, DIRTY = 100.0, 200.0
@@ -56,14 +56,14 @@ class Model(tune.Trainable):
         self.done = int(Path(folder, "done").read_text())
 
 
-class Longer(Model):
-    """Trains for longer than is left of a clean hour."""
+class LongModel(Model):
+    """Trains for longer than the rest of a clean hour."""
 
     step_s = 0.46
 
 
-class Meets(Model):
-    """Takes long to be set up: until another one is, too."""
+class WaitsForAnother(Model):
+    """Its setup ends when that of another trial has begun."""
 
     step_s = 0.01
 
@@ -72,7 +72,7 @@ class Meets(Model):
         met, until_s = Path(config["met"]), time.monotonic() + 30
         (met / str(os.getpid())).touch()
         while len(list(met.iterdir())) < 2:
-            assert time.monotonic() < until_s, "nobody else is being set up"
+            assert time.monotonic() < until_s, "no other trial is being set up"
             time.sleep(0.01)
 
 
@@ -89,13 +89,13 @@ def function_that_checkpoints(config):
             done += 1
             before_s = time.time()
             row = run.measure({"accuracy": done / 10, **began})
-            row["at_s"] = before_s, time.time()  # its board was read between the two
+            row["at_s"] = before_s, time.time()  # the GPU was read between the two
             with tempfile.TemporaryDirectory() as folder:
                 Path(folder, "done").write_text(str(done))
                 run.send(row, checkpoint=tune.Checkpoint.from_directory(folder))
 
 
-def function_that_cannot_go_on(config):  # noqa: ARG001 — Tune's
+def function_without_checkpoints(config):  # noqa: ARG001 — Tune's
     for done in range(1, 11):
         time.sleep(0.16)
         tune.report({"accuracy": done / 10})
@@ -104,15 +104,15 @@ def function_that_cannot_go_on(config):  # noqa: ARG001 — Tune's
 @pytest.fixture
 def grid(tmp_path):
     path = tmp_path / "grid.csv"
-    rows = [f"{BEGAN_S + i * STEP_S:.0f},{value}" for i, value in enumerate(INTENSITY)]
+    rows = [f"{START_S + i * STEP_S:.0f},{value}" for i, value in enumerate(INTENSITY)]
     path.write_text("\n".join(["timestamp,carbon_intensity", *rows]))
     return f"csv:{path}"
 
 
 def elastic_on(grid, *, now_h=0.0, rate=RATE, **options):
-    """A grid's time that begins now, and goes fast."""
-    options = {"deadline": BEGAN_S + 40 * HOUR_S, "hours_per_trial": 0.75, "look_every_s": 120.0, **options}
-    return zeus.Elastic(grid, clock=(time.time(), BEGAN_S + now_h * HOUR_S, rate), **options)
+    """An ``Elastic`` whose clock starts now and runs fast."""
+    options = {"deadline": START_S + 40 * HOUR_S, "hours_per_trial": 0.75, "replan_every_s": 120.0, **options}
+    return zeus.Elastic(grid, clock=(time.time(), START_S + now_h * HOUR_S, rate), **options)
 
 
 def run(train, tmp_path, elastic, *, num_samples=4, more=(), **options):
@@ -132,7 +132,7 @@ def run(train, tmp_path, elastic, *, num_samples=4, more=(), **options):
 
 
 class Log(tune.Callback):
-    """Every result, as the driver heard it. (Tune's own file may lose rows of a trial that was paused.)"""
+    """Every result that the driver received. (Tune's own file may lose rows of a trial that was paused.)"""
 
     def __init__(self):
         self.rows = {}
@@ -141,14 +141,14 @@ class Log(tune.Callback):
         self.rows.setdefault(trial.trial_id, []).append(dict(result))
 
 
-def grams_by_the_log(rows, elastic):
-    """∫ intensity · power dt from nothing but the rows' own times and joules: the least and the most.
+def emissions_by_the_log(rows, elastic):
+    """∫ intensity · power dt from the rows' own times and joules: a lower and an upper bound.
 
-    A board is read between two times. Unless the machine is busy they are milliseconds apart.
+    The GPU is read between two times, which are milliseconds apart unless the machine is busy.
     """
     bounds, before_j, before_s, attempt = [], 0.0, (), 0
     for row in rows:
-        if row["zeus/attempt"] != attempt:  # what was drawn from the last row to here: at some time between
+        if row["zeus/attempt"] != attempt:  # drawn at any time since the last row
             since_s = before_s[0] if attempt else row["entered_s"]
             bounds.append((row["began_j"] - before_j, between(elastic, since_s, row["began_s"][1])))
             attempt, before_s, before_j = row["zeus/attempt"], row["began_s"], row["began_j"]
@@ -158,31 +158,31 @@ def grams_by_the_log(rows, elastic):
 
 
 def means(elastic, from_s, to_s):
-    """Mean intensities from either of two times to either of two others."""
-    truth = Series(BEGAN_S, STEP_S, np.array(INTENSITY))
-    ends = itertools.product(*([elastic.footprint.grid_s(s) for s in times] for times in (from_s, to_s)))
+    """Mean intensities from each of two times to each of two others."""
+    truth = Series(START_S, STEP_S, np.array(INTENSITY))
+    ends = itertools.product(*([elastic.emissions.grid_s(s) for s in times] for times in (from_s, to_s)))
     return [truth.integral(a_s, b_s) / (b_s - a_s) for a_s, b_s in ends]
 
 
 def between(elastic, from_s, to_s):
     """All intensities between two times."""
-    first, last = (int((elastic.footprint.grid_s(s) - BEGAN_S) // STEP_S) for s in (from_s, to_s))
+    first, last = (int((elastic.emissions.grid_s(s) - START_S) // STEP_S) for s in (from_s, to_s))
     return INTENSITY[first : last + 1]
 
 
 def assert_it_waited(elastic, result):
-    """It ran in clean hours only, which are too short for all of it, and has ended in time."""
-    assert elastic.now_s() < elastic.rules.deadline_s
+    """Assert that it ran in clean hours only, in several pieces, and has ended in time."""
+    assert elastic.now_s() < elastic.planner.rules.deadline_s
     assert {t.status for t in result.trials} == {"TERMINATED"}
     assert max(t.last_result["zeus/attempt"] for t in result.trials) > 1  # paused, and resumed
-    assert max(look.running for look in elastic.looks) <= 2
-    dirty = [look for look in elastic.looks if look.value == DIRTY]
+    assert max(step.running for step in elastic.planner.steps) <= 2
+    dirty = [step for step in elastic.planner.steps if step.value == DIRTY]
     assert dirty
-    assert all(look.planned == 0 for look in dirty)
-    assert max(look.planned for look in elastic.looks) == 2
+    assert all(step.planned == 0 for step in dirty)
+    assert max(step.planned for step in elastic.planner.steps) == 2
 
 
-def test_a_search_waits_for_clean_hours_and_its_grams_are_those_of_the_log(tmp_path, grid):
+def test_a_search_waits_for_clean_hours_and_reports_the_emissions_of_its_log(tmp_path, grid):
     elastic = elastic_on(grid, max_trials=2, rate=RATE / 2)  # a function has a new process each time
     log = Log()
     result = run(function_that_checkpoints, tmp_path, elastic, callbacks=[log])
@@ -190,39 +190,39 @@ def test_a_search_waits_for_clean_hours_and_its_grams_are_those_of_the_log(tmp_p
     assert [t.last_result["accuracy"] for t in result.trials] == [1.0] * 4
     logged = math.fsum(t.last_result["zeus/carbon_g"] for t in result.trials)
     assert len(log.rows) == 4
-    bounds = [grams_by_the_log(rows, elastic) for rows in log.rows.values()]
+    bounds = [emissions_by_the_log(rows, elastic) for rows in log.rows.values()]
     least, most = map(math.fsum, zip(*bounds, strict=True))
     assert least * (1 - 5e-3) <= logged <= most * (1 + 5e-3)
 
 
-def test_what_cannot_checkpoint_is_not_paused_but_not_started_either(tmp_path, grid, monkeypatch):
-    monkeypatch.setenv("TUNE_MAX_PENDING_TRIALS_PG", "1")  # as of many: Tune makes them one by one
+def test_trials_that_cannot_checkpoint_are_not_paused_and_wait_to_start(tmp_path, grid, monkeypatch):
+    monkeypatch.setenv("TUNE_MAX_PENDING_TRIALS_PG", "1")  # as with many: Tune creates them one by one
     elastic = elastic_on(grid, now_h=0.5, max_trials=2)
-    result = run(zeus.metered(function_that_cannot_go_on), tmp_path, elastic, num_samples=3)
+    result = run(zeus.metered(function_without_checkpoints), tmp_path, elastic, num_samples=3)
     assert [t.status for t in result.trials] == ["TERMINATED"] * 3
     assert {t.last_result["zeus/attempt"] for t in result.trials} == {1}
     assert {t.last_result["training_iteration"] for t in result.trials} == {10}
-    assert elastic.now_s() < elastic.rules.deadline_s
+    assert elastic.now_s() < elastic.planner.rules.deadline_s
 
 
-@pytest.mark.parametrize("made", ["1", "auto"])  # one by one as they are needed, or all at once
-def test_trials_start_side_by_side(tmp_path, monkeypatch, made):
+@pytest.mark.parametrize("made", ["1", "auto"])  # created one by one as needed, or all at once
+def test_trials_start_at_the_same_time(tmp_path, monkeypatch, made):
     monkeypatch.setenv("TUNE_MAX_PENDING_TRIALS_PG", made)
     met = tmp_path / "met"
     met.mkdir()
-    elastic = elastic_on("constant:100", max_trials=2, rate=1.0)  # no other hour comes between
-    result = run(Meets, tmp_path, elastic, num_samples=2, more={"met": str(met)})
+    elastic = elastic_on("constant:100", max_trials=2, rate=1.0)  # all of it within one hour of the grid
+    result = run(WaitsForAnother, tmp_path, elastic, num_samples=2, more={"met": str(met)})
     assert [t.status for t in result.trials] == ["TERMINATED"] * 2
 
 
-def test_under_a_concurrency_limiter_and_with_our_searcher(tmp_path, grid):
+def test_with_zeus_searcher_under_a_concurrency_limiter(tmp_path, grid):
     elastic = elastic_on(grid, now_h=1.0, max_trials=3)
-    plain = {"policy": "nsdi23"}  # which has both train to their end
+    plain = {"policy": "nsdi23"}  # with which both train to the end
     searcher = zeus.ZeusSearcher(
         zeus.Target("accuracy", 2.0), default_batch_size=64, batch_sizes=[32, 64], **plain
     )
     result = tune.run(
-        zeus.metered(Longer),
+        zeus.metered(LongModel),
         search_alg=ConcurrencyLimiter(searcher, max_concurrent=2),
         num_samples=2,
         scheduler=zeus.EnergyScheduler(searcher, carbon=elastic),
@@ -238,13 +238,13 @@ def test_under_a_concurrency_limiter_and_with_our_searcher(tmp_path, grid):
 
 @pytest.mark.filterwarnings(
     "ignore:unclosed file:ResourceWarning"
-)  # Tune's logs of trials that it stops all at once
+)  # Tune's logs of trials that it stops at once
 def test_a_spent_budget_ends_the_search(tmp_path, grid):
     elastic = elastic_on(grid, max_trials=1, budget_g=0.01)
     result = run(zeus.metered(Model), tmp_path, elastic, num_samples=20)
     spent = math.fsum((t.last_result or {}).get("zeus/carbon_g", 0.0) for t in result.trials)
     assert 0.01 <= spent < 0.02
     assert len([t for t in result.trials if "zeus/carbon_g" in (t.last_result or {})]) < 20
-    assert elastic.schedules[-1].why == "budget spent"
+    assert elastic.planner.schedules[-1].reason == "budget spent"
     del result
     gc.collect()

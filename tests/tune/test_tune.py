@@ -1,4 +1,4 @@
-"""Whole searches in real Ray Tune, on simulated boards."""
+"""Whole searches in real Ray Tune, on simulated GPUs."""
 
 import json
 import math
@@ -43,13 +43,13 @@ def searcher(**options):
     return zeus.ZeusSearcher(**{"target": TARGET, "default_batch_size": 64, **options})
 
 
-def test_a_search_measures_profiles_stops_early_and_ends_by_itself(tmp_path):
+def test_a_search_measures_profiles_stops_early_and_ends(tmp_path):
     alg = searcher()
     result = run(
         trainables.with_session, tmp_path, searcher=alg, scheduler=zeus.EnergyScheduler(alg), num_samples=40
     )
     found = reports(result)
-    assert len(found) < 40  # it ended before it had to
+    assert len(found) < 40  # it ended before num_samples
     assert {r.measured_by for r in found} == {"simulated"}
     assert all(r.energy_j > 0 and r.time_s > 0 for r in found)
     assert any(r.profile for r in found)
@@ -68,8 +68,8 @@ def test_the_searcher_alone_stops_at_the_target_and_at_the_cap(tmp_path):
         assert trial.last_result["training_iteration"] < 30
 
 
-def test_tuner_takes_the_same_two_objects(tmp_path):
-    def train(config):  # a function of its own: with_resources writes on the one it is given
+def test_tuner_takes_the_same_searcher_and_scheduler(tmp_path):
+    def train(config):  # a new function, because with_resources changes the one it is given
         trainables.with_session(config)
 
     alg = searcher(metric="accuracy", mode="max")
@@ -87,7 +87,7 @@ def test_tuner_takes_the_same_two_objects(tmp_path):
     assert "zeus/energy_j" in grid.get_dataframe()
 
 
-def test_no_target_makes_the_defaults_metric_the_target(tmp_path):
+def test_without_a_target_the_defaults_metric_is_the_target(tmp_path):
     alg = searcher(target=None, max_epochs=30)
     run(trainables.with_session, tmp_path, searcher=alg, scheduler=zeus.EnergyScheduler(alg), num_samples=3)
     reached = trainables.curve(30, 64)
@@ -139,7 +139,7 @@ class PausesOnce(FIFOScheduler):
 
 
 @pytest.mark.parametrize("kind", ["class", "function"])
-def test_a_trial_that_is_paused_and_killed_counts_on(tmp_path, kind):
+def test_a_trial_that_is_paused_and_killed_keeps_its_energy(tmp_path, kind):
     Model = type("Model", (trainables.Counts, tune.Trainable), {})  # noqa: N806 — a class
     every = {"checkpoint_frequency": 1} if kind == "class" else {}
     result = run(
@@ -159,13 +159,13 @@ def test_a_trial_that_is_paused_and_killed_counts_on(tmp_path, kind):
         assert (row["steps"], report.epochs) == (6, 6)
         assert report.stop_reason == "target reached"
     for trial in result.trials:
-        books = [json.loads(path.read_text()) for path in Path(trial.path).glob("zeus-attempt-*.json")]
-        energy_j = sum(entry["energy_j"] for entry in books)
+        attempts = [json.loads(path.read_text()) for path in Path(trial.path).glob("zeus-attempt-*.json")]
+        energy_j = sum(entry["energy_j"] for entry in attempts)
         assert trial.last_result["zeus/energy_j"] == pytest.approx(energy_j, rel=0.05)
-        assert all(entry["energy_j"] > 0 for entry in books)
+        assert all(entry["energy_j"] > 0 for entry in attempts)
 
 
-def test_without_a_gpu_nothing_is_measured_and_the_search_goes_on_by_time(tmp_path):
+def test_without_a_gpu_the_search_minimises_time(tmp_path):
     alg = searcher()
     result = run(
         trainables.on_no_gpu, tmp_path, searcher=alg, scheduler=zeus.EnergyScheduler(alg), num_samples=4
@@ -178,14 +178,14 @@ def test_without_a_gpu_nothing_is_measured_and_the_search_goes_on_by_time(tmp_pa
     assert alg.best().batch_size in SIZES
 
 
-def test_a_foreign_searcher_gets_early_stops_too(tmp_path):
+def test_trials_of_another_searcher_are_stopped_early_too(tmp_path):
     result = run(
         trainables.with_session, tmp_path, scheduler=zeus.EnergyScheduler(target=TARGET), num_samples=4
     )
     assert all(r.stop_reason in ("target reached", "cost cap") for r in reports(result))
 
 
-def test_a_restored_scheduler_knows_the_cheapest_trial_again(tmp_path):
+def test_a_restored_scheduler_keeps_the_cheapest_cost(tmp_path):
     def train(config):
         trainables.fails_once_then_never_learns(config)
 
@@ -207,7 +207,7 @@ def test_a_restored_scheduler_knows_the_cheapest_trial_again(tmp_path):
     assert reasons == {64: "target reached", 16: "cost cap"}
 
 
-def test_asha_can_spend_joules(tmp_path):
+def test_asha_allots_joules(tmp_path):
     alg = searcher()
     asha = ASHAScheduler(time_attr="zeus/energy_j", grace_period=1_000, max_t=10_000_000)
     result = run(
@@ -246,7 +246,7 @@ def test_a_batch_size_that_fails_is_not_the_best_and_does_not_end_the_search(tmp
         assert all(trial.status == "TERMINATED" for trial in result.trials)
 
 
-def test_only_the_default_is_given_and_the_largest_that_fits_is_found(tmp_path):
+def test_with_auto_batch_sizes_the_largest_that_fits_is_found(tmp_path):
     pytest.importorskip("torch")
     alg = searcher(default_batch_size=16, batch_sizes="auto", target=Target("accuracy", 0.5))
     result = run(
@@ -265,7 +265,7 @@ def test_only_the_default_is_given_and_the_largest_that_fits_is_found(tmp_path):
     assert all(trial.status == "TERMINATED" for trial in result.trials)
 
 
-def test_simulated_boards_are_free_again_at_the_end(ray_local, tmp_path):
+def test_simulated_gpus_are_released_at_the_end(ray_local, tmp_path):
     from zeus_ray.actors.gpu_actor_client import GpuActorClient
     from zeus_ray.leases.process import HolderProcess
 
@@ -274,7 +274,7 @@ def test_simulated_boards_are_free_again_at_the_end(ray_local, tmp_path):
     client.release(client.acquire(HolderProcess.current("next"), exclusive=True).lease_id)
 
 
-def test_verify_trains_both_to_the_end_over_seeds_and_the_report_shows_it(tmp_path):
+def test_verify_trains_both_sides_to_the_end_and_the_report_shows_it(tmp_path):
     alg = searcher()
     result = run(trainables.noisy, tmp_path, searcher=alg, scheduler=zeus.EnergyScheduler(alg), num_samples=6)
     found = zeus.verify(result, best=alg.best(), storage_path=str(tmp_path), reuse_actors=True)
@@ -283,11 +283,11 @@ def test_verify_trains_both_to_the_end_over_seeds_and_the_report_shows_it(tmp_pa
     assert found.default == "batch size 64 at the limit found"
     for metrics, batch_size in ((found.chosen_metrics, size), (found.default_metrics, 64)):
         ends = sorted(trainables.curve(30, batch_size) + seed / 1000 for seed in range(3))
-        assert sorted(metrics) == pytest.approx(ends)  # no target ended them, and each had its seed
+        assert sorted(metrics) == pytest.approx(ends)  # no target stopped them, and each had its seed
     assert found.sentence in zeus.show(result, best=alg.best(), verified=found).sentences
 
 
-def test_verify_refuses_what_it_cannot_compare(tmp_path):
+def test_verify_refuses_results_that_it_cannot_compare(tmp_path):
     result = run(trainables.with_session, tmp_path, num_samples=1)
     with pytest.raises(zeus.BadInput, match="repeats"):
         zeus.verify(result, repeats=2)
@@ -295,11 +295,11 @@ def test_verify_refuses_what_it_cannot_compare(tmp_path):
         zeus.verify(result)
 
 
-def test_a_search_begins_where_earlier_ones_ended_and_where_it_is_told(tmp_path):
+def test_a_search_starts_from_earlier_ones_and_from_given_points(tmp_path):
     first = searcher(history=tmp_path / "first")
     run(trainables.with_session, tmp_path, searcher=first, num_samples=8)
     second = searcher(warm_start=[tmp_path / "first"], points_to_evaluate=[16, {"batch_size": 128}])
     result = run(trainables.with_session, tmp_path, searcher=second, num_samples=2, max_concurrent_trials=1)
     assert [report.batch_size for report in reports(result)] == [16, 128]
     assert {p.gpu for p in second.search.profiles} == {"simulated V100"}
-    assert len(second.search.state()["job"]["runs"]) > 2
+    assert len(second.search.state()["search"]["runs"]) > 2

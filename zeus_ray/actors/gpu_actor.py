@@ -17,7 +17,7 @@ import ray
 from ray.util.metrics import Counter, Gauge
 
 from zeus_ray.actors.job_signals import JobSignal, JobSignals
-from zeus_ray.actors.signal_actor import open_shared
+from zeus_ray.actors.signal_actor import open_shared_signal
 from zeus_ray.errors import LeaseRefused
 from zeus_ray.gpus import discovery as discover
 from zeus_ray.gpus.energy.readings import Reading
@@ -29,7 +29,7 @@ from zeus_ray.leases.state_dir import state_dir
 
 REAP_EVERY_S = 0.25
 METRICS_EVERY_S = 5.0
-END_AFTER_IDLE_S = 60.0
+END_GPU_ACTOR_AFTER_S = 60.0
 
 logger = logging.getLogger("zeus_ray")
 
@@ -43,7 +43,7 @@ class GpuActor:
     """
 
     def __init__(self, source: str, uuid: str) -> None:
-        self._signals = JobSignals(state_dir() / "signals", open_shared)
+        self._signals = JobSignals(state_dir() / "signals", open_shared_signal)
         self._manager = CarbonAwareLeaseManager(discover.open_gpu(source, uuid), opener=self._signals.open)
         self._called_at_s = time.monotonic()
         self._ended = threading.Event()
@@ -138,7 +138,7 @@ class GpuActor:
 
 def _is_idle(actor: GpuActor) -> bool:
     # No method of the actor: those can be called from outside, underscore or not.
-    return actor._manager.idle and time.monotonic() - actor._called_at_s > END_AFTER_IDLE_S  # noqa: SLF001
+    return actor._manager.idle and time.monotonic() - actor._called_at_s > END_GPU_ACTOR_AFTER_S  # noqa: SLF001
 
 
 def _watch(

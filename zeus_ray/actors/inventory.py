@@ -12,7 +12,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from zeus_ray.leases.doctor import Health, NodeReport, examine, unexamined
 from zeus_ray.leases.recovery import RestoreOutcome, restore_all, unrestored
 
-R = TypeVar("R")
+NodeAnswer = TypeVar("NodeAnswer")
 RayNode = Mapping[str, Any]
 """One element of ``ray.nodes()``."""
 NODE_ANSWERS_WITHIN_S = 60.0
@@ -40,9 +40,9 @@ def _living() -> dict[str, RayNode]:
 
 def _ask_all(
     nodes: Mapping[str, RayNode],
-    question: Callable[[], R],
-    otherwise: Callable[[str, Exception], R],
-) -> dict[str, R]:
+    question: Callable[[], NodeAnswer],
+    otherwise: Callable[[str, Exception], NodeAnswer],
+) -> dict[str, NodeAnswer]:
     """Call ``question`` on all nodes at the same time.
 
     Args:

@@ -1,8 +1,8 @@
-"""One actor per cluster and zone asks the provider of a signal; every other process asks the actor.
+"""One Ray actor per cluster, provider and zone: it alone asks the provider, and every other process asks it.
 
-It runs on the head node, where the operator sets the provider's token before ``ray start``, so that no token
-is sent between nodes. It outlives the process that created it, ends after an hour without a request, and is
-created again by the next request.
+It runs on the head node, where the cluster's administrator sets the credentials before ``ray start``, so that
+none is sent to other nodes. It outlives the process that created it, ends after an hour without a call, and
+is created again by the next call.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ import ray
 from zeus_ray import __version__
 from zeus_ray.actors import NAMESPACE
 from zeus_ray.carbon.cache import CachedSignal, cache_file
-from zeus_ray.carbon.providers import PROVIDERS, provider
+from zeus_ray.carbon.providers.provider_registry import PROVIDERS, make_provider
 from zeus_ray.carbon.remote_signal import RemoteSignal, SignalSource
 from zeus_ray.carbon.series import Series, Signal
 from zeus_ray.carbon.signal import open_signal
 from zeus_ray.errors import SignalLost
 
-ON_HEAD_NODE = {"node:__internal_head__": 0.001}
-"""The resource that only the head node has."""
-SIGNAL_WITHIN_S = 60.0
-CLIENT_EVERY_S = 300.0
-IDLE_CHECK_EVERY_S = 60.0
-END_SIGNAL_AFTER_IDLE_S = 3600.0
+HEAD_NODE = {"node:__internal_head__": 0.001}
+"""The resource that Ray gives to the head node alone."""
+SIGNAL_TIMEOUT_S = 60.0
+ASK_ACTOR_EVERY_S = 300.0
+CHECK_IDLE_EVERY_S = 60.0
+END_SIGNAL_ACTOR_AFTER_IDLE_S = 3600.0
 
 
 class SignalActor:
@@ -36,76 +36,78 @@ class SignalActor:
 
     def __init__(self, source: SignalSource) -> None:
         self._signal = RemoteSignal(source, cache=cache_file(source.name, source.zone), background=False)
-        self._myself = ray.get_runtime_context().current_actor
-        self._asked_at_s = time.monotonic()
+        self._own_handle = ray.get_runtime_context().current_actor
+        self._called_s = time.monotonic()
         threading.Thread(target=self._watch, name="zeus-ray-watch", daemon=True).start()
 
-    def known(self) -> tuple[CachedSignal, str]:
-        """Everything that is known, refreshed if it is time; and why it is not fresh, "" if it is."""
-        self._asked_at_s = time.monotonic()
+    def cached(self) -> tuple[CachedSignal, str]:
+        """All values, fetched again if a fetch is due, and why they are not up to date ("" if they are)."""
+        self._called_s = time.monotonic()
         self._signal.refresh()
-        return self._signal.known, self._signal.note
+        return self._signal.cached, self._signal.note
 
     @ray.method(max_task_retries=0)  # type: ignore[untyped-decorator]  # a retry would create the actor again
     def end_if_idle(self) -> None:
-        """End this actor, unless it was asked meanwhile. It can be created again."""
-        if time.monotonic() - self._asked_at_s > END_SIGNAL_AFTER_IDLE_S:
+        """End this actor, unless it was called meanwhile."""
+        if time.monotonic() - self._called_s > END_SIGNAL_ACTOR_AFTER_IDLE_S:
             ray.actor.exit_actor()
 
     def _watch(self) -> None:
         while True:
-            time.sleep(IDLE_CHECK_EVERY_S)
-            # As a task, not from this thread: exit_actor works only inside an actor's task.
-            self._myself.end_if_idle.remote()
+            time.sleep(CHECK_IDLE_EVERY_S)
+            # exit_actor works only in a task of the actor, not in this thread.
+            self._own_handle.end_if_idle.remote()
 
 
 @dataclass(frozen=True)
 class ActorSource:
-    """A :class:`SignalSource` that asks the cluster's actor, which asks ``source``."""
+    """The :class:`SignalSource` that asks the cluster's actor, which asks the provider ``source``."""
 
     source: SignalSource
 
     @property
     def name(self) -> str:
-        """The provider's."""
+        """The provider's name."""
         return self.source.name
 
     @property
     def zone(self) -> str:
-        """The provider's."""
+        """The provider's zone."""
         return self.source.zone
 
     @property
     def unit(self) -> str:
-        """The provider's."""
+        """The provider's unit."""
         return self.source.unit
 
     @property
     def kind(self) -> str:
-        """The provider's."""
+        """The provider's kind of intensity."""
         return self.source.kind
 
     def fetch(self, since_s: float, now_s: float) -> tuple[Series | None, Series | None]:
-        """See :class:`SignalSource`. :class:`RemoteSignal` calls it in a thread of its own."""
+        """See :class:`SignalSource`. It waits for the actor: :class:`RemoteSignal` calls it in a thread."""
         try:
-            known, note = self._ask()
+            cached, note = self._call()
         except (ray.exceptions.RayError, ValueError) as error:
             raise SignalLost(f"the cluster's actor does not answer ({type(error).__name__})") from None
-        if not len(known.past):
+        if not len(cached.history):
             raise SignalLost(
-                note.removeprefix(f"{self.name}:{self.zone}: ") + " (reported by the actor on the head node)"
+                f"{note.removeprefix(f'{self.name}:{self.zone}: ')} (the actor on the head node reports)"
             )
-        return known.past.between(since_s, now_s), known.ahead if len(known.ahead) else None
+        return cached.history.between(since_s, now_s), cached.forecast if len(cached.forecast) else None
 
-    def _ask(self) -> tuple[CachedSignal, str]:
-        def ask() -> tuple[CachedSignal, str]:
-            answer: tuple[CachedSignal, str] = ray.get(self._actor().known.remote(), timeout=SIGNAL_WITHIN_S)
+    def _call(self) -> tuple[CachedSignal, str]:
+        def call() -> tuple[CachedSignal, str]:
+            answer: tuple[CachedSignal, str] = ray.get(
+                self._actor().cached.remote(), timeout=SIGNAL_TIMEOUT_S
+            )
             return answer
 
         try:
-            return ask()
-        except ray.exceptions.ActorDiedError:  # it was just ending, being idle: this creates it again
-            return ask()
+            return call()
+        except ray.exceptions.ActorDiedError:  # it was just ending: the second call creates it again
+            return call()
 
     def _actor(self) -> Any:  # noqa: ANN401 — a Ray handle
         options = {
@@ -114,27 +116,29 @@ class ActorSource:
             "lifetime": "detached",
             "get_if_exists": True,
             "num_cpus": 0,
-            "resources": ON_HEAD_NODE,
+            "resources": HEAD_NODE,
             "max_restarts": -1,
         }
         return ray.remote(SignalActor).options(**options).remote(self.source)
 
 
-def open_shared(text: str) -> Signal:
-    """As :func:`zeus_ray.open_signal`, for a process of a cluster. Only the head node needs a token.
+def open_shared_signal(spec: str) -> Signal:
+    """As :func:`zeus_ray.open_signal`, for a process of the cluster, which needs no credential.
 
     Raises:
-        BadInput: as there, except for a missing token.
+        BadInput: as there, except for a missing credential.
     """
-    name, _, zone = text.strip().partition(":")
-    return shared(RemoteSignal(provider(name, zone))) if name in PROVIDERS else open_signal(text)
+    name, _, zone = spec.strip().partition(":")
+    if name in PROVIDERS:
+        return share_signal(RemoteSignal(make_provider(name, zone)))
+    return open_signal(spec)
 
 
-def shared(signal: Signal) -> Signal:
-    """The same signal, read through the cluster's actor, so that one process asks the provider for all.
+def share_signal(signal: Signal) -> Signal:
+    """The same signal for any number of processes of this cluster, of which one actor asks the provider.
 
-    A signal without a provider (a constant, a file) is returned unchanged.
+    A signal without a provider (a constant, a file) is returned as it is.
     """
     if not isinstance(signal, RemoteSignal) or isinstance(signal.source, ActorSource):
         return signal
-    return RemoteSignal(ActorSource(signal.source), fallback=signal.fallback, every_s=CLIENT_EVERY_S)
+    return RemoteSignal(ActorSource(signal.source), fallback=signal.fallback, every_s=ASK_ACTOR_EVERY_S)

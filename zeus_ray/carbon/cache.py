@@ -1,8 +1,7 @@
-"""What is known of a signal from far away, the fallback where it is silent, and its file on disk."""
+"""The fetched values of a remote signal, the value while a provider does not answer, and the file on disk."""
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import os
@@ -10,107 +9,132 @@ import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from zeus_ray.carbon.csv_reader import LAST_S, on_grid
-from zeus_ray.carbon.series import Series
+from zeus_ray.carbon.resampling import resample
+from zeus_ray.carbon.series import LATEST_S, Series
 from zeus_ray.errors import BadInput
+from zeus_ray.records import from_json, to_json
+from zeus_ray.units import DAY_S, HOUR_S
 
-log = logging.getLogger("zeus_ray")
+logger = logging.getLogger("zeus_ray")
 
-WORLD_MEAN_G = 473.0
-"""Mean intensity of the world's electricity in 2024, g/kWh (Ember, Global Electricity Review 2025)."""
-DAY_S = 86400.0
-KEEP_S = 35 * DAY_S
-"""History that is kept: five weeks, what a forecast looks back to."""
-HOLD_S = 6 * 3600.0
-"""For so long the last value is better than a mean."""
-NOTHING = Series(0.0, 3600.0, np.array([]))
-UNSAFE = re.compile(r"[^\w.-]")
+WORLD_MEAN_G_PER_KWH = 473.0
+"""Mean intensity of the world's electricity in 2024 (Ember, Global Electricity Review 2025)."""
+KEEP_HISTORY_S = 35 * DAY_S
+"""Five weeks: a week more than a forecast uses."""
+LAST_VALUE_FOR_S = 6 * HOUR_S
+"""For so long after the last value it is a better estimate than the mean."""
+EMPTY = Series(0.0, HOUR_S, np.array([]))
+UNSAFE_IN_FILE_NAMES = re.compile(r"[^\w.-]")
 
 
 @dataclass(frozen=True)
 class CachedSignal:
-    """What is known of a signal: the past, its provider's forecast, and when both were asked for (s)."""
+    """The measured values, the provider's forecast, and when both were fetched (s).
 
-    past: Series = NOTHING
-    ahead: Series = NOTHING
-    asked_s: float = -math.inf
-    fallback: float = WORLD_MEAN_G
+    ``fallback`` is the value (per kWh) if there is no data at all.
+    """
+
+    history: Series = EMPTY
+    forecast: Series = EMPTY
+    fetched_s: float = -math.inf
+    fallback: float = WORLD_MEAN_G_PER_KWH
 
     def at(self, time_s: float) -> float:
-        """The value then, or the stated fallback."""
-        for series in (self.past, self.ahead):
+        """The value at ``time_s``: never NaN.
+
+        In this order: the measured value, the forecast, the last value for six hours, the mean of the
+        history, the fallback.
+        """
+        for series in (self.history, self.forecast):
             value = series.at(time_s) if math.isfinite(time_s) else math.nan
             if math.isfinite(value):
                 return value
-        ends = self.past.start_s + self.past.step_s * np.arange(1, len(self.past) + 1)
-        known = np.isfinite(self.past.values)
-        recent = known & (ends <= time_s) & (ends >= time_s - HOLD_S)
+        ends_s = self.history.start_s + self.history.step_s * np.arange(1, len(self.history) + 1)
+        measured = np.isfinite(self.history.values)
+        recent = measured & (ends_s <= time_s) & (ends_s >= time_s - LAST_VALUE_FOR_S)
         if recent.any():
-            return float(self.past.values[recent][-1])
-        return float(self.past.values[known].mean()) if known.any() else self.fallback
+            return float(self.history.values[recent][-1])
+        return float(self.history.values[measured].mean()) if measured.any() else self.fallback
 
-    def with_news(self, past: Series | None, ahead: Series | None, now_s: float) -> CachedSignal:
-        """New rows correct old ones; what is older than five weeks, or not yet past, is forgotten."""
-        rows = {t: v for series in (self.past, past) if series is not None for t, v in _rows(series)}
-        recent = {t: v for t, v in rows.items() if now_s - KEEP_S <= t <= now_s + DAY_S}
-        merged = (
-            on_grid(list(recent), list(recent.values()))
-            if any(map(math.isfinite, recent.values()))
-            else NOTHING
-        )
-        return CachedSignal(merged, self.ahead if ahead is None else ahead, now_s, self.fallback)
+    def updated(self, history: Series | None, forecast: Series | None, now_s: float) -> CachedSignal:
+        """With newly fetched values, which replace older ones of the same time; five weeks are kept."""
+        parts = [series for series in (self.history, history) if series is not None]
+        times_s = np.concatenate([s.start_s + s.step_s * np.arange(len(s)) for s in parts])
+        values = np.concatenate([series.values for series in parts])
+        kept = (now_s - KEEP_HISTORY_S <= times_s) & (times_s <= now_s + DAY_S)
+        merged = resample(times_s[kept], values[kept]) if np.isfinite(values[kept]).any() else EMPTY
+        return CachedSignal(merged, self.forecast if forecast is None else forecast, now_s, self.fallback)
 
 
-def _rows(series: Series) -> list[tuple[float, float]]:
-    return [(series.start_s + i * series.step_s, float(value)) for i, value in enumerate(series.values)]
+# --- the file ------------------------------------------------------------------------------------
+
+CACHE_VERSION = 1
 
 
-# --- the cache on disk ---------------------------------------------------------------------------
+@dataclass(frozen=True, kw_only=True)
+class StoredSeries:
+    """A :class:`Series` as it is stored."""
+
+    start_s: float
+    step_s: float
+    values: tuple[float, ...]
+
+    @classmethod
+    def of(cls, series: Series) -> StoredSeries:
+        """From a series."""
+        return cls(start_s=series.start_s, step_s=series.step_s, values=tuple(series.values.tolist()))
+
+    def series(self) -> Series:
+        """Inverse of :meth:`of`. Raises BadInput for impossible times."""
+        if not (0 <= self.start_s < LATEST_S and 1 <= self.step_s <= DAY_S):
+            raise BadInput(f"start is {self.start_s!r}, step {self.step_s!r}")
+        return Series(self.start_s, self.step_s, np.array(self.values, dtype=float))
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredSignal:
+    """A :class:`CachedSignal` as it is stored."""
+
+    version: int
+    fetched_s: float
+    history: StoredSeries
+    forecast: StoredSeries
 
 
 def cache_file(name: str, zone: str) -> Path:
-    """Where the signal of a provider's zone is remembered: ``$XDG_CACHE_HOME/zeus-ray/carbon/``."""
+    """The cache of a provider's zone: a file in ``$XDG_CACHE_HOME/zeus-ray/carbon/``."""
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "zeus-ray" / "carbon" / f"{name}-{UNSAFE.sub('_', zone)}.json"
+    return Path(base) / "zeus-ray" / "carbon" / f"{name}-{UNSAFE_IN_FILE_NAMES.sub('_', zone)}.json"
 
 
-def save(path: Path, known: CachedSignal) -> None:
-    """All or nothing. A disk that is full or read-only is no reason to stop."""
-    raw = {"asked_s": known.asked_s, "past": _plain(known.past), "ahead": _plain(known.ahead)}
+def write_cache(path: Path, cached: CachedSignal) -> None:
+    """Replace the file as a whole. If the disk does not allow it, a warning is logged."""
+    stored = StoredSignal(
+        version=CACHE_VERSION,
+        fetched_s=cached.fetched_s,
+        history=StoredSeries.of(cached.history),
+        forecast=StoredSeries.of(cached.forecast),
+    )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            whole = Path(folder, path.name)
-            whole.write_text(json.dumps(raw, allow_nan=False))
-            whole.replace(path)
+            new = Path(folder, path.name)
+            new.write_text(to_json(stored))
+            new.replace(path)
     except OSError as error:
-        log.warning("zeus-ray: %s is not written: %s", path, error)
+        logger.warning("zeus-ray: %s is not written: %s", path, error)
 
 
-def load(path: Path, fallback: float) -> CachedSignal:
-    """What was saved; a file that is missing or damaged says nothing."""
+def read_cache(path: Path, fallback: float) -> CachedSignal:
+    """The stored values; none if the file is missing, damaged or of another version."""
     try:
-        raw = json.loads(path.read_text())
-        past, ahead, asked_s = _series(raw["past"]), _series(raw["ahead"]), float(raw["asked_s"])
-        if not past.end_s <= asked_s + DAY_S:
-            raise BadInput(f"what was measured ends at {past.end_s!r}, after it was asked for")
-        return CachedSignal(past, ahead, asked_s, fallback)
-    except (OSError, ValueError, KeyError, TypeError, OverflowError):
+        stored = from_json(StoredSignal, path.read_bytes())
+        history, forecast = stored.history.series(), stored.forecast.series()
+    except (OSError, BadInput):
         return CachedSignal(fallback=fallback)
-
-
-def _plain(series: Series) -> dict[str, Any]:
-    values = [value if math.isfinite(value) else None for value in series.values.tolist()]
-    return {"start_s": series.start_s, "step_s": series.step_s, "values": values}
-
-
-def _series(raw: dict[str, Any]) -> Series:
-    values = [math.nan if value is None else float(value) for value in raw["values"]]
-    start_s, step_s = float(raw["start_s"]), float(raw["step_s"])
-    if not (0 <= start_s < LAST_S and 1 <= step_s <= DAY_S):
-        raise BadInput(f"start is {start_s!r}, step {step_s!r}")
-    return Series(start_s, step_s, np.array(values, dtype=float))
+    if stored.version != CACHE_VERSION or not history.end_s <= stored.fetched_s + DAY_S:
+        return CachedSignal(fallback=fallback)
+    return CachedSignal(history, forecast, stored.fetched_s, fallback)

@@ -1,4 +1,4 @@
-"""Emissions (g) or price of energy at the time it is used."""
+"""Emissions (g) or price of energy at the time at which it was used."""
 
 from __future__ import annotations
 
@@ -7,50 +7,79 @@ from collections.abc import Callable
 
 import numpy as np
 
-from zeus_ray.carbon.series import J_PER_KWH, Signal
+from zeus_ray.carbon.series import Signal
 from zeus_ray.carbon.signal import open_signal
 from zeus_ray.errors import BadInput
 from zeus_ray.records import NAN, EmissionsConfig, from_json
+from zeus_ray.units import J_PER_KWH
 
-STEP_S = 5.0
-"""Grids tell their intensity every five minutes at most: the error at a change is small."""
-MOST_STEPS = 1000
+SAMPLE_SIGNAL_S = 5.0
+"""Signals change every five minutes at most, so the error at a change is small."""
+MAX_SAMPLES = 1000
 
-log = logging.getLogger("zeus_ray")
+logger = logging.getLogger("zeus_ray")
 
 
-class Pricer:
-    """Prices energy by an ``EmissionsConfig`` (as JSON); each signal is opened once.
+class EnergyPricer:
+    """Emissions or price of energy by an ``EmissionsConfig``; each signal is opened once.
+
+    It is the ``price`` argument of :class:`zeus_ray.leases.manager.LeaseManager`, which calls
+    ``price(config, energy_j, from_s, to_s)``. The result is in the config's ``unit`` times kWh, so that unit
+    says which it is: grams with ``gCO2eq/kWh``, else money. Results of one config may be added.
 
     Args:
-        opener: makes a signal of a footprint's text; on a cluster one that asks the cluster's own actor.
+        opener: opens a config's signal; on a cluster one that asks the cluster's actor.
     """
 
     def __init__(self, opener: Callable[[str], Signal] = open_signal) -> None:
         self._opener = opener
         self._opened: dict[str, tuple[EmissionsConfig, Signal | None]] = {}
 
-    def __call__(self, footprint: str, energy_j: float, from_s: float, to_s: float) -> float:
-        """Grams (or money) of energy drawn evenly between two times of ``time.time()``. Never raises."""
-        known, signal = self.opened(footprint)
+    def __call__(self, config: str, energy_j: float, from_s: float, to_s: float) -> float:
+        """Grams or money of energy drawn evenly between two values of ``time.time()``.
+
+        Args:
+            config: JSON of an ``EmissionsConfig``.
+            energy_j: energy (J).
+            from_s: when it began to be drawn.
+            to_s: when it had been drawn.
+
+        Returns:
+            NaN if the signal cannot be opened.
+        """
+        emissions, signal = self.opened(config)
         if signal is None:
             return NAN
-        return energy_j / J_PER_KWH * mean(signal, known.grid_s(from_s), known.grid_s(to_s))
+        mean = mean_between(signal, emissions.grid_s(from_s), emissions.grid_s(to_s))
+        return energy_j / J_PER_KWH * mean
 
-    def opened(self, footprint: str) -> tuple[EmissionsConfig, Signal | None]:
-        """What a footprint says, and its signal; None, said once, where it cannot be opened here."""
-        if footprint not in self._opened:
-            known = from_json(EmissionsConfig, footprint)
-            try:
-                self._opened[footprint] = known, self._opener(known.signal)
-            except BadInput as error:
-                log.warning("zeus-ray: nothing is priced here: %s", error)
-                self._opened[footprint] = known, None
-        return self._opened[footprint]
+    def opened(self, config: str) -> tuple[EmissionsConfig, Signal | None]:
+        """The config, and its signal; None, with one warning, if it cannot be opened or has another unit."""
+        if config not in self._opened:
+            emissions = from_json(EmissionsConfig, config)
+            self._opened[config] = emissions, self._open(emissions)
+        return self._opened[config]
+
+    def _open(self, emissions: EmissionsConfig) -> Signal | None:
+        try:
+            signal = self._opener(emissions.signal)
+        except BadInput as error:
+            logger.warning("zeus-ray: emissions and price of energy are unknown here: %s", error)
+            return None
+        if signal.unit != emissions.unit:
+            logger.warning(
+                "zeus-ray: emissions and price of energy are unknown here: signal %s is in %s, but its "
+                "EmissionsConfig says unit=%r",
+                emissions.signal,
+                signal.unit,
+                emissions.unit,
+            )
+            return None
+        return signal
 
 
-def mean(signal: Signal, from_s: float, to_s: float) -> float:
-    """The signal's mean between two times on the grid; its value, where they are one."""
-    count = int(min(MOST_STEPS, max(1.0, (to_s - from_s) // STEP_S)))
+def mean_between(signal: Signal, from_s: float, to_s: float) -> float:
+    """The signal's mean over [from_s, to_s]; its value if both are the same time."""
+    count = int(min(MAX_SAMPLES, max(1.0, (to_s - from_s) // SAMPLE_SIGNAL_S)))
     middles_s = from_s + (np.arange(count) + 0.5) / count * (to_s - from_s)
-    return float(np.mean([signal.at(at_s) for at_s in middles_s]))
+    return float(np.mean([signal.at(time_s) for time_s in middles_s]))

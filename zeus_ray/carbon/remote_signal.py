@@ -1,8 +1,7 @@
-"""A signal fetched from the network, which answers at once from what was fetched before.
+"""A signal that is fetched over the network and answers at once from what was fetched before.
 
-A :class:`SignalSource` fetches (a web API, or the cluster's actor); :class:`RemoteSignal` decides when to
-fetch and caches on disk. The value at a time is, in this order: what was measured for it, what was forecast
-for it, the last value for six hours, the mean of what is known, ``fallback``. ``note`` gives the reason.
+A :class:`SignalSource` fetches (a web API, or the cluster's actor); :class:`RemoteSignal` decides when, and
+caches the values on disk.
 """
 
 from __future__ import annotations
@@ -18,56 +17,66 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from zeus_ray.carbon.cache import DAY_S, KEEP_S, WORLD_MEAN_G, CachedSignal, load, save
+from zeus_ray.carbon.cache import (
+    KEEP_HISTORY_S,
+    WORLD_MEAN_G_PER_KWH,
+    CachedSignal,
+    read_cache,
+    write_cache,
+)
 from zeus_ray.carbon.series import Series
 from zeus_ray.errors import SignalLost
+from zeus_ray.units import DAY_S, HOUR_S
 
-log = logging.getLogger("zeus_ray")
+logger = logging.getLogger("zeus_ray")
 
-EVERY_S = 900.0
-"""Providers publish every 5 to 60 minutes; asking oftener says nothing new."""
-BACK_OFF_S = 60.0
-MOST_BACK_OFF_S = 3600.0
-MOST_RETRY_AFTER_S = DAY_S
+FETCH_EVERY_S = 900.0
+"""Providers publish every 5 to 60 minutes."""
+FIRST_RETRY_S, LONGEST_RETRY_S = 60.0, HOUR_S
+"""Time to the next attempt after the first failure; it doubles with each failure, up to the second number."""
+LONGEST_RETRY_AFTER_S = DAY_S
+"""The longest time that a server may ask to wait."""
 
 
 class SignalSource(Protocol):
-    """Who is asked. Names the signal, and fetches."""
+    """What a :class:`RemoteSignal` fetches from."""
 
     @property
     def name(self) -> str:
-        """Such as "uk"; with ``zone`` it names the cache."""
+        """The provider's name, such as "uk"; with ``zone`` it names the cache."""
 
     @property
     def zone(self) -> str:
-        """The part of the grid, in the provider's words."""
+        """The part of the grid, as the provider names it."""
 
     @property
     def unit(self) -> str:
-        """As in :class:`~zeus_ray.carbon.series.Signal`."""
+        """Unit of the values, as in :class:`~zeus_ray.carbon.series.Signal`."""
 
     @property
     def kind(self) -> str:
-        """Which intensity it is, "average" or "marginal"."""
+        """Which intensity it is: "average" or "marginal"."""
 
     def fetch(self, since_s: float, now_s: float) -> tuple[Series | None, Series | None]:
-        """The past in [since_s, now_s) and the forecast from now on; None where there is none.
+        """The history in [since_s, now_s) and the forecast from now on; None where there is none.
 
         Raises:
-            SignalLost: why there is no answer, without any secret, and when to ask again.
+            SignalLost: why there is no answer, without any secret, and when to try again.
         """
 
 
 class RemoteSignal:
-    """A :class:`Signal` behind a source.
+    """A :class:`~zeus_ray.carbon.series.Signal` from a source on the network.
+
+    ``note`` says why the values are not up to date, "" if they are.
 
     Args:
-        source: who is asked.
-        cache: file that remembers what was fetched; None: memory only.
-        fallback: the value (per kWh) where nothing at all is known.
-        every_s: ask again after this long (s).
+        source: what is fetched from.
+        cache: file in which fetched values are stored; None: in memory only.
+        fallback: the value (per kWh) if there is no data at all.
+        every_s: how often to fetch (s).
         clock: seconds since 1970.
-        background: fetch in a thread when somebody reads and it is time; False: only in ``refresh``.
+        background: fetch in a thread when the signal is read and a fetch is due; False: only in ``refresh``.
     """
 
     def __init__(
@@ -75,14 +84,14 @@ class RemoteSignal:
         source: SignalSource,
         *,
         cache: Path | None = None,
-        fallback: float = WORLD_MEAN_G,
-        every_s: float = EVERY_S,
+        fallback: float = WORLD_MEAN_G_PER_KWH,
+        every_s: float = FETCH_EVERY_S,
         clock: Callable[[], float] = time.time,
         background: bool = True,
     ) -> None:
         self.source = source
         self.fallback = fallback
-        self.note = f"{source.name}:{source.zone} has not been asked yet"
+        self.note = f"{source.name}:{source.zone} has not been fetched yet"
         self._options: dict[str, Any] = {
             "cache": cache,
             "fallback": fallback,
@@ -91,87 +100,91 @@ class RemoteSignal:
             "background": background,
         }
         self._cache, self._every_s, self._clock, self._background = cache, every_s, clock, background
-        self._known = load(cache, fallback) if cache else CachedSignal(fallback=fallback)
+        self._cached = read_cache(cache, fallback) if cache else CachedSignal(fallback=fallback)
         self._due_s = -math.inf
-        if 0 <= clock() - self._known.asked_s < every_s:
-            self._due_s, self.note = self._known.asked_s + every_s, ""
+        if 0 <= clock() - self._cached.fetched_s < every_s:
+            self._due_s, self.note = self._cached.fetched_s + every_s, ""
         self._failures = 0
-        self._one_at_a_time = threading.Lock()
+        self._fetching = threading.Lock()
         self._thread: threading.Thread | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickled as its arguments: no thread, no data, and there is no secret to leave out."""
-        return _made, (self.source, self._options)
+        """Pickled as its arguments: without thread and data. The source holds no secret."""
+        return _remote_signal, (self.source, self._options)
 
     @property
     def unit(self) -> str:
-        """As in :class:`Signal`."""
+        """As in :class:`~zeus_ray.carbon.series.Signal`."""
         return self.source.unit
 
     @property
-    def known(self) -> CachedSignal:
-        """All that is known now."""
-        self._wake()
-        return self._known
+    def cached(self) -> CachedSignal:
+        """The values as they are now; a fetch is started in the background if it is due."""
+        self._fetch_in_background()
+        return self._cached
 
     def at(self, time_s: float) -> float:
-        """The value then, or the stated fallback. At once."""
-        return self.known.at(time_s)
+        """The value at ``time_s``, else an estimate; see :meth:`CachedSignal.at`. Returns at once."""
+        return self.cached.at(time_s)
 
     def history(self, from_s: float, to_s: float) -> Series:
-        """What is known of the past. At once."""
-        return self.known.past.between(from_s, to_s)
+        """The measured values. Returns at once."""
+        return self.cached.history.between(from_s, to_s)
 
     def forecast(self, now_s: float, horizon_s: float) -> Series | None:
-        """The source's forecast, from the interval that holds ``now_s``; None where it has none. At once."""
-        ahead = self.known.ahead
-        rest = ahead.between(now_s - ahead.step_s * (1 - 1e-6), now_s + horizon_s)
-        return rest if np.isfinite(rest.values).any() else None
+        """The source's forecast from the interval that contains ``now_s``; None if there is none."""
+        future = self.cached.forecast.since(now_s, horizon_s)
+        return future if np.isfinite(future.values).any() else None
 
     def refresh(self, now_s: float | None = None) -> bool:
-        """Ask now, unless it is too early; waits for the answer. Returns whether what is known is fresh."""
-        with self._one_at_a_time:
+        """Fetch now and wait, unless no fetch is due. Returns whether the values are up to date."""
+        with self._fetching:
             now_s = self._clock() if now_s is None else now_s
             if now_s < self._due_s:
                 return not self.note
             try:
-                self._ask(now_s)
+                self._fetch(now_s)
             except SignalLost as error:
-                self._lost(str(error), now_s, error.retry_after_s)
+                self._failed(str(error), now_s, error.retry_after_s)
             except Exception:
-                # A reply that nobody thought of must not stop a training run; the log has all of it.
-                log.exception("zeus-ray: %s:%s", self.source.name, self.source.zone)
-                self._lost("an answer that could not be understood", now_s, 0.0)
+                # An unexpected reply must not stop a training run; the log has the traceback.
+                logger.exception("zeus-ray: %s:%s", self.source.name, self.source.zone)
+                self._failed("the answer could not be understood", now_s, 0.0)
             return not self.note
 
-    def _ask(self, now_s: float) -> None:
-        past = self._known.past
-        # A day again: providers correct what they have published.
-        since_s = max(now_s - KEEP_S, past.end_s - DAY_S if len(past) else -math.inf)
-        self._known = self._known.with_news(*self.source.fetch(since_s, now_s), now_s)
+    def _fetch(self, now_s: float) -> None:
+        history = self._cached.history
+        # The last day is fetched again: providers correct what they have published.
+        since_s = max(now_s - KEEP_HISTORY_S, history.end_s - DAY_S if len(history) else -math.inf)
+        self._cached = self._cached.updated(*self.source.fetch(since_s, now_s), now_s)
         if self.note and self._failures:
-            log.warning("zeus-ray: %s:%s answers again", self.source.name, self.source.zone)
+            logger.warning("zeus-ray: %s:%s answers again", self.source.name, self.source.zone)
         self._due_s, self._failures, self.note = now_s + self._every_s, 0, ""
         if self._cache:
-            save(self._cache, self._known)
+            write_cache(self._cache, self._cached)
 
-    def _lost(self, why: str, now_s: float, retry_after_s: float) -> None:
-        own_s = min(BACK_OFF_S * 2**self._failures, MOST_BACK_OFF_S)
-        self._due_s = now_s + min(max(own_s, retry_after_s), MOST_RETRY_AFTER_S)
+    def _failed(self, why: str, now_s: float, retry_after_s: float) -> None:
+        """Set when to try again; warn once per outage."""
+        backoff_s = min(FIRST_RETRY_S * 2**self._failures, LONGEST_RETRY_S)
+        self._due_s = now_s + min(max(backoff_s, retry_after_s), LONGEST_RETRY_AFTER_S)
         self._failures = min(self._failures + 1, 16)
         self.note = f"{self.source.name}:{self.source.zone}: {why}"
-        if self._failures == 1:  # once per outage
-            log.warning("zeus-ray: %s; going on with %.0f %s", self.note, self._known.at(now_s), self.unit)
+        if self._failures == 1:
+            logger.warning(
+                "zeus-ray: %s; going on with %.0f %s", self.note, self._cached.at(now_s), self.unit
+            )
 
-    def _wake(self) -> None:
-        """Start a fetch in the background if it is time and none is under way."""
-        if not self._background or self._clock() < self._due_s or self._one_at_a_time.locked():
+    def _fetch_in_background(self) -> None:
+        """Start a thread that fetches, if a fetch is due and none is under way."""
+        if not self._background or self._clock() < self._due_s or self._fetching.locked():
             return
         if self._thread is None or not self._thread.is_alive():
             self._thread = threading.Thread(target=self.refresh, name="zeus-ray-signal", daemon=True)
-            with contextlib.suppress(RuntimeError):  # no more threads, or Python is ending: ask another time
+            with contextlib.suppress(
+                RuntimeError
+            ):  # no more threads, or Python is ending: the next read tries again
                 self._thread.start()
 
 
-def _made(source: SignalSource, options: dict[str, Any]) -> RemoteSignal:
+def _remote_signal(source: SignalSource, options: dict[str, Any]) -> RemoteSignal:
     return RemoteSignal(source, **options)

@@ -1,7 +1,7 @@
 """Carbon intensity or price over time: regular intervals, each with one value.
 
 Times are seconds since 1970 in UTC (``time.time()``), so that neither time zones nor daylight-saving
-changes reach the decisions. Values are grams of CO2 equivalent per kWh, or money per kWh.
+changes affect any calculation. Values are grams of CO2 equivalent per kWh, or money per kWh.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from zeus_ray.errors import BadInput
 
 Array = npt.NDArray[np.float64]
 
-J_PER_KWH = 3.6e6
+EARLIEST_S, LATEST_S = 1e8, 7.26e9
+"""The years 1973 to 2199; a time outside them is an error in the data."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Series:
     """``values[i]`` holds from ``start_s + i * step_s`` for ``step_s`` seconds; NaN is a gap.
 
     Raises:
-        BadInput: a step that is not positive.
+        BadInput: ``step_s`` is not a positive number.
     """
 
     start_s: float
@@ -33,7 +34,7 @@ class Series:
     values: Array
 
     def __post_init__(self) -> None:
-        """Refuse what has no time axis."""
+        """Check the step."""
         if not (math.isfinite(self.step_s) and self.step_s > 0):
             raise BadInput(f"step is {self.step_s!r} s; a positive number of seconds is needed")
 
@@ -46,20 +47,24 @@ class Series:
         return self.start_s + len(self) * self.step_s
 
     def at(self, time_s: float) -> float:
-        """The value of the interval that holds ``time_s``; NaN outside, or in a gap."""
+        """The value of the interval that contains ``time_s``; NaN outside the series and in a gap."""
         index = math.floor((time_s - self.start_s) / self.step_s)
         return float(self.values[index]) if 0 <= index < len(self) else math.nan
 
     def between(self, from_s: float, to_s: float) -> Series:
-        """The intervals that begin in [from_s, to_s); fewer, or none, where it does not reach."""
+        """The intervals that begin in [from_s, to_s), as far as the series covers them."""
         first = max(0, math.ceil((from_s - self.start_s) / self.step_s - 1e-9))
         last = max(first, min(len(self), math.ceil((to_s - self.start_s) / self.step_s - 1e-9)))
         return Series(self.start_s + first * self.step_s, self.step_s, self.values[first:last])
 
-    def integral(self, from_s: float, to_s: float) -> float:
-        """∫ value dt over [from_s, to_s], in value-seconds; NaN where it reaches into a gap or outside.
+    def since(self, now_s: float, horizon_s: float) -> Series:
+        """From the interval that contains ``now_s`` to the last that begins before ``now_s + horizon_s``."""
+        return self.between(now_s - self.step_s * (1 - 1e-6), now_s + horizon_s)
 
-        At constant power P (W), grams (or money) are ``P / J_PER_KWH * integral``.
+    def integral(self, from_s: float, to_s: float) -> float:
+        """∫ value dt over [from_s, to_s], in value-seconds; NaN if that includes a gap or leaves the series.
+
+        At constant power P (W) the emissions (g) or the price are ``P / J_PER_KWH * integral``.
         """
         if to_s <= from_s:
             return 0.0
@@ -70,19 +75,35 @@ class Series:
         inside = widths > 0
         return float(widths[inside] @ self.values[inside])
 
+    def without_gaps(self) -> Series:
+        """The series with each gap set to the value before it, or at the start to the first value."""
+        return Series(self.start_s, self.step_s, fill_gaps(self.values))
+
+
+def fill_gaps(values: Array) -> Array:
+    """``values`` with each NaN replaced by the last number before it, or at the start by the first number.
+
+    If all are NaN they stay NaN.
+    """
+    numbers = np.flatnonzero(np.isfinite(values))
+    if not len(numbers):
+        return values
+    last = np.searchsorted(numbers, np.arange(len(values)), side="right") - 1
+    return values[numbers[np.maximum(last, 0)]]
+
 
 class Signal(Protocol):
-    """Where intensity or price comes from. None of its methods raises or waits for long."""
+    """A source of carbon intensity or price. Its methods return at once and never raise."""
 
     @property
     def unit(self) -> str:
-        """Per kWh: "gCO2eq/kWh", or a currency per kWh such as "EUR/kWh"."""
+        """Unit of the values: "gCO2eq/kWh", or a currency per kWh such as "EUR/kWh"."""
 
     def at(self, time_s: float) -> float:
-        """The value now: measured, or else the stated fallback; NaN only where nothing was ever known."""
+        """The value at ``time_s``: as measured, else an estimate; NaN only if there is no data at all."""
 
     def history(self, from_s: float, to_s: float) -> Series:
-        """What is known of the past in [from_s, to_s): possibly shorter, possibly with gaps."""
+        """The measured values in [from_s, to_s): possibly shorter, possibly with gaps."""
 
     def forecast(self, now_s: float, horizon_s: float) -> Series | None:
-        """The provider's own forecast from ``now_s`` on; None where it has none."""
+        """The provider's own forecast from ``now_s`` on; None if it has none."""

@@ -1,47 +1,45 @@
-"""Intensity or price from where nothing can fail: a constant, or what a file recorded.
+"""Signals of carbon intensity or price: a constant, a recorded file, and ``open_signal`` for all kinds.
 
-``open_signal("csv:PATH")`` turns a short text, as on a command line, into any :class:`Signal`.
+``open_signal("csv:PATH")`` opens the :class:`Signal` that a short text names, as on a command line.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qsl
 
 import numpy as np
 
-from zeus_ray import records
-from zeus_ray.carbon.csv_reader import read_csv
-from zeus_ray.carbon.series import Array, Series, Signal
+from zeus_ray.carbon.providers.provider_registry import PROVIDERS, open_provider, provider_class
+from zeus_ray.carbon.series import Series, Signal
 from zeus_ray.errors import BadInput
-
-GRAMS = records.GRAMS
-HOUR_S = 3600.0
+from zeus_ray.records import GRAMS
+from zeus_ray.units import HOUR_S
 
 
 @dataclass(frozen=True)
 class ConstantSignal:
-    """The same ``value`` (per kWh) at all times: a contract, or a grid of which only the mean is known.
+    """The same ``value`` (per kWh) at all times: a fixed tariff, or a grid of which only the mean is known.
 
     Raises:
-        BadInput: a value that is not a number, or grams below zero.
+        BadInput: ``value`` is not finite, or grams below zero.
     """
 
     value: float
     unit: str = GRAMS
 
     def __post_init__(self) -> None:
-        """Refuse what no grid can be."""
+        """Check the value."""
         if not math.isfinite(self.value) or (self.unit == GRAMS and self.value < 0):
             raise BadInput(
                 f"constant is {self.value!r} {self.unit}; a finite number is needed, grams not below 0"
             )
 
     def at(self, time_s: float) -> float:  # noqa: ARG002 — the protocol's argument
-        """The value, whenever."""
+        """The value, at any time."""
         return self.value
 
     def history(self, from_s: float, to_s: float) -> Series:
@@ -51,64 +49,54 @@ class ConstantSignal:
         return Series(first * HOUR_S, HOUR_S, np.full(hours, self.value))
 
     def forecast(self, now_s: float, horizon_s: float) -> Series:
-        """Whole hours, from the one that holds ``now_s``."""
+        """Whole hours, from the one that contains ``now_s``."""
         return self.history(math.floor(now_s / HOUR_S) * HOUR_S, now_s + horizon_s)
 
 
 @dataclass(frozen=True)
 class RecordedSignal:
-    """What a series says, such as a file of past intensity or of day-ahead prices.
+    """A recorded series, such as a file of past intensity or of day-ahead prices.
 
-    In a gap and after the end the last known value holds, before the start the first.
+    In a gap and after the end ``at`` gives the last value before, and before the start the first one.
 
     Args:
         series: intervals with values per ``unit``.
         unit: as in :class:`Signal`.
-        knows_future: rows after now are a forecast (day-ahead prices). False for a replay, where
-            the file knows what nobody could have known.
+        knows_future: intervals after now are a forecast (day-ahead prices). False to replay a recording
+            as if its future were not known.
 
     Raises:
-        BadInput: nothing in it is known.
+        BadInput: the series has no value.
     """
 
     series: Series
     unit: str = GRAMS
     knows_future: bool = True
-    _held: Series = field(init=False, repr=False, compare=False)
+    _filled: Series = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Fill the gaps once."""
         if not np.isfinite(self.series.values).any():
             raise BadInput(f"none of {len(self.series)} intervals has a value")
-        held = Series(self.series.start_s, self.series.step_s, hold(self.series.values))
-        object.__setattr__(self, "_held", held)
+        object.__setattr__(self, "_filled", self.series.without_gaps())
 
     def at(self, time_s: float) -> float:
-        """The value of that interval; see the class for gaps and for times outside."""
+        """The value of the interval that contains ``time_s``; see the class for gaps and times outside."""
         if not math.isfinite(time_s):
             return math.nan
-        index = math.floor((time_s - self._held.start_s) / self._held.step_s)
-        return float(self._held.values[min(max(index, 0), len(self._held) - 1)])
+        index = math.floor((time_s - self._filled.start_s) / self._filled.step_s)
+        return float(self._filled.values[min(max(index, 0), len(self._filled) - 1)])
 
     def history(self, from_s: float, to_s: float) -> Series:
-        """What was recorded, gaps as NaN."""
+        """The recorded values, gaps as NaN."""
         return self.series.between(from_s, to_s)
 
     def forecast(self, now_s: float, horizon_s: float) -> Series | None:
-        """The intervals from the one that holds ``now_s`` on, as far as they go."""
+        """The intervals from the one that contains ``now_s``, as far as the recording reaches."""
         if not self.knows_future:
             return None
-        known = self.series.between(now_s - self.series.step_s * (1 - 1e-6), now_s + horizon_s)
-        return known if np.isfinite(known.values).any() else None
-
-
-def hold(values: Array) -> Array:
-    """Gaps filled with the last known value, and the first known before there is one; all NaN stays."""
-    known = np.flatnonzero(np.isfinite(values))
-    if not len(known):
-        return values
-    last = np.searchsorted(known, np.arange(len(values)), side="right") - 1
-    return values[known[np.maximum(last, 0)]]
+        future = self.series.since(now_s, horizon_s)
+        return future if np.isfinite(future.values).any() else None
 
 
 # --- from a short text ---------------------------------------------------------------------------
@@ -116,28 +104,39 @@ def hold(values: Array) -> Array:
 Options = dict[str, str]
 
 
-def open_signal(text: str) -> Signal:
-    """A signal from a short text.
+def open_signal(spec: str) -> Signal:
+    """The signal that a short text names.
 
-    ``constant:400``                       grams per kWh; ``constant:0.3?unit=EUR/kWh`` a price
-    ``csv:PATH``                           a file; ``csv:PATH?column=…&timezone=Europe/Berlin&unit=…``
-    ``uk``                                 Great Britain, no key
-    ``electricitymaps:DE``                 a zone of Electricity Maps; ELECTRICITYMAPS_TOKEN
-    ``watttime:CAISO_NORTH``               a region of WattTime; WATTTIME_USER and WATTTIME_PASSWORD
+    ``constant:400``             grams per kWh; ``constant:0.3?unit=EUR/kWh`` is a price
+    ``csv:PATH``                 a file; ``csv:PATH?column=…&timezone=Europe/Berlin&unit=EUR/kWh``
+    ``uk``, ``watttime:REGION``  a provider, with its zone; ``zeus-ray carbon --help`` lists all
 
     Raises:
-        BadInput: no such kind, what it lacks (a token, a zone), or what is wrong with the file; and
+        BadInput: no such signal, a credential or a zone that is missing, or an error in the file; with
             what is allowed.
     """
-    named, _, query = str(text).strip().partition("?")
-    kind, _, rest = named.partition(":")
-    if kind not in KINDS:
-        raise BadInput(f"signal is {text!r}; allowed: {ALLOWED}")
-    return KINDS[kind](rest, dict(parse_qsl(query, keep_blank_values=True)))
+    named, _, query = str(spec).strip().partition("?")
+    kind, _, argument = named.partition(":")
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    if kind in _BUILT_IN:
+        return _BUILT_IN[kind](argument, options)
+    if kind not in PROVIDERS:
+        allowed = ", ".join(allowed_spec for allowed_spec, _ in signal_specs())
+        raise BadInput(f"signal is {spec!r}; allowed: {allowed}")
+    _check_options(kind, options)
+    return open_provider(kind, argument)
 
 
-def _constant(value: str, options: Options) -> Signal:
-    _only("constant", options, "unit")
+def signal_specs() -> Iterator[tuple[str, str]]:
+    """Each kind of signal: how to write it, and a description in one line, for help and error messages."""
+    yield "constant:NUMBER", "the same value per kWh at all times, such as constant:0.3?unit=EUR/kWh"
+    yield "csv:PATH", "a file with a time and a value per row, such as csv:f.csv?column=price&unit=EUR/kWh"
+    for provider in map(provider_class, PROVIDERS):
+        yield provider.spec, provider.description
+
+
+def _open_constant(value: str, options: Options) -> Signal:
+    _check_options("constant", options, "unit")
     try:
         number = float(value)
     except ValueError as error:
@@ -145,19 +144,21 @@ def _constant(value: str, options: Options) -> Signal:
     return ConstantSignal(number, **options)
 
 
-def _csv(path: str, options: Options) -> Signal:
-    _only("csv", options, "column", "timezone", "unit")
+def _open_csv(path: str, options: Options) -> Signal:
+    from zeus_ray.carbon.csv_reader import read_csv  # noqa: PLC0415 — pandas takes half a second
+
+    _check_options("csv", options, "column", "timezone", "unit")
     unit = options.get("unit", GRAMS)
     series = read_csv(
         Path(path).expanduser(),
         column=options.get("column"),
         timezone=options.get("timezone"),
-        lowest=0.0 if unit == GRAMS else -math.inf,
+        minimum=0.0 if unit == GRAMS else -math.inf,
     )
     return RecordedSignal(series, unit)
 
 
-def _only(kind: str, options: Options, *allowed: str) -> None:
+def _check_options(kind: str, options: Options, *allowed: str) -> None:
     unknown = sorted(set(options) - set(allowed))
     if unknown:
         raise BadInput(
@@ -165,21 +166,4 @@ def _only(kind: str, options: Options, *allowed: str) -> None:
         )
 
 
-def _provider(name: str) -> Callable[[str, Options], Signal]:
-    def opened(zone: str, options: Options) -> Signal:
-        from zeus_ray.carbon.providers import open_provider  # noqa: PLC0415 — no network for a file
-
-        _only(name, options)
-        return open_provider(name, zone)
-
-    return opened
-
-
-KINDS: dict[str, Callable[[str, Options], Signal]] = {
-    "constant": _constant,
-    "csv": _csv,
-    **{name: _provider(name) for name in ("uk", "electricitymaps", "watttime")},
-}
-ALLOWED = (
-    "constant:GRAMS_PER_KWH, csv:PATH, uk, electricitymaps:ZONE (such as DE), watttime:REGION (CAISO_NORTH)"
-)
+_BUILT_IN: dict[str, Callable[[str, Options], Signal]] = {"constant": _open_constant, "csv": _open_csv}

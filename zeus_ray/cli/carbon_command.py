@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -13,6 +14,18 @@ if TYPE_CHECKING:
     from zeus_ray.carbon.planning.start_advice import StartAdvice
 
 SHOWN_HOURS = 48
+
+
+class SignalHelp(TyperCommand):
+    """Lists every signal of the provider registry when help is shown: the providers are imported for it."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 — click's, which typer hides
+        """Add one line per signal to the help text."""
+        from zeus_ray.carbon.signal import signal_specs
+
+        lines = [f"- `--signal {spec}`: {about}" for spec, about in signal_specs()]
+        self.help = "\n".join([self.help or "", "", "Signals:", "", *lines])
+        super().format_help(ctx, formatter)
 
 
 def carbon_command(
@@ -36,15 +49,6 @@ def carbon_command(
     ```sh
     zeus-ray carbon --signal uk --hours 6 --deadline 2026-12-01T08:00
     ```
-
-    Signals, among others:
-
-    - `uk`: Great Britain; no account needed
-    - `electricitymaps:DE`: most of the world; token in ELECTRICITYMAPS_TOKEN
-    - `watttime:CAISO_NORTH`: marginal intensity; WATTTIME_USER and WATTTIME_PASSWORD
-    - `constant:400`: the same value at all times (g/kWh)
-    - `csv:prices.csv`: a file with a time and a value per row: intensity, or a price as in
-      `csv:f.csv?column=price&unit=EUR/kWh`
 
     Exit codes: 0; 2 bad input, or the provider does not answer and nothing is cached.
     """

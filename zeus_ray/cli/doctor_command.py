@@ -134,8 +134,8 @@ def _possible_savings(nodes: Mapping[str, NodeReport], history: str) -> list[str
 
 
 def _savings_by_profile(gpus: Mapping[str, GpuReport], history: str) -> Iterator[str]:
-    from zeus_ray.decide.advice import advise
     from zeus_ray.jobs.job_summary import merged_profiles
+    from zeus_ray.search.power_limit import advise
     from zeus_ray.store.event_log import job_names, open_job_log
     from zeus_ray.training.savings_estimate import in_words
 

@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from zeus_ray import __version__
-from zeus_ray.cli.carbon_command import carbon_command
+from zeus_ray.cli.carbon_command import SignalHelp, carbon_command
 from zeus_ray.cli.demo_command import demo_command
 from zeus_ray.cli.doctor_command import doctor_command
 from zeus_ray.cli.job_report_command import job_report_command
@@ -45,7 +45,7 @@ job_app = typer.Typer(rich_markup_mode="markdown", no_args_is_help=True)
 app.command("demo")(demo_command)
 app.command("doctor")(doctor_command)
 app.command("restore")(restore_command)
-app.command("carbon")(carbon_command)
+app.command("carbon", cls=SignalHelp)(carbon_command)
 app.add_typer(job_app, name="job", help="Recurring jobs: one run around a command; the report of all runs.")
 job_app.command("run", epilog=EXIT_CODES, context_settings={"allow_interspersed_args": False})(
     job_run_command

@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
 from typing import Any
 
-from zeus_ray.carbon.energy_price import PricedObjective
-from zeus_ray.decide import Search
+from zeus_ray.carbon.search_objective import SearchObjective
 from zeus_ray.errors import BadInput, TargetNotReached
 from zeus_ray.gpus import discovery
 from zeus_ray.jobs.explanations import expectation_sentence, knobs_sentence
 from zeus_ray.jobs.job_summary import JobSummary, summarize
 from zeus_ray.jobs.lost_runs import find_lost_runs, this_process
 from zeus_ray.records import Best, Knobs, MeasuredBy, Plan, StopReason
+from zeus_ray.search.search import Search
 from zeus_ray.store.active_run import ActiveRun
 from zeus_ray.store.event_log import EventLog, LoggedEvent
 from zeus_ray.store.event_replay import replay
@@ -58,7 +58,7 @@ class JobSearch:
         new_search: Callable[[], Search],
         *,
         gpus: int,
-        objective: PricedObjective,
+        objective: SearchObjective,
         warm_start: WarmStart,
     ) -> None:
         self.job = job
@@ -136,7 +136,7 @@ class JobSearch:
             knobs,
             gpus=self._gpus,
             energy_price=energy_price,
-            emissions=self._objective.footprint,
+            emissions=self._objective.emissions,
             **carried_settings(),
         )
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from zeus_ray.carbon.emissions import Pricer
-from zeus_ray.carbon.forecasts.lookahead import look_ahead
+from zeus_ray.carbon.emissions import EnergyPricer
+from zeus_ray.carbon.forecasts.signal_forecast import forecast_signal
 from zeus_ray.carbon.planning.chase import Chase
 from zeus_ray.carbon.series import Signal
 from zeus_ray.carbon.signal import open_signal
@@ -21,9 +21,9 @@ from zeus_ray.gpus.protocol import Gpu
 from zeus_ray.leases.journal_record import LeaseEntry
 from zeus_ray.leases.manager import LeaseManager
 from zeus_ray.records import EmissionsConfig, PowerProfile, from_json
+from zeus_ray.units import DAY_S
 
-FORECAST_S = 24 * 3600.0
-MAX_INTENSITY_OVER_S = 28 * 24 * 3600.0
+MAX_INTENSITY_OVER_S = 28 * DAY_S
 """MAXCI of Chase: the highest intensity of the last four weeks and of the forecast."""
 
 logger = logging.getLogger("zeus_ray")
@@ -41,7 +41,7 @@ class CarbonAwareLimit:
     def limit_w(self, now_s: float) -> float:
         """The limit that Chase chooses for the interval that begins now (W)."""
         rule = Chase(eta=self.emissions.eta or 0.0, every_s=self.emissions.every_s)
-        ahead = look_ahead(self.signal, now_s, max(FORECAST_S, rule.every_s))
+        ahead = forecast_signal(self.signal, now_s, max(DAY_S, rule.every_s))
         expected = ahead.at(now_s) if len(ahead) else self.signal.at(now_s)
         past = self.signal.history(now_s - MAX_INTENSITY_OVER_S, now_s)
         seen = np.concatenate([past.values, ahead.values])
@@ -70,7 +70,7 @@ class CarbonAwareLeaseManager(LeaseManager):
         wall: Callable[[], float] = time.time,
         **options: Any,  # noqa: ANN401 — LeaseManager's own
     ) -> None:
-        self._pricer = Pricer(opener)
+        self._pricer = EnergyPricer(opener)
         self._carbon_limits: dict[str, CarbonAwareLimit] = {}
         self._wall = wall
         super().__init__(gpu, price=self._pricer, wall=wall, **options)

@@ -22,6 +22,7 @@ from zeus_ray.leases.ended_leases import ended_lease, keep_readings
 from zeus_ray.leases.journal_record import LeaseEntry
 from zeus_ray.leases.lease import GpuStatus, Lease
 from zeus_ray.leases.limit_owner import FORKED, LimitOwner
+from zeus_ray.leases.presence import Presence
 from zeus_ray.leases.process import HolderProcess
 from zeus_ray.leases.state_dir import state_dir as find_state_dir
 from zeus_ray.leases.table import EnergyPrice, LeaseTable
@@ -73,6 +74,7 @@ class LeaseManager:
         self._table = LeaseTable(price=price, wall=wall)
         self._state_dir = None if isinstance(gpu, VirtualGpu) else state_dir or find_state_dir()
         self._owner = LimitOwner(gpu, self._table, state_dir, watchdog=watchdog)
+        self._presence = None if self._state_dir is None else Presence(self._state_dir, gpu.uuid)
         every_s = None if isinstance(gpu, VirtualGpu) else sample_every_s
         self._sampler = SamplingThread(self.sample, lambda: self.idle, every_s)
         self._owner.adopt(self._control)
@@ -175,6 +177,8 @@ class LeaseManager:
             if lease_id in self._table:
                 last, now = self._last_reading(self._table[lease_id])
                 self._table.end(lease_id, now, last)
+                if self._presence is not None and self.idle:
+                    self._presence.leave()
             self._owner.release_unused()
             return self._table.last_readings.get(lease_id, NO_READING)
 
@@ -264,6 +268,8 @@ class LeaseManager:
         except DeviceError:
             self._owner.unlock_unused()
             raise
+        if self._presence is not None and self._presence.enter():
+            self._table.mark_shared()
         self._owner.record()
         return entry.lease_id
 
@@ -278,6 +284,8 @@ class LeaseManager:
         self._owner.look()
         if self._table.priced:  # the price depends on when energy was drawn: charge it while that is known
             self._table.charge(now)
+        if self._presence is not None and self._presence.met():
+            self._table.mark_shared()
         return self._table.reading(
             entry.lease_id,
             now,

@@ -121,6 +121,10 @@ class LeaseTable:
             self._exclusive.add(entry.lease_id)
         return entry
 
+    def mark_shared(self) -> None:
+        """Another process measures this GPU, too."""
+        self._entries = {id_: dataclasses.replace(e, shared=True) for id_, e in self._entries.items()}
+
     def end(self, lease_id: str, now: EnergyReading | None, last: Reading) -> None:
         """Remove a lease, and keep its last reading. ``now`` is None where the GPU does not answer."""
         if now is not None:

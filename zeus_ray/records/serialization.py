@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 
 RecordT = TypeVar("RecordT")
 _ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {}
+_SERIALIZERS: dict[type[Any], TypeAdapter[Any]] = {}
 
 
 def to_plain(record: object) -> Any:  # noqa: ANN401 — JSON
     """The record as dicts, lists, numbers, strings and None."""
-    return _adapter(type(record)).dump_python(record, mode="json")
+    return _serializer(type(record)).dump_python((record,), mode="json")[0]
 
 
 def from_plain(kind: type[RecordT], raw: object) -> RecordT:
@@ -61,3 +62,15 @@ def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
 
         _ADAPTERS[kind] = TypeAdapter(kind)
     return _ADAPTERS[kind]
+
+
+def _serializer(kind: type[Any]) -> TypeAdapter[Any]:
+    """Of a tuple of one record: pydantic takes no configuration for a dataclass itself.
+
+    Without this one, pydantic before 2.14 writes NaN in a named tuple as null.
+    """
+    if kind not in _SERIALIZERS:
+        from pydantic import ConfigDict, TypeAdapter  # noqa: PLC0415 — see above
+
+        _SERIALIZERS[kind] = TypeAdapter(tuple[kind], config=ConfigDict(ser_json_inf_nan="constants"))  # type: ignore[valid-type]
+    return _SERIALIZERS[kind]

@@ -7,9 +7,9 @@ import logging
 import math
 from collections.abc import Iterable
 
-from zeus_ray.decide import Search
 from zeus_ray.errors import ZeusError
 from zeus_ray.records import NAN, Knobs, Measurement, Outcome, Progress, StopReason, Target
+from zeus_ray.search.search import Search
 from zeus_ray.store.event_log import LoggedEvent
 from zeus_ray.store.events import CurvePoint, Event, ProfileMeasured, RunAsked, RunEnded
 

@@ -6,9 +6,9 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from zeus_ray.decide import Search
 from zeus_ray.errors import HistoryError
 from zeus_ray.records import BASELINE, StopReason, to_json
+from zeus_ray.search.search import Search
 from zeus_ray.store.active_run import ActiveRun
 from zeus_ray.store.event_log import EventLog
 from zeus_ray.store.event_replay import replay
@@ -24,11 +24,13 @@ class SearchRecorder:
         search: what is told.
         log: what is appended to.
         told: ids of the runs that have ended, and not by an error: none of them should run again.
+        count_shared: runs count although another job used their GPU.
     """
 
-    def __init__(self, search: Search, log: EventLog) -> None:
+    def __init__(self, search: Search, log: EventLog, *, count_shared: bool = False) -> None:
         self.search = search
         self.log = log
+        self.count_shared = count_shared
         self.told: set[str] = set()
         self._unstored: list[Event] = []
 
@@ -43,7 +45,7 @@ class SearchRecorder:
     def end(self, run: ActiveRun, *, error: bool) -> None:
         """Tell how a run ended, by itself or because it was stopped; ``error``: it has failed."""
         self._learn_profile(run, ended=True)
-        event = run.ended(self.search.target, error=error)
+        event = run.ended(self.search.target, error=error, count_shared=self.count_shared)
         self.record(event)
         self.search.tell(event.outcome)
         self._note_told(event)

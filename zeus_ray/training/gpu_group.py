@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import time
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 
 from typing_extensions import Self
 
+from zeus_ray.errors import DeviceError, DeviceLost
 from zeus_ray.gpus.energy.readings import Reading
 from zeus_ray.gpus.protocol import LimitRange
 from zeus_ray.leases.answering import AnsweringService
@@ -17,6 +19,8 @@ from zeus_ray.leases.lease import Lease
 from zeus_ray.leases.process import HolderProcess
 from zeus_ray.leases.service import GpuLeaseService
 from zeus_ray.records import NAN, MeasuredBy, PowerProfile, to_json
+
+logger = logging.getLogger("zeus_ray")
 
 PowerPoints = Sequence[tuple[float, float, float]]
 """Power over time: (s since the lease began, power in W, limit in force in W)."""
@@ -71,6 +75,7 @@ class GpuGroup:
     Attributes:
         leases: the lease of each GPU.
         held: (actor, lease id) of each GPU that an actor holds, which knows what it used to its end.
+        released: whether the leases have ended.
     """
 
     by_steps = False
@@ -80,7 +85,9 @@ class GpuGroup:
         self.why_none = why_none
         self.leases = tuple(gpu.lease for gpu in gpus)
         self.held = tuple((gpu.actor, gpu.lease.lease_id) for gpu in gpus if gpu.actor)
+        self.released = False
         self._gpus = tuple(gpus)
+        self._sick: set[str] = set()
         self._began_s = time.perf_counter()
 
     @classmethod
@@ -137,8 +144,24 @@ class GpuGroup:
         return any(lease.virtual for lease in self.leases)
 
     def read(self) -> Reading:
-        """Energy, time and limit now."""
-        return self.each(LeasedGpu.read)
+        """Energy, time and limit now. A GPU that cannot be read has an energy of NaN, which is said once."""
+        return self.each(self._read_or_nan)
+
+    def _read_or_nan(self, gpu: LeasedGpu) -> Reading:
+        try:
+            return gpu.read()
+        except DeviceLost:
+            raise
+        except DeviceError as error:
+            if gpu.lease.uuid not in self._sick:
+                self._sick.add(gpu.lease.uuid)
+                logger.warning(
+                    "zeus-ray: %s cannot be read, so the run's energy is unknown meanwhile: %s; see "
+                    "`zeus-ray doctor`",
+                    gpu.lease.uuid,
+                    error,
+                )
+            return self._wall_reading()
 
     def set_limit(self, limit_w: float) -> Reading:
         """Set one limit (W) on all GPUs. Raises as :meth:`GpuLeaseService.set_limit`."""
@@ -183,15 +206,17 @@ class GpuGroup:
                     errors.append(error)
                     continue
                 break
-        self._gpus = ()
+        self._gpus, self.released = (), True
         if errors:
             raise errors[0]
 
     def each(self, call: Callable[[LeasedGpu], Reading]) -> Reading:
         """Call every GPU's service, and join the readings."""
         readings = [call(gpu) for gpu in self._gpus]
-        if readings:
-            return joined(readings)
+        return joined(readings) if readings else self._wall_reading()
+
+    def _wall_reading(self) -> Reading:
+        """A reading of which only the time is known."""
         wall_s = time.perf_counter() - self._began_s
         return Reading(energy_j=NAN, time_s=wall_s, power_limit_w=NAN, shared=False, energy_j_err=NAN)
 

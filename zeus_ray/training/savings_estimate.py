@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from zeus_ray.decide.advice import Advice, advise
 from zeus_ray.records import NAN, Plan
+from zeus_ray.search.power_limit import LimitAdvice, advise
 from zeus_ray.units import energy, less
 
 
@@ -36,7 +36,7 @@ def savings_estimate(
     return f"by the recorded profile of batch size {size} on {gpu}, {in_words(found, saved_j)}"
 
 
-def in_words(found: Advice, saved_j: str = "") -> str:
+def in_words(found: LimitAdvice, saved_j: str = "") -> str:
     """The best limit against the one in force. ``saved_j``: inserted after the energy."""
     if found.limit_w == found.against_w:
         return f"the {found.limit_w:g} W in force are best"

@@ -1,4 +1,4 @@
-"""``zeus.verify``: does what the search chose train as well as what the user had? Measured, over seeds."""
+"""``zeus.verify``: whether the chosen configuration reaches the default's final metric, over seeds."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from typing import Any
 from ray import tune
 
 from zeus_ray.errors import BadInput
-from zeus_ray.records import RESERVED, Best, Knobs, Plan, Target
+from zeus_ray.records import RESERVED, Best, Knobs, Plan, Target, from_plain, read_carried, read_metric
 from zeus_ray.reporting.savings import savings
+from zeus_ray.reporting.stored_answer import stored_answer
 from zeus_ray.reporting.trial_summary import summaries
 from zeus_ray.reporting.verification import MIN_REPEATS, Verification, compare_final_metrics
+from zeus_ray.tune.config_paths import with_entry
 from zeus_ray.units import power
 
-CHOSEN, DEFAULT = "chosen", "default"
+_CHOSEN, _DEFAULT = "chosen", "default"
 
 
 def verify(
@@ -28,18 +30,18 @@ def verify(
     seed_key: str = "seed",
     **options: Any,  # noqa: ANN401 — Ray Tune's own
 ) -> Verification:
-    """Train ``repeats`` times with the chosen knobs and as often with the default, each to its very end.
+    """Train ``repeats`` times with the chosen knobs and as often with the default, each to the end.
 
-    No target and no cost cap ends these trainings: what is compared is the final metric. The default
-    runs at the limit found on the board. Pass the answer to ``zeus.show(result, verified=...)``.
+    No target and no cost cap stops these trainings: the final metrics are compared. The default runs at the
+    power limit that is set on the GPU. Pass the answer to ``zeus.show(result, verified=...)``.
 
     Args:
         result: what ``tune.run`` or ``Tuner.fit`` returned for a search with ZeusSearcher, in this process.
-        repeats: seeds of each side, at least three.
-        best: ``searcher.best()``; None: the batch size whose trials were cheapest on average.
+        repeats: trainings of each side, at least three.
+        best: ``searcher.best()``; None: the answer that the experiment has stored.
         batch_size_key: the entry of the config that is the batch size.
-        seed_key: the entry that a training takes its seed from, 0 to ``repeats`` − 1. One that does
-            not look at it varies by itself, or is the same each time.
+        seed_key: the entry of the config that is the seed, 0 to ``repeats`` − 1. A training that does not
+            read it varies on its own, or gives the same metric each time.
         options: for ``tune.run``, such as ``storage_path``.
 
     Raises:
@@ -47,71 +49,70 @@ def verify(
     """
     if repeats < MIN_REPEATS:
         raise BadInput(f"repeats is {repeats!r}; allowed: {MIN_REPEATS} or more, else there is no interval")
-    trial, plan, limit_w = _chosen(result, best)
-    metric, mode = _goal(plan)
-    sides = {
-        CHOSEN: replace(plan.knobs, power_limit_w=limit_w, probe_limits_w=(), cost_cap=math.inf),
-        DEFAULT: Knobs(run_id="", batch_size=plan.default_batch_size or plan.knobs.batch_size),
+    trial, plan, limit_w = _chosen_trial(result, best)
+    if plan.target is None:
+        raise BadInput("nothing to verify: the search had no target, so no metric")
+    knobs_of = {
+        _CHOSEN: replace(plan.knobs, power_limit_w=limit_w, probe_limits_w=(), cost_cap=math.inf),
+        _DEFAULT: Knobs(run_id="", batch_size=plan.default_batch_size or plan.knobs.batch_size),
     }
-    plans, seeds = [], {}
-    for side, knobs in sides.items():
-        for seed in range(repeats):
-            seeds[f"{side} {seed}"] = seed
-            plans.append(_to_the_end(plan, replace(knobs, run_id=f"{side} {seed}")).to_config())
-    config = {
-        **trial.config,
-        RESERVED: tune.grid_search(plans),
-        batch_size_key: tune.sample_from(lambda spec: spec.config[RESERVED]["knobs"]["batch_size"]),
-        seed_key: tune.sample_from(lambda spec: seeds[spec.config[RESERVED]["knobs"]["run_id"]]),
-    }
+    runs = {f"{side} {seed}": (knobs_of[side], seed) for side in knobs_of for seed in range(repeats)}
+    plans = [_unstopped(plan, replace(knobs, run_id=run_id)) for run_id, (knobs, _seed) in runs.items()]
+    config = with_entry(
+        {**trial.config, RESERVED: tune.grid_search([each.to_config() for each in plans])},
+        batch_size_key,
+        tune.sample_from(lambda spec: _knobs(spec.config)["batch_size"]),
+    )
+    config = with_entry(
+        config, seed_key, tune.sample_from(lambda spec: runs[_knobs(spec.config)["run_id"]][1])
+    )
     ran = tune.run(
         trial.trainable_name,
         config=config,
         resources_per_trial=trial.placement_group_factory,
         **{"verbose": 0, "raise_on_failed_trial": False, **options},
     )
-    finals = {side: [_final(run, metric) for run in ran.trials if _side(run) == side] for side in sides}
-    names = {side: _name(knobs) for side, knobs in sides.items()}
-    return compare_final_metrics(
-        metric, mode, (names[CHOSEN], finals[CHOSEN]), (names[DEFAULT], finals[DEFAULT])
-    )
+    finals = {
+        side: [_final_metric(run, plan.target.metric) for run in ran.trials if _side(run) == side]
+        for side in knobs_of
+    }
+    chosen, default = ((_described(knobs_of[side]), finals[side]) for side in (_CHOSEN, _DEFAULT))
+    return compare_final_metrics(plan.target.metric, plan.target.mode, chosen, default)
 
 
-def _chosen(result: Any, best: Best | None) -> tuple[Any, Plan, float | None]:  # noqa: ANN401 — see verify
-    """The trial that stands for the chosen knobs, its plan, and the limit (W; None: none could be set)."""
-    answer = savings(summaries(result), batch_size=best.batch_size if best else None).best
+def _chosen_trial(result: Any, best: Best | None) -> tuple[Any, Plan, float | None]:  # noqa: ANN401 — see verify
+    """A trial with the chosen batch size, its plan, and the power limit (W; None: the one that is set)."""
+    answer = savings(summaries(result), answer=best or stored_answer(result)).best
     analysis = getattr(result, "_experiment_analysis", result)
     trials = {trial.trial_id: trial for trial in getattr(analysis, "trials", None) or ()}
     trial = trials.get(answer.trial_id) if answer else None
-    carried = trial.config.get(RESERVED, {}) if trial is not None else {}
+    carried = read_carried(trial.config) if trial is not None else {}
     if answer is None or trial is None or "knobs" not in carried:
         raise BadInput("nothing to verify: the result has no trial of a ZeusSearcher that reached the target")
     limit_w = best.power_limit_w if best is not None else answer.power_limit_w
-    return trial, Plan.from_config(carried), None if limit_w is None or math.isnan(limit_w) else limit_w
+    return trial, from_plain(Plan, carried), None if limit_w is None or math.isnan(limit_w) else limit_w
 
 
-def _to_the_end(plan: Plan, knobs: Knobs) -> Plan:
-    """A plan that nothing ends but the training itself."""
+def _unstopped(plan: Plan, knobs: Knobs) -> Plan:
+    """A plan that stops the training at no target, epoch or cost."""
     target = Target(plan.target.metric, None, plan.target.mode) if plan.target else None
     return replace(plan, knobs=knobs, target=target, max_epochs=math.inf, profiles=())
 
 
-def _goal(plan: Plan) -> tuple[str, str]:
-    if plan.target is None:
-        raise BadInput("nothing to verify: the search had no target, so no metric")
-    return plan.target.metric, plan.target.mode
-
-
 def _side(trial: Any) -> str:  # noqa: ANN401 — Ray is not typed
-    return str(trial.config[RESERVED]["knobs"]["run_id"]).partition(" ")[0]
+    return str(_knobs(trial.config)["run_id"]).partition(" ")[0]
 
 
-def _final(trial: Any, metric: str) -> float:  # noqa: ANN401 — Ray is not typed
-    """The last value a training reported; NaN where it failed or has none."""
+def _knobs(config: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(read_carried(config)["knobs"])
+
+
+def _final_metric(trial: Any, metric: str) -> float:  # noqa: ANN401 — Ray is not typed
+    """The last value that a training reported; NaN if it failed or reported none."""
     last: Mapping[str, Any] = trial.last_result or {}
-    return math.nan if trial.status == "ERROR" else float(last.get(metric, math.nan))
+    return math.nan if trial.status == "ERROR" else read_metric(last, metric)
 
 
-def _name(knobs: Knobs) -> str:
+def _described(knobs: Knobs) -> str:
     limit = "the limit found" if knobs.power_limit_w is None else power(knobs.power_limit_w)
     return f"batch size {knobs.batch_size} at {limit}"

@@ -1,1 +1,1 @@
-"""Forecasts of carbon intensity or price from its history."""
+"""Forecasts of carbon intensity or price from history."""

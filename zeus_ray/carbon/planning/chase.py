@@ -1,9 +1,10 @@
-"""Power over time: the limit that suits the intensity of the next interval (Chase, ICLR'23 workshop).
+"""The power limit that suits the carbon intensity of the next interval (Chase, ICLR'23 workshop).
 
     p = argmin_p (η · P(p) · CI_next + (1 − η) · MAXPOWER · MAXCI) / throughput(p)
 
-Grams per unit of work, against time priced as if it were spent at full power on the dirtiest grid.
-Carbon alone (η = 1) makes CI_next cancel: what is left is the limit of least energy.
+It weighs the emissions per unit of work against time, which counts as if all of it were spent at full
+power and at the highest intensity. With η = 1 (carbon alone) CI_next cancels, and the limit is that of
+least energy.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ class Chase:
 
     Args:
         eta: weight of carbon against time, 0 to 1.
-        step_w: limits considered: every so many watts within those that were measured.
-        every_s: how often the limit is decided again; it never changes more often.
+        step_w: the limits considered are this far apart (W), within those that were measured.
+        every_s: how often the limit is chosen again (s).
 
     Raises:
         BadInput: eta outside 0 to 1, or a step or interval that is not positive.
@@ -36,34 +37,40 @@ class Chase:
     every_s: float = 1800.0
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be followed."""
+        """Check the arguments."""
         if not 0 <= self.eta <= 1:
             raise BadInput(f"eta is {self.eta}; allowed: 0 (time alone) to 1 (carbon alone)")
         if not (self.step_w > 0 and self.every_s > 0):
             raise BadInput(f"step_w is {self.step_w}, every_s {self.every_s}; both must be positive")
 
     def limit_w(self, profile: PowerProfile, intensity: float, highest: float) -> float:
-        """The limit (W) for an interval of ``intensity``, where ``highest`` is the dirtiest it ever gets.
+        """The limit (W) for the next interval; of equally good ones the lowest.
 
-        NaN, an intensity nobody knows, is taken for ``highest``; is that unknown too, both cancel.
+        Args:
+            profile: measured power and time per epoch at each limit.
+            intensity: expected in the interval; NaN (unknown) counts as ``highest``.
+            highest: the highest intensity of the grid, MAXCI; if it is unknown, too, the intensity does
+                not matter.
 
         Raises:
             BadInput: the profile has no usable point.
         """
         highest = highest if math.isfinite(highest) and highest > 0 else 1.0
         intensity = intensity if math.isfinite(intensity) else highest
-        limits_w, power_w, speed = curve(profile, self.step_w)
-        price = self.eta * power_w * intensity + (1 - self.eta) * profile.max_power_w * highest
-        # Of equals the lowest: argmin takes the first.
-        return float(limits_w[np.argmin(price / speed)])
+        limits_w, power_w, epochs_per_s = interpolate_profile(profile, self.step_w)
+        rate = self.eta * power_w * intensity + (1 - self.eta) * profile.max_power_w * highest
+        return float(limits_w[np.argmin(rate / epochs_per_s)])
 
 
-def curve(profile: PowerProfile, step_w: float) -> tuple[Array, Array, Array]:
-    """Limits (W) at every ``step_w`` within what was measured, power (W), and speed (epochs per s) there.
+def interpolate_profile(profile: PowerProfile, step_w: float) -> tuple[Array, Array, Array]:
+    """Limits (W) every ``step_w`` within the measured ones, the power (W) and the speed (epochs/s) there.
 
-    Between measured limits power and time are interpolated. Raises BadInput: no usable point.
+    Power and time are interpolated linearly.
+
+    Raises:
+        BadInput: the profile has no usable point.
     """
-    usable = sorted(p for p in profile.points if all(map(math.isfinite, p)) and p[2] > 0)
+    usable = sorted(p for p in profile.points if all(map(math.isfinite, p)) and p.time_per_epoch_s > 0)
     if not usable:
         raise BadInput(
             f"the profile of batch size {profile.batch_size} has no usable point: {profile.points}"

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from zeus_ray.carbon.forecasts.lookahead import look_ahead
-from zeus_ray.carbon.planning.start_time import best_window, mean_with_pauses, window
+from zeus_ray.carbon.forecasts.signal_forecast import forecast_signal
+from zeus_ray.carbon.planning.start_time import best_start, job_at, mean_with_pauses
 from zeus_ray.carbon.remote_signal import RemoteSignal
 from zeus_ray.carbon.series import Series, Signal
 from zeus_ray.carbon.signal import RecordedSignal, open_signal
@@ -70,15 +70,15 @@ def advise_start(signal: str, *, hours: float, deadline: dt.datetime | None, now
     opened = open_signal(signal)
     notes = []
     if isinstance(opened, RemoteSignal) and not opened.refresh():
-        if not len(opened.known.past):
+        if not len(opened.cached.history):
             raise SignalLost(opened.note)
         notes.append(f"{opened.note}; values are from the cache")
     if isinstance(opened, RecordedSignal) and not opened.series.start_s <= now_s < opened.series.end_s:
         now_s = opened.series.end_s
         notes.append(f"the file ends before today: the advice is for its end, {local_time(now_s)}")
     until_s = _job_end_s(hours, deadline, now_s)
-    ahead = look_ahead(opened, now_s, max(SHORTEST_FORECAST_H * HOUR_S, until_s - now_s))
-    best = best_window(ahead, hours * HOUR_S, from_s=now_s, until_s=until_s)
+    ahead = forecast_signal(opened, now_s, max(SHORTEST_FORECAST_H * HOUR_S, until_s - now_s))
+    best = best_start(ahead, hours * HOUR_S, from_s=now_s, until_s=until_s)
     hourly = hourly_means(ahead, now_s)
     return StartAdvice(
         signal=_described(signal, opened),
@@ -90,7 +90,7 @@ def advise_start(signal: str, *, hours: float, deadline: dt.datetime | None, now
         best_start=_utc(best.start_s),
         hours=hours,
         best_mean=best.mean,
-        mean_if_started_now=window(ahead, now_s, hours * HOUR_S).mean,
+        mean_if_started_now=job_at(ahead, now_s, hours * HOUR_S).mean,
         mean_with_pauses=mean_with_pauses(ahead, hours * HOUR_S, from_s=now_s, until_s=until_s),
         notes=tuple(notes),
     )

@@ -1,0 +1,92 @@
+"""The objective of a search from its arguments, and what is refused."""
+
+import math
+
+import numpy as np
+import pytest
+
+from zeus_ray.carbon.search_objective import SearchObjective, resolve_objective
+from zeus_ray.carbon.series import Series
+from zeus_ray.carbon.signal import ConstantSignal, RecordedSignal
+from zeus_ray.errors import BadInput
+from zeus_ray.objective import Prices, cost
+
+HOURS = 24 * 28
+GIVEN = {"eta": None, "max_power_w": None, "gpus": 1}
+
+
+def at(value, history=100.0):
+    """Four weeks of ``history``, then an hour of ``value``, which is now."""
+    values = np.append(np.full(HOURS, history), value)
+    return SearchObjective(RecordedSignal(Series(0.0, 3600.0, values)), clock=lambda: HOURS * 3600.0)
+
+
+@pytest.mark.parametrize(
+    ("objective", "price"),
+    [
+        (SearchObjective(), 1.0),
+        (SearchObjective(ConstantSignal(400.0)), 1.0),
+        (at(50.0), 0.5),
+        (at(300.0), 3.0),
+        (at(-10.0), -0.1),
+        (at(50.0, history=-1.0), 1.0),  # nothing is relative to a mean below zero
+        (at(50.0, history=math.nan), 1.0),
+    ],
+)
+def test_the_price_of_energy_relative_to_its_mean(objective, price):
+    assert objective.energy_price() == pytest.approx(price)
+
+
+def test_prices_give_the_eta_of_equal_cost():
+    """0.30 per kWh and 2 per hour: 1 kWh more is worth 9 minutes."""
+    eta = Prices(energy=0.30, time=2.0).eta(max_power_w=250.0, gpus=2)
+    base = cost(3.6e6, 3600.0, eta=eta, max_power_w=250.0, gpus=2)
+    other = cost(2 * 3.6e6, 3600.0 - 0.15 * 3600, eta=eta, max_power_w=250.0, gpus=2)
+    assert other == pytest.approx(base)
+    assert (Prices(1, 0).eta(250.0, 1), Prices(0, 1).eta(250.0, 1)) == (1.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("objective", "signal", "more", "said"),
+    [
+        ("speed", None, {}, "'speed'; allowed: 'energy', 'carbon', 'price', or Prices"),
+        ("carbon", None, {}, "needs a signal"),
+        ("carbon", "coal", {}, "signal is 'coal'"),
+        ("energy", "constant:400", {}, "objective is 'energy'"),
+        ("price", "constant:400", {}, "needed: money per kWh"),
+        ("carbon", "constant:0.3?unit=EUR/kWh", {}, "needed: gCO2eq/kWh"),
+        (Prices(1, 1), None, {}, "needs max_power_w"),
+        (Prices(1, 1), None, {"eta": 0.5, "max_power_w": 250.0}, "neither eta"),
+    ],
+)
+def test_impossible_arguments_are_refused(objective, signal, more, said):
+    with pytest.raises(BadInput, match=said):
+        resolve_objective(objective, signal, **{**GIVEN, **more})
+
+
+@pytest.mark.parametrize("prices", [(-1, 1), (0, 0), (math.nan, 1), (1, math.inf)])
+def test_impossible_prices_are_refused(prices):
+    with pytest.raises(BadInput, match="prices per kWh and per hour"):
+        Prices(*prices)
+
+
+def test_possible_arguments():
+    objective, eta = resolve_objective("carbon", "constant:400", **{**GIVEN, "eta": 0.7})
+    assert (objective.signal, eta) == (ConstantSignal(400.0), 0.7)
+    assert resolve_objective("energy", None, **GIVEN) == (SearchObjective(), 0.5)
+    assert resolve_objective(Prices(0.36, 0.09), None, **{**GIVEN, "max_power_w": 250.0})[1] == pytest.approx(
+        0.5
+    )
+
+
+def test_a_provider_that_does_not_answer_changes_nothing(tmp_path):
+    """The search goes on at the long-run price and does not wait. No server is on the discard port."""
+    from zeus_ray.carbon.providers.uk import Uk
+    from zeus_ray.carbon.remote_signal import RemoteSignal
+
+    signal = RemoteSignal(Uk(base_url="http://127.0.0.1:9"), cache=tmp_path / "x.json")
+    objective, _eta = resolve_objective("carbon", signal, **GIVEN)
+    assert objective.energy_price() == 1.0
+    signal._thread.join()
+    assert "no answer" in signal.note
+    assert objective.energy_price() == 1.0

@@ -1,0 +1,58 @@
+"""What a run of another batch size is worth: expected improvement, and when to give a run up.
+
+C is the expected cost of the best size, U the number of uses an improvement counts for, p(E) the probability
+of epochs E (given that the target is reached at all), q the chance that it never is, c the cost of an epoch.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from zeus_ray.search.models.learning_curve import Array
+
+BUDGET_PRICE = 1.5
+"""What a joule of a run that does not reach the target counts for: it is spent, and it is missing from the
+exploration budget. With a budget of 2 on half a, ratio after 10 / 20 / 50: 1: 0.34 / 0.32 / 0.33; 1.5: 0.30
+/ 0.28 / 0.27; 2: 0.32 / 0.30 / 0.32."""
+
+
+def expected_improvement(probability: Array, never: Array, costs: Array, best: float) -> Array:
+    """(1 − q) · E[(C − cost)+] over the last axis (Mockus 1978; Jones et al. 1998)."""
+    return np.asarray((1 - never) * (probability * np.maximum(best - costs, 0.0)).sum(axis=-1))
+
+
+def expected_excess(probability: Array, never: Array, costs: Array, best: float, most: float) -> Array:
+    """(1 − q) · E[(cost − C)+] + q · ``most``: what a run to its end costs beyond one of the best size."""
+    excess = np.minimum(np.maximum(costs - best, 0.0), most)
+    return np.asarray((1 - never) * (probability * excess).sum(axis=-1) + never * most)
+
+
+def value_of_continuing(
+    probability: Array,
+    never: float,
+    epochs: Array,
+    *,
+    now: float,
+    epoch_cost: float,
+    best: float,
+    uses: float,
+    finish: float,
+    most: float,
+) -> float:
+    """Value (J) of the best plan "go on to epoch x, then give up", over all x whose cost is at most ``most``.
+
+        Σ_{E ≤ x} (1 − q) p(E) · [U · (C − E·c)+ + finish · C − (E − now)·c + (λ − 1)·now·c]
+            − λ · P(not there by x) · (x − now)·c                                                        (A1)
+
+    λ = BUDGET_PRICE. A run that gets there replaces one of the best size (``finish``), and what it has cost
+    is no longer charged to the exploration budget. Below 0 the run is given up: optimal stopping for a
+    posterior that learns nothing more.
+    """
+    ahead = np.maximum(epochs - now, 0.0) * epoch_cost
+    reward = uses * np.maximum(best - epochs * epoch_cost, 0.0) + finish * best
+    refund = (BUDGET_PRICE - 1) * now * epoch_cost
+    reaches = probability * (1 - never)
+    left = 1 - np.cumsum(reaches)
+    plans = np.cumsum(reaches * (reward - ahead + refund)) - BUDGET_PRICE * left * ahead
+    plans = plans[epochs * epoch_cost <= most]
+    return float(plans.max()) if len(plans) else -np.inf

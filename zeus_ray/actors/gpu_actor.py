@@ -43,8 +43,6 @@ class GpuActor:
     """
 
     def __init__(self, source: str, uuid: str) -> None:
-        if hasattr(self, "_manager"):
-            raise LeaseRefused("this actor has begun already")
         self._signals = JobSignals(state_dir() / "signals", open_shared_signal)
         self._manager = CarbonAwareLeaseManager(discover.open_gpu(source, uuid), opener=self._signals.open)
         self._called_at_s = time.monotonic()

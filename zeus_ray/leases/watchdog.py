@@ -133,6 +133,7 @@ class Watchdog:
         self._pid_file = folder / f"{WATCHDOG_NAME}.pid"
         self._attempts: dict[str, RestoreAttempt] = {}
         self._records: dict[str, JournalRecord] = {}
+        self._seen_s: dict[str, float] = {}
         self._checked_s = time.monotonic()
         self._status = WatchdogStatus()
 
@@ -185,8 +186,9 @@ class Watchdog:
         if lost:
             return bool(names)
         self._checked_s = time.monotonic()
-        for name in set(self._records) - names:
-            del self._records[name]
+        for name in set(self._records) - names:  # ended, or the folder is just being deleted
+            if time.monotonic() - self._seen_s.get(name, 0.0) > 2 * ANSWERS_WITHIN_S:
+                del self._records[name]
         for name in set(self._attempts) - names:
             if not self._attempts[name].pid:
                 del self._attempts[name]
@@ -221,7 +223,7 @@ class Watchdog:
         record = journal.read()
         if record is None:
             return False
-        self._records[name] = record
+        self._records[name], self._seen_s[name] = record, time.monotonic()
         record.check_version()
         if power_control() == "off" or why_held(journal, record):
             attempt.failures, attempt.message = 0, ""

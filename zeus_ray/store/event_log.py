@@ -138,8 +138,8 @@ class EventLog:
         """The event of a file, or what is wrong with it."""
         try:
             return decode_event(name, self._storage.read(name))
-        except (OSError, ValueError) as error:
-            return str(error)
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            return str(error).partition("\n")[0]
 
 
 def open_job_log(history: str | os.PathLike[str], job: str) -> EventLog:
@@ -185,8 +185,11 @@ def decode_event(name: str, text: str) -> LoggedEvent:
         raise ValueError(f"version {version!r}; this zeus-ray reads version {EVENT_VERSION}")
     if not intact or raw["kind"] not in EVENT_KINDS:
         raise ValueError("damaged, or changed after it was written")
-    event = from_plain(EVENT_KINDS[raw["kind"]], raw["event"])
-    return LoggedEvent(number=_number(name), at_s=raw["at_s"], event=event)
+    try:
+        event = from_plain(EVENT_KINDS[raw["kind"]], raw["event"])
+        return LoggedEvent(number=_number(name), at_s=float(raw["at_s"]), event=event)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"its body has no {error}") from None
 
 
 def _sealed(content: dict[str, Any]) -> str:

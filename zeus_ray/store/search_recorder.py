@@ -32,6 +32,7 @@ class SearchRecorder:
         self.log = log
         self.count_shared = count_shared
         self.told: set[str] = set()
+        self._unstored: list[Event] = []
         self._recorded_profiles: set[PowerProfile] = set()
 
     def observe(self, run: ActiveRun, result: Mapping[str, Any]) -> StopReason | None:
@@ -52,9 +53,15 @@ class SearchRecorder:
         run.curve = []  # it is in the log; snapshots of many ended runs stay small
 
     def record(self, event: Event) -> None:
-        """Append to the log. A storage that refuses is reported, with the event: it ends no training."""
+        """Append to the log. A storage that refuses is reported, with the event: it ends no training.
+
+        What could not be stored is tried again with the next event.
+        """
+        self._unstored.append(event)
         try:
-            self.log.append(event)
+            while self._unstored:
+                self.log.append(self._unstored[0])
+                del self._unstored[0]
         except HistoryError as error:
             kind, content = type(event).__name__, to_json(event)
             logger.error("zeus-ray: %s. Not stored: %s of run %s: %s", error, kind, event.run_id, content)  # noqa: TRY400 — the message says it all

@@ -1,8 +1,9 @@
 """What zeus-ray adds to Ray Tune's driver: CPU seconds of an experiment with it, over those without.
 
 Ray Tune's real controller runs with its trials in this process, so that nothing but the driver is measured;
-trials report at once. Three experiments of N trials with two reports each: Tune with a random searcher and
-its own scheduler, the same with EnergyScheduler around it, and with ZeusSearcher too. Run it as
+trials report at once. Four experiments of N trials with two reports each: Tune with a random searcher and
+its own scheduler; the same where trials report as many keys as with a session, each of which Tune keeps
+statistics of; with EnergyScheduler; and with ZeusSearcher too. Run it as
 
     python benchmarks/bench_tune_overhead.py --trials 500
 """
@@ -34,7 +35,7 @@ def measured(name: str, trials: int) -> tuple[float, int]:
     from ray.tune.schedulers import FIFOScheduler
 
     import zeus_ray as zeus
-    from zeus_ray.records import Target
+    from zeus_ray.records import Target, TrialReport
 
     searcher = None
     if name == "ZeusSearcher":
@@ -43,8 +44,9 @@ def measured(name: str, trials: int) -> tuple[float, int]:
             default_batch_size=64,
             points_to_evaluate=SIZES * (trials // len(SIZES)),  # so that it does not end before
         )
-    scheduler = FIFOScheduler() if name == "plain" else zeus.EnergyScheduler(searcher)
-    quick = type("QuickJob", (Quick, Job), {"METERED": name == "ZeusSearcher"})
+    scheduler = FIFOScheduler() if name.startswith("plain") else zeus.EnergyScheduler(searcher)
+    keys = TrialReport().to_result() if name in {"plain, same keys", "EnergyScheduler"} else {}
+    quick = type("QuickJob", (Quick, Job), {"METERED": name == "ZeusSearcher", "CHANGED": keys})
     with tempfile.TemporaryDirectory() as folder:
         gc.collect()
         began_s = time.process_time()
@@ -67,7 +69,7 @@ def main() -> None:
     options = parser.parse_args()
     logging.disable(logging.WARNING)
     measured("ZeusSearcher", 4)  # imports
-    names = ("plain", "EnergyScheduler", "ZeusSearcher")
+    names = ("plain", "plain, same keys", "EnergyScheduler", "ZeusSearcher")
     best = dict.fromkeys(names, (float("inf"), 0))
     for _ in range(options.repeats):
         for name in names:

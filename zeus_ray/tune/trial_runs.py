@@ -65,7 +65,10 @@ class TrialRuns:
     def was_told(self, config: Mapping[str, Any]) -> bool:
         """Whether the search was told that the trial with this config has ended, and not by an error."""
         run_id = read_carried(config).get("knobs", {}).get("run_id")
-        return any(told.partition(RETRY)[0] == run_id for told in self.recorder.told)
+        if run_id in self.recorder.told:
+            return True
+        retries = (told for told in self.recorder.told if RETRY in told)
+        return any(told.partition(RETRY)[0] == run_id for told in retries)
 
     def observe(self, trial_id: str, result: Mapping[str, Any]) -> StopReason | None:
         """Take in a result. Returns why its trial should end now, or None. The same one twice counts once."""

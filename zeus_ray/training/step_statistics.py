@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from zeus_ray.errors import BadInput
+from zeus_ray.records import NAN
 
-NAN = math.nan
 SLOW = 1.5
 """A step is an outlier if it takes at least this many times the median step ..."""
 SLOW_SD = 6.0

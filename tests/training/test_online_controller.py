@@ -3,7 +3,7 @@ import math
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from zeus_ray.errors import BadInput
@@ -269,17 +269,18 @@ def test_wrong_calls_are_refused():
         OnlineController.from_state(OnlineSettings(limits_w=LIMITS[:3]), ours.state())
 
 
+PHASES = (Phase.explicit, Phase.reuse, Phase.generate)  # shrinking takes minutes
 gpus = st.builds(
     Gpu,
     uncapped_w=st.floats(50, 400),
     step_s=st.floats(0.02, 3),
-    slope=st.floats(0, 1),
+    slope=st.floats(0.15, 1),  # recorded GPUs: 0.3 to 0.8
     noise=st.floats(0, 0.05),
     seed=st.integers(0, 9),
 )
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=12, deadline=None, phases=PHASES)
 @given(gpus, st.floats(0, 1))
 def test_never_much_worse_than_the_best_limit_or_none(gpu, eta):
     _probed, held = trained(controller(eta=eta), gpu, 1200)
@@ -287,7 +288,7 @@ def test_never_much_worse_than_the_best_limit_or_none(gpu, eta):
     assert cost_ratio(gpu, held, eta) <= min(1.03, 1.01 * none) + 0.02
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None, phases=PHASES)
 @given(gpus, st.integers(0, 300))
 def test_same_numbers_same_decisions_also_from_a_stored_state(gpu, seconds):
     first = controller()

@@ -42,7 +42,7 @@ SUSPICIOUS_BLOCKS = 12
 """A change that is suspected for this many records and not found is slow drift."""
 CHANGE_SLACK, CHANGE_THRESHOLD = 0.01, 5.0
 """Shifts below 1 % are no change; 5 standard deviations beyond that are."""
-TRIES = 3
+WINDOW_TRIES = 3
 """Windows at one limit in a row before it is taken as it is."""
 REFINING_WORTH_S = 0.36
 """A closer look at a known load must be expected to save the cost of this many seconds from then on."""
@@ -150,7 +150,7 @@ class OnlineController:
     def _disturbed(self, window: GroupWindow) -> Verdict | None:
         """What a window that cannot be taken as it is leads to; None: it can."""
         state = self._state
-        last_try = state.tries >= TRIES
+        last_try = state.tries >= WINDOW_TRIES
         if not math.isfinite(window.time.mean) or (window.clean < 0.5 and not last_try):
             return self._give_up() if last_try else Verdict.OUTLIER
         if state.first_done and not state.refining and self._loads.recall(window):
@@ -172,7 +172,7 @@ class OnlineController:
     def _weigh(self, window: GroupWindow) -> Verdict:
         """Take a window in, then decide, unless it is too uncertain."""
         state = self._state
-        last_try = state.tries >= TRIES
+        last_try = state.tries >= WINDOW_TRIES
         too_short = window.wall_s < 0.5 * self.settings.window_s
         self._take(window)
         surprise = self._choice.surprise(window) and state.tries == 1

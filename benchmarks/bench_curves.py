@@ -24,7 +24,7 @@ from typing import Any
 import curves
 import numpy as np
 from bench_once import once
-from bench_regret import AFTER, COLUMNS, geometric_mean
+from bench_regret import AFTER, COLUMNS, geometric_mean, search
 from recurrences import Ledger, Workload, recur
 
 FLOOR = 0.25
@@ -154,6 +154,7 @@ def main() -> int:
     parser.add_argument("--once", action="store_true", help="one search that ends instead of recurrences")
     parser.add_argument("--players", nargs="+", default=list(PLAYERS), help="columns")
     parser.add_argument("--seeds", type=int, default=10, help="how often all is repeated")
+    parser.add_argument("--budget", type=float, help="exploration budget of zeus-ray, in runs of the default")
     parser.add_argument("--eta", type=float, default=ETA, help="1: energy alone, 0: time alone")
     parser.add_argument("--processes", type=int, default=2, help="processes that share the work")
     parser.add_argument("--brief", action="store_true", help="the means alone")
@@ -166,6 +167,8 @@ def main() -> int:
     if options.once:
         show_once(works, options.seeds, options.processes)
         return 0
+    if options.budget is not None:
+        COLUMNS["zeus-ray"] = search("zeus-ray", options.budget)
     rows = measure(works, options.players, options.seeds, options.eta, options.processes)
     show(rows, each=not options.brief)
     if options.out:

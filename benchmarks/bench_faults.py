@@ -1,6 +1,6 @@
 """Hundreds of faults: every kind of killed process, on real processes over the simulated NVML library.
 
-    python benchmarks/bench_faults.py [--n 200] [--ray 44] [--seed 0] [--save FILE [--first 0] [--most 50]]
+    python benchmarks/bench_faults.py [--n 700] [--ray 44] [--seed 0] [--save FILE [--first 0] [--most 50]]
 
 Prints a table: how often each kind was done, the seconds until the original limit was restored, and what
 went wrong. Exit code 1 if anything did. ``--ray``: how many of them with a Ray of their own (5 to 40 s each).
@@ -25,7 +25,8 @@ from typing import Any
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 sys.path[:0] = [str(TESTS), str(TESTS / "faults")]
 
-import process_faults  # noqa: E402 — from the tests, which are no package
+import hard_faults  # noqa: E402 — from the tests, which are no package
+import process_faults  # noqa: E402 — likewise
 import ray_faults  # noqa: E402 — likewise
 from fake_nvml.library import Library  # noqa: E402 — likewise
 
@@ -38,7 +39,7 @@ PlannedFault = tuple[int, Callable[[Any], float], Callable[..., Any]]
 def planned(count: int, with_ray: int) -> list[PlannedFault]:
     """Every kind in turn."""
     sets = (
-        (process_faults.KINDS, process_faults.Scenario, count - with_ray),
+        ((*process_faults.KINDS, *hard_faults.KINDS), process_faults.Scenario, count - with_ray),
         (ray_faults.KINDS, ray_faults.RayScenario, with_ray),
     )
     one_by_one = [(kinds[i % len(kinds)], scenario) for kinds, scenario, times in sets for i in range(times)]
@@ -53,7 +54,7 @@ def strike(kind: Callable[[Any], float], scenario: Any) -> Fault:
         return kind.__name__, float("inf"), traceback.format_exc(limit=-2)
     finally:
         scenario.close()
-    wrong = "" if scenario.gpu.limit_w == process_faults.ORIGINAL_W else f"left at {scenario.gpu.limit_w:g} W"
+    wrong = "" if scenario.gpu.limit_w == scenario.expected_w else f"left at {scenario.gpu.limit_w:g} W"
     return kind.__name__, seconds, wrong
 
 
@@ -97,7 +98,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--n", type=int, default=200, help="faults in all")
+    parser.add_argument("--n", type=int, default=700, help="faults in all")
     parser.add_argument("--ray", type=int, default=44, help="how many of them with a Ray of their own")
     parser.add_argument("--seed", type=int, default=0, help="of the moments at which processes are killed")
     parser.add_argument("--save", type=Path, help="append each fault to this file, and show all of it")

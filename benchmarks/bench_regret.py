@@ -29,7 +29,7 @@ AFTER = (10, 20, 50)
 FLOOR = 0.05
 
 
-def search(policy: str) -> Callable[[Workload, float, int], Chooser]:
+def search(policy: str, exploration_budget: float | None = None) -> Callable[[Workload, float, int], Chooser]:
     """A maker of searches with ``policy``."""
 
     def make(work: Workload, eta: float, seed: int) -> Chooser:
@@ -43,6 +43,7 @@ def search(policy: str) -> Callable[[Workload, float, int], Chooser]:
             eta=eta,
             seed=seed,
             policy=policy,
+            exploration_budget=exploration_budget,
         )
 
     return make

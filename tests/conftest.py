@@ -1,7 +1,10 @@
 """Fixtures of every room: simulated GPUs behind the real NVML binding, and a state folder for each test."""
 
 import gc
+import os
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import hypothesis
@@ -19,11 +22,23 @@ def pytest_addoption(parser):
     parser.addoption("--traces", metavar="DIR", help="folder of recorded traces (summary_power_{gpu}.csv)")
 
 
+def pytest_configure():
+    """Processes that outlive one test share no lock with other runs of the tests on this machine."""
+    os.environ["ZEUS_RAY_LOCK_DIR"] = tempfile.mkdtemp(prefix="zeus-ray-locks-")
+
+
+def pytest_unconfigure():
+    shutil.rmtree(os.environ.pop("ZEUS_RAY_LOCK_DIR", ""), ignore_errors=True)
+
+
 @pytest.fixture(autouse=True)
 def state_dir(tmp_path_factory, request, monkeypatch):
     """A state folder for this test alone. It is not created: most tests write no journal."""
     folder = tmp_path_factory.getbasetemp() / f"zeus-state-{id(request.node):x}"
     monkeypatch.setenv("ZEUS_RAY_STATE_DIR", str(folder))
+    locks = tmp_path_factory.getbasetemp() / f"zeus-locks-{id(request.node):x}"
+    locks.mkdir(exist_ok=True)
+    monkeypatch.setenv("ZEUS_RAY_LOCK_DIR", str(locks))
     monkeypatch.delenv("ZEUS_RAY_POWER_CONTROL", raising=False)
     monkeypatch.delenv("ZEUS_RAY_GPU", raising=False)
     return folder

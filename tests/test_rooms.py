@@ -41,8 +41,8 @@ FOREIGN = {
     "pydantic": {"records/serialization.py"},
     "typer": {"cli"},
     "pandas": {"carbon/csv_reader.py"},
-    "httpx": {"gpus/zeusd.py", "carbon/http_client.py"},
-    "filelock": {"leases/journal.py", "leases/watchdog.py"},
+    "httpx": {"carbon/http_client.py"},
+    "fcntl": {"leases/file_lock.py"},
     "psutil": {"leases/process.py"},
 }
 FILES = sorted(ROOT.rglob("*.py"))

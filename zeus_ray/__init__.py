@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from zeus_ray.objective import Prices as Prices
     from zeus_ray.records import EmissionsConfig as EmissionsConfig
     from zeus_ray.records import Target as Target
+    from zeus_ray.reporting.recommended import recommended as recommended
     from zeus_ray.reporting.search_report import show as show
     from zeus_ray.search.search import Search as Search
     from zeus_ray.training.session import session as session
@@ -47,6 +48,7 @@ _HOMES = {
     "resources": "zeus_ray.tune.resources",
     "TrialReporter": "zeus_ray.tune.reporter",
     "verify": "zeus_ray.tune.verify",
+    "recommended": "zeus_ray.reporting.recommended",
     "show": "zeus_ray.reporting.search_report",
     "Prices": "zeus_ray.objective",
     "open_signal": "zeus_ray.carbon.signal",

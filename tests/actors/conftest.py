@@ -36,6 +36,7 @@ def cluster(nodes, tmp_path_factory):
         settings = {
             **node.env,
             "ZEUS_RAY_STATE_DIR": str(home / name),
+            "ZEUS_RAY_LOCK_DIR": str(home),
             "ZEUS_RAY_POWER_CONTROL": "off" if name == "c" else "auto",
         }
         marks = {f"node_{name}": 8} if name == "c" else {f"node_{name}": 8, "may_set": 8}

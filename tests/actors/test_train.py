@@ -102,6 +102,44 @@ def job(config):
     ).fit()
 
 
+def worker_on_ray_data(config):
+    """Streams its share of 1,010 rows, which has no length; 505 rows and a last batch of 9 per worker."""
+    from zeus_ray.train import torch_trainer
+
+    with torch_trainer.session(
+        config, batch_size=32, power_limits_w=LIMITS_W, window_s=0.1, settle_s=0.0
+    ) as run:
+        shard = ray.train.get_dataset_shard("train")
+        with pytest.raises(zeus.BadInput, match="iter_torch_batches"):
+            next(run.steps(shard))
+        for _epoch in range(3):
+            rows = 0
+            for batch in run.steps(shard.iter_torch_batches(batch_size=run.micro_batch_size, device="cpu")):
+                rows += len(batch["id"])
+            last = run.report({"rows": sum(torch_trainer.everyones(rows))})
+        Path(config["result"]).write_text(f"{last['zeus/epochs']} {last['rows']} {last['zeus/energy_j'] > 0}")
+
+
+def test_a_pass_over_ray_data_is_an_epoch_of_both_workers(nodes, tmp_path):
+    pytest.importorskip("torch")
+    from ray.train import RunConfig, ScalingConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+    from test_cluster import until
+
+    TorchTrainer(
+        worker_on_ray_data,
+        train_loop_config={"result": str(tmp_path / "result")},
+        torch_config=TorchConfig(backend="gloo"),
+        datasets={"train": ray.data.range(1_010, override_num_blocks=2)},
+        scaling_config=ScalingConfig(
+            num_workers=2, use_gpu=True, resources_per_worker={"CPU": 1, "GPU": 1, "may_set": 1}
+        ),
+        run_config=RunConfig(storage_path=str(tmp_path / "train")),
+    ).fit()
+    assert (tmp_path / "result").read_text() == "3.0 1010 True"
+    assert until(lambda: set(nodes["a"].limits_w + nodes["b"].limits_w) == {300.0})
+
+
 def search(nodes, tmp_path, does):
     """One trial of the job; every limit must be restored in time afterwards."""
     from test_cluster import until

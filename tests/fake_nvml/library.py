@@ -23,6 +23,8 @@ class FakeGpu(ctypes.Structure):
         *((name, U32) for name in ("lost", "no_permission", "no_energy", "mig", "stuck", "persistent")),
         *((name, U32) for name in ("refuse_sets", "refuse_reads", "refresh_ms", "latency_us")),
         *((name, ctypes.c_uint64) for name in ("writes", "refused")),
+        *((name, U32) for name in ("ignore_sets", "fail_code", "fail_calls")),
+        *((name, ctypes.c_char * 64) for name in ("fail_name", "hang_name")),
         *((name, F64) for name in ("load", "energy_j", "at_s", "shown_j", "origin_j")),
     )
 
@@ -108,6 +110,10 @@ class Node:
     def reload_driver(self, index=0):
         self._c.fake_reload_driver(self._node, index)
 
+    def jump_counter(self, joules, index=0):
+        """The energy counter shows so much more, or less, from now on."""
+        self.gpus[index].origin_j -= joules
+
     def stop_clock(self):
         self._c.fake_stop_clock(self._node)
 
@@ -150,13 +156,23 @@ class Clock:
     def __init__(self, lib, folder):
         path = Path(folder) / "clock"
         path.write_bytes(bytes(8))
-        self.env = {"LD_PRELOAD": str(lib.folder / "libjumping-clock.so"), "FAKE_CLOCK": str(path)}
+        boot = Path(folder) / "boot-id"
+        self.env = {
+            "LD_PRELOAD": str(lib.folder / "libjumping-clock.so"),
+            "FAKE_CLOCK": str(path),
+            "FAKE_BOOT_ID": str(boot),
+        }
+        self._boot = boot
         with path.open("r+b") as file:
             self._off_s = F64.from_buffer(mmap.mmap(file.fileno(), 8))
 
     @property
     def off_s(self):
         return self._off_s.value
+
+    def reboot(self):
+        """Processes started with ``env`` are on a machine that was restarted."""
+        self._boot.write_text("00000000-after-a-restart\n")
 
     def jump(self, seconds):
         self._off_s.value += seconds

@@ -100,9 +100,16 @@ result nvmlDeviceGetHandleByUUID(const char *uuid, handle_t **to) {
     return NOT_FOUND;
 }
 
-/* Every call for a GPU begins here: its latency, and whether the GPU is lost. */
-static result reach(handle_t *h) {
+static int is_named(const char *name, const char *call) { return *name && (!strcmp(name, "*") || !strcmp(name, call)); }
+
+/* Every call for a GPU begins here: its latency, its mood, and whether the GPU is lost. */
+static result reach(handle_t *h, const char *call) {
     if (!node) return UNINITIALIZED;
+    while (is_named(h->gpu->hang_name, call)) usleep(10000);
+    if (h->gpu->fail_calls && is_named(h->gpu->fail_name, call)) {
+        h->gpu->fail_calls--;
+        return (result)h->gpu->fail_code;
+    }
     if (h->gpu->latency_us) {
         if (node->manual_clock) {
             fake_lock(node);
@@ -115,7 +122,7 @@ static result reach(handle_t *h) {
     return h->gpu->lost ? LOST : OK;
 }
 
-#define REACH(h) do { result r_ = reach(h); if (r_ != OK) return r_; } while (0)
+#define REACH(h) do { result r_ = reach(h, __func__); if (r_ != OK) return r_; } while (0)
 
 result nvmlDeviceGetName(handle_t *h, char *to, unsigned size) { REACH(h); return put(to, size, h->gpu->name); }
 result nvmlDeviceGetUUID(handle_t *h, char *to, unsigned size) {
@@ -201,7 +208,8 @@ result nvmlDeviceSetPowerManagementLimit(handle_t *h, unsigned mw) {
     result code = h->is_mig ? NOT_SUPPORTED : may_set(b, mw);
     if (code == OK) {
         fake_settle(node, b);
-        b->limit_mw = mw;
+        if (b->ignore_sets) b->ignore_sets--;
+        else b->limit_mw = mw;
         b->writes++;
     } else {
         b->refused++;

@@ -19,6 +19,9 @@ typedef struct {
     uint32_t refuse_sets, refuse_reads;                  /* how many of the next calls fail */
     uint32_t refresh_ms, latency_us;
     uint64_t writes, refused;             /* limits set, and attempts that failed */
+    uint32_t ignore_sets;                                /* so many next sets say OK, and do nothing */
+    uint32_t fail_code, fail_calls;                      /* so many next calls of fail_name fail with this code */
+    char fail_name[64], hang_name[64];                   /* of an NVML function, or "*": a call that fails, hangs */
     double load;                          /* 0 to 1 */
     double energy_j, at_s;                /* true energy, up to at_s */
     double shown_j;                       /* the counter's value: true energy at its last update */

@@ -4,6 +4,7 @@ Each kind gets a new scenario with an original limit of 270 W, kills processes, 
 until the limit is restored. It raises AssertionError where anything else went wrong.
 """
 
+import contextlib
 import os
 import random
 import signal
@@ -12,10 +13,11 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 from fake_nvml.library import Clock
 
 from zeus_ray.leases.recovery import restore_all
-from zeus_ray.leases.watchdog import running_watchdog
+from zeus_ray.leases.watchdog_start import running_watchdog
 
 ROLES = Path(__file__).with_name("roles.py")
 ORIGINAL_W, WANTED_W = 270.0, 150.0
@@ -25,21 +27,28 @@ RESTORED_WITHIN_S = 10.0
 class Scenario:
     """One node with one GPU, and the processes on it."""
 
-    def __init__(self, library, folder, **knobs):
+    def __init__(self, library, folder, cards="V100,V100", **knobs):
         self.library = library
-        self.node = library.node(folder, name=folder.name, cards="V100", **knobs)
+        self.folder = folder
+        self.node = library.node(folder, name=folder.name, cards=cards, **knobs)
         self.gpu = self.node.gpus[0]
-        self.gpu.limit_mw = int(ORIGINAL_W * 1000)
+        for gpu in self.node.gpus:
+            gpu.limit_mw = int(ORIGINAL_W * 1000)
+        self.expected_w = ORIGINAL_W
         self.state = folder / "state"
         self.clock = Clock(library, folder)
-        self.env = {**os.environ, **self.node.env, "ZEUS_RAY_STATE_DIR": str(self.state)}
+        locks = folder / "locks"
+        locks.mkdir()
+        locks.chmod(0o1777)
+        ours = {"ZEUS_RAY_STATE_DIR": str(self.state), "ZEUS_RAY_LOCK_DIR": str(locks)}
+        self.env = {**os.environ, **self.node.env, **ours}
         self._started = []
 
-    def start(self, role, *arguments, prefix=()):
+    def start(self, role, *arguments, prefix=(), gpu=None, env=(), cwd=None):
         """Start a process of roles.py. Its first line of output, split, is the attribute ``first``."""
         process = subprocess.Popen(
-            [*prefix, sys.executable, str(ROLES), role, self.gpu.uuid, *map(str, arguments)],
-            env=self.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            [*prefix, sys.executable, str(ROLES), role, (gpu or self.gpu).uuid, *map(str, arguments)],
+            env={**self.env, **dict(env)}, cwd=cwd, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         self._started.append(process)
         process.first = process.stdout.readline().split()
@@ -55,20 +64,37 @@ class Scenario:
         os.kill(watchdog.pid, signal.SIGKILL)
         wait_until(lambda: not watchdog.alive())
 
-    def seconds_until_restored(self):
+    def seconds_until_restored(self, gpu=None):
         start_s = time.monotonic()
-        wait_until(lambda: self.gpu.limit_w == ORIGINAL_W)
+        wait_until(lambda: (gpu or self.gpu).limit_w == ORIGINAL_W)
         return time.monotonic() - start_s
 
+    @contextlib.contextmanager
+    def here(self):
+        """This process is on the node meanwhile."""
+        names = (*self.node.env, "ZEUS_RAY_STATE_DIR", "ZEUS_RAY_LOCK_DIR")
+        before = {name: os.environ.get(name) for name in names}
+        os.environ.update({name: self.env[name] for name in names})
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                os.environ.pop(name) if value is None else os.environ.update({name: value})
+
     def close(self):
+        for gpu in self.node.gpus:
+            gpu.hang_name = b""
         for process in self._started:
             process.kill()
             process.wait()
             process.stdin.close()
             process.stdout.close()
-        watchdog = running_watchdog(self.state)
-        if watchdog is not None:
-            os.kill(watchdog.pid, signal.SIGKILL)
+        for process in psutil.process_iter(["cmdline"]):
+            if str(self.folder) in (process.info["cmdline"] or ()) or str(self.state) in (
+                process.info["cmdline"] or ()
+            ):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
 
 
 def wait_until(condition, within_s=RESTORED_WITHIN_S):
@@ -167,14 +193,9 @@ def all_killed_then_zeus_ray_restore(scenario):
     process = scenario.start("train", WANTED_W)
     scenario.kill_watchdog()
     scenario.kill(process)
-    before = {name: os.environ.get(name) for name in scenario.node.env}
-    os.environ.update(scenario.node.env)
-    try:
+    with scenario.here():
         start_s = time.monotonic()
         (outcome,) = restore_all(scenario.state)
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
     assert outcome.done, outcome
     return scenario.seconds_until_restored() + time.monotonic() - start_s
 

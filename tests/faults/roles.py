@@ -1,5 +1,7 @@
 """The processes that are killed in fault scenarios: python roles.py ROLE UUID …"""
 
+import contextlib
+import os
 import resource
 import select
 import signal
@@ -10,6 +12,7 @@ from zeus_ray.errors import DeviceError
 from zeus_ray.gpus.nvml import NvmlGpu
 from zeus_ray.leases.manager import LeaseManager
 from zeus_ray.leases.process import HolderProcess
+from zeus_ray.training.session import session
 
 
 def send(*words):
@@ -32,6 +35,88 @@ def train(uuid, *limits_w):
     finally:
         manager.release(lease.lease_id)
     send("released")
+
+
+def forks(uuid, limit_w, outlives):
+    """A run whose forked child uses everything that it has inherited, and ends or lives on."""
+    manager = LeaseManager(NvmlGpu(uuid))
+    lease = manager.acquire(HolderProcess.current("trial"), float(limit_w))
+    if not os.fork():
+        for call in (lambda: manager.set_limit(lease.lease_id, 200.0), manager.reap, manager.close):
+            with contextlib.suppress(DeviceError):
+                call()
+        if outlives == "outlives":
+            time.sleep(30)
+        sys.exit(0)
+    if outlives != "outlives":
+        os.wait()
+    send("ready", manager.read(lease.lease_id).power_limit_w)
+    wait_for_end()
+
+
+def notebook(uuid, limit_w):
+    """A cell that is interrupted; its kernel lives on."""
+    try:
+        with session({"batch_size": 8}, power_limit_w=float(limit_w)):
+            send("ready", uuid)
+            wait_for_end()
+    except KeyboardInterrupt:
+        pass
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    send("interrupted")
+    wait_for_end()
+
+
+def trains(_uuid, limit_w):
+    """A whole run that trains for a while, and says how it went."""
+    send("ready")
+    with session({"batch_size": 8}, power_limit_w=float(limit_w)) as run:
+        for _epoch in range(3):
+            for _batch in run.steps([None] * 10):
+                time.sleep(0.02)
+            run.report({})
+            send("reported", time.monotonic())
+            sys.stdin.readline()
+    send("trained")
+    os._exit(0)  # a thread in a driver that hangs must not keep the process
+
+
+def steps(uuid, *limits_w):
+    """A run that sets the next limit whenever it is told a line; it says what happened."""
+    manager = LeaseManager(NvmlGpu(uuid))
+    lease = manager.acquire(HolderProcess.current("trial"), float(limits_w[0]))
+    send("ready")
+    for turn, _line in enumerate(sys.stdin, 1):
+        try:
+            manager.set_limit(lease.lease_id, float(limits_w[turn % len(limits_w)]))
+        except DeviceError as error:
+            send(type(error).__name__, error)
+        else:
+            send("set")
+    reading = manager.release(lease.lease_id)
+    send("released", reading.limit_changed_by_others)
+
+
+def refused(uuid, limit_w):
+    """A run whose driver says OK and does nothing."""
+    manager = LeaseManager(NvmlGpu(uuid))
+    lease = manager.acquire(HolderProcess.current("trial"))
+    try:
+        manager.set_limit(lease.lease_id, float(limit_w))
+    except DeviceError as error:
+        send("refused", error)
+    manager.release(lease.lease_id)
+    send("released")
+
+
+def meter(uuid):
+    """A run that is measured, and says so whenever it is told a line."""
+    manager = LeaseManager(NvmlGpu(uuid))
+    lease = manager.acquire(HolderProcess.current("trial"), 150.0)
+    send("ready", lease.lease_id)
+    for _line in sys.stdin:
+        reading = manager.read(lease.lease_id)
+        send(reading.energy_j, reading.energy_j_err, (reading.measured_by or "counter").replace(" ", "-"))
 
 
 def full(uuid, limit_w):
@@ -81,6 +166,5 @@ def wait_for_end():
 if __name__ == "__main__":
     # A shell starts background jobs with Ctrl-C ignored, and their children inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    {"train": train, "full": full, "manage": manage, "trial": trial, "clock": clock}[sys.argv[1]](
-        *sys.argv[2:]
-    )
+    roles = (train, full, manage, trial, clock, forks, notebook, steps, refused, meter, trains)
+    {role.__name__: role for role in roles}[sys.argv[1]](*sys.argv[2:])

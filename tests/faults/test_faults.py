@@ -7,17 +7,20 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import hard_faults
 import process_faults
 import ray_faults
 
+from zeus_ray.leases.watchdog_start import running_watchdog
+
 
 @pytest.mark.processes
-@pytest.mark.parametrize("kind", process_faults.KINDS, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", [*process_faults.KINDS, *hard_faults.KINDS], ids=lambda kind: kind.__name__)
 def test_the_original_limit_is_restored(fake_nvml, tmp_path, kind):
     scenario = process_faults.Scenario(fake_nvml, tmp_path)
     try:
         assert kind(scenario) < process_faults.RESTORED_WITHIN_S
-        assert scenario.gpu.limit_w == process_faults.ORIGINAL_W
+        assert scenario.gpu.limit_w == scenario.expected_w
     finally:
         scenario.close()
 
@@ -51,5 +54,5 @@ def test_the_watchdog_ends_without_journals(tmp_path, monkeypatch):
     monkeypatch.setattr(watchdog, "WATCHDOG_LINGER_S", 0.2)
     monkeypatch.setattr(watchdog, "WATCHDOG_PERIOD_S", 0.05)
     watchdog.run_watchdog(tmp_path)
-    assert watchdog.running_watchdog(tmp_path) is None
+    assert running_watchdog(tmp_path) is None
     assert not list(tmp_path.glob("*.pid"))

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import process_faults
 
-from zeus_ray.leases.watchdog import running_watchdog
+from zeus_ray.leases.watchdog_start import running_watchdog
 
 pytestmark = pytest.mark.processes
 OTHER_UID = 65534

@@ -3,18 +3,25 @@
 The server is part of the tests and follows zeusd's documented replies.
 """
 
+import contextlib
 import json
+import pickle
+import socket
 import socketserver
 import threading
+import time
 from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from zeus_ray.errors import BadInput, DeviceError, NoPermission
+from zeus_ray.gpus import zeusd
 from zeus_ray.gpus.discovery import open_gpu
 from zeus_ray.leases.manager import LeaseManager
 from zeus_ray.leases.process import HolderProcess
+from zeus_ray.leases.recovery import restore_all
+from zeus_ray.leases.watchdog_start import watchdog_environment
 
 
 class Daemon(socketserver.ThreadingUnixStreamServer):
@@ -134,3 +141,67 @@ def test_a_limit_out_of_range_is_not_sent(daemon):
     with pytest.raises(BadInput, match="100 to 400 W"):
         second_gpu(daemon).set_power_limit_w(401)
     assert daemon.requests == []
+
+
+@pytest.mark.parametrize(("status", "body"), [(200, {}), (202, {}), (207, {"errors": {"1": "busy"}})])
+def test_a_daemon_that_says_ok_and_does_nothing(daemon, status, body):
+    daemon.reply = (status, body)
+    manager = manager_of_gpu(second_gpu(daemon))
+    lease = manager.acquire(HolderProcess.current("trial"))
+    with pytest.raises(DeviceError, match="reports 400 W"):
+        manager.set_limit(lease.lease_id, 250)
+    daemon.reply = None
+    manager.set_limit(lease.lease_id, 250)
+    daemon.reply = (status, body)
+    with pytest.raises(DeviceError, match="reports 250 W"):
+        manager.release(lease.lease_id)
+    daemon.reply = None
+    assert [outcome.done for outcome in restore_all()] == [True]
+    assert daemon.node.limits_w == [300, 400]
+
+
+def trickle(path, data, pause_s):
+    """A daemon that sends one byte after the other."""
+
+    def serve():
+        connection, _ = server.accept()
+        with connection, contextlib.suppress(OSError):
+            connection.recv(4096)
+            for byte in data:
+                connection.sendall(bytes([byte]))
+                ended.wait(pause_s)
+
+    ended = threading.Event()
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(str(path))
+    server.listen()
+    threading.Thread(target=serve, daemon=True).start()
+    return server, ended
+
+
+def test_the_deadline_is_that_of_the_whole_request(make_node, tmp_path, monkeypatch):
+    make_node("V100", no_permission=1)
+    monkeypatch.setattr(zeusd, "ZEUSD_TIMEOUT_S", 0.3)
+    server, ended = trickle(tmp_path / "slow.sock", b"HTTP/1.1 200 OK\r\nX: " + b"x" * 1000, 0.01)
+    began_s = time.monotonic()
+    with pytest.raises(DeviceError, match=r"no whole reply within|timed out"):
+        zeusd.Zeusd(str(tmp_path / "slow.sock")).set_power_limit_w(0, 200.0)
+    assert time.monotonic() - began_s < 2
+    ended.set()
+    server.close()
+
+
+def test_a_slow_reply_in_chunks_is_read(tmp_path):
+    reply = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
+    server, ended = trickle(tmp_path / "chunks.sock", reply, 0.0)
+    zeusd.Zeusd(str(tmp_path / "chunks.sock")).set_power_limit_w(0, 200.0)
+    ended.set()
+    server.close()
+
+
+def test_no_token_is_in_an_object(monkeypatch):
+    monkeypatch.setenv("ZEUSD_TOKEN", "secret-token")
+    assert b"secret-token" not in pickle.dumps(zeusd.Zeusd("/run/zeusd.sock"))
+    monkeypatch.setenv("ELECTRICITYMAPS_TOKEN", "secret-token")
+    monkeypatch.setenv("ZEUS_RAY_API_KEY", "secret-token")
+    assert "secret-token" not in str(watchdog_environment())

@@ -30,6 +30,11 @@ from zeus_ray.jobs.metric_parser import MetricFile, MetricParser
         ('{"accuracy": 0.91, "val_accuracy": 0.2}', 0.91),
         ('{"accuracy": true}', None),
         ('{"epoch": 1}', None),
+        ('{"eval": {"accuracy": 0.5}, "accuracy": null}', None),
+        ("{'accuracy': '0.91', 'eval_accuracy': '0.2'}", 0.91),
+        ("{'eval_loss': '0.5', 'accuracy': '1e-05', 'epoch': '1'}", 1e-5),
+        ("accuracy: '0.91%'", 0.91),
+        ("accuracy: 'good'", None),
         ("10% accuracy=0.1\r90% accuracy=0.2\r100% accuracy=0.3", 0.3),
         ("accuracy=0.1 then accuracy=0.2", 0.2),
         ("", None),
@@ -37,6 +42,19 @@ from zeus_ray.jobs.metric_parser import MetricFile, MetricParser
 )
 def test_a_line(line, value):
     assert MetricParser("accuracy").value(line + "\n") == value
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"eval": {"accuracy": 0.91}}',
+        '{"eval/accuracy": 0.91}',
+        "eval/accuracy = 0.91",
+        "eval/accuracy='0.91'",
+    ],
+)
+def test_a_nested_name(line):
+    assert MetricParser("eval/accuracy").value(line) == 0.91
 
 
 @pytest.mark.parametrize("written", ["nan", "inf", "-Infinity", "1e999"])

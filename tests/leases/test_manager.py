@@ -364,7 +364,7 @@ def test_on_a_full_disk_no_limit_is_set(make_node, monkeypatch):
     lease = manager.acquire(this_process())
     writes = node.gpus[0].writes
 
-    def full(*_):
+    def full(*_, **_options):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Journal, "write", full)

@@ -1,13 +1,16 @@
 """Restoring limits from the journals alone."""
 
 import dataclasses
+import os
 
 import pytest
 from lease_helpers import leave_behind, manager_of, this_process
 
 from zeus_ray.errors import BadInput, DeviceError
 from zeus_ray.gpus.nvml import NvmlGpu
-from zeus_ray.leases.journal import Journal, parse_record
+from zeus_ray.leases import watchdog as watchdogs
+from zeus_ray.leases.journal import Journal
+from zeus_ray.leases.journal_record import parse_record
 from zeus_ray.leases.limit_writes import SET_LIMIT_ATTEMPTS
 from zeus_ray.leases.recovery import restore_all
 from zeus_ray.leases.state_dir import state_dir as find_state_dir
@@ -47,13 +50,23 @@ def test_what_a_living_trial_holds_is_left_unless_forced(node, state_dir):
     assert (outcome.done, node.limits_w) == (True, [270])
 
 
-def test_processes_of_before_a_reboot_have_ended(node, state_dir):
+def test_a_journal_of_before_a_reboot_restores_nothing(node, state_dir):
+    """The limit of now is a fresh one that happens to equal the last one of zeus-ray."""
     journal = Journal(state_dir, node.uuids[0])
     record = journal.read()
     entry = dataclasses.replace(record.entries[0], holder=this_process("has the same pid by chance"))
     journal.write(dataclasses.replace(record, entries=(entry,), boot_id="before"))
-    restore_all()
-    assert node.limits_w == [270]
+    (outcome,) = restore_all()
+    assert (outcome.done, node.limits_w) == (True, [150])
+    assert "restarted" in outcome.message
+    assert restore_all() == []
+
+
+def test_a_manager_restores_nothing_of_before_a_reboot(node, state_dir):
+    journal = Journal(state_dir, node.uuids[0])
+    journal.write(dataclasses.replace(journal.read(), boot_id="before"))
+    lease = manager_of(node).acquire(this_process(), 200)
+    assert (lease.original_limit_w, node.limits_w) == (150, [200])
 
 
 def test_power_control_off_restores_nothing(node, state_dir, monkeypatch):
@@ -71,7 +84,8 @@ def test_a_limit_that_an_operator_has_set_is_kept(node):
     assert (outcome.done, outcome.message, node.limits_w) == (True, "nothing to restore", [222])
 
 
-def test_the_watchdog_retries_a_gpu_that_refuses(node, state_dir):
+def test_the_watchdog_retries_a_gpu_that_refuses(node, state_dir, monkeypatch):
+    monkeypatch.setattr(watchdogs, "RETRY_S", 0.0)
     node.gpus[0].refuse_sets = SET_LIMIT_ATTEMPTS
     watchdog = Watchdog(state_dir)
     assert watchdog.check() is True
@@ -112,6 +126,17 @@ def test_a_folder_that_others_can_write_to_is_not_used(make_node, state_dir):
     assert node.attempts == 0
 
 
-def test_the_default_state_dir(tmp_path):
+def test_the_default_state_dir(tmp_path, monkeypatch):
     assert find_state_dir({"ZEUS_RAY_STATE_DIR": str(tmp_path)}) == tmp_path
-    assert str(find_state_dir({})).startswith("/var/tmp/zeus-ray-")  # noqa: S108 — its name is the point
+    default = "/var/tmp/zeus-ray-1000"  # noqa: S108 — its name is the point
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert str(find_state_dir({})) == default
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert str(find_state_dir({})) == "/var/lib/zeus-ray"
+
+
+def test_a_relative_state_dir_is_the_same_folder_for_the_watchdog(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    first = find_state_dir({"ZEUS_RAY_STATE_DIR": "state-of-a-test"})
+    monkeypatch.chdir("/")
+    assert first == find_state_dir({"ZEUS_RAY_STATE_DIR": "state-of-a-test"}) == tmp_path / "state-of-a-test"

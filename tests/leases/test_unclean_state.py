@@ -1,6 +1,7 @@
 """Journals of other users, of other versions, damaged ones, and ones of GPUs that are gone."""
 
 import json
+import os
 
 import hypothesis.strategies as st
 import pytest
@@ -13,13 +14,17 @@ from zeus_ray.errors import BadInput
 from zeus_ray.leases import doctor
 from zeus_ray.leases import watchdog as watchdogs
 from zeus_ray.leases.doctor import Health
-from zeus_ray.leases.journal import JOURNAL_VERSION, Journal, OtherVersion, parse_record
+from zeus_ray.leases.journal import Journal
+from zeus_ray.leases.journal_record import JOURNAL_VERSION, OtherVersion, parse_record
 from zeus_ray.leases.recovery import restore_all
-from zeus_ray.leases.watchdog import WATCHDOG_NAME, Watchdog, run_watchdog
+from zeus_ray.leases.watchdog import Watchdog, run_watchdog
+from zeus_ray.leases.watchdog_start import WATCHDOG_NAME
 
 
 def change(journal, **values):
-    journal.path.write_text(json.dumps({**json.loads(journal.path.read_text()), **values}))
+    record = {**json.loads(journal.path.read_text()), **values}
+    del record["sha256"]
+    journal.path.write_text(json.dumps(record))
 
 
 def test_journals_that_others_can_write_to_are_not_used(make_node, state_dir, tmp_path):
@@ -41,14 +46,17 @@ def test_journals_that_others_can_write_to_are_not_used(make_node, state_dir, tm
     assert (precious.read_text(), node.gpus[0].writes, node.limits_w) == ("mine", writes, [150])
 
 
-def test_a_journal_of_another_version_is_left_to_that_version(make_node, state_dir, monkeypatch):
+def test_a_journal_of_another_version_is_left_to_that_version(make_node, state_dir):
     node = make_node("V100,V100")
     theirs, _ = leave_behind(node, state_dir), leave_behind(node, state_dir, 1)
     change(theirs, version=JOURNAL_VERSION + 1, entries="in another format")
     before = theirs.path.read_text()
-    monkeypatch.setattr(watchdogs, "RESTORE_ATTEMPTS", 2)
     watchdog = Watchdog(state_dir)
-    assert [watchdog.check() for _ in range(5)] == [True, True, True, False, False]
+    assert [watchdog.check() for _ in range(3)] == [
+        False,
+        False,
+        False,
+    ]  # the other version's watchdog does it
     assert (node.limits_w, theirs.path.read_text()) == ([150, 270], before)
     outcomes = {outcome.uuid: outcome for outcome in restore_all()}
     assert f"journal version is {JOURNAL_VERSION + 1}" in outcomes[node.uuids[0]].message
@@ -61,36 +69,33 @@ def test_a_journal_of_another_version_is_left_to_that_version(make_node, state_d
     assert (node.limits_w, theirs.path.read_text()) == ([150, 270], before)
 
 
-def test_the_journal_of_a_gpu_that_is_gone_is_kept_and_reported(make_node, state_dir, monkeypatch):
+def test_the_journal_of_a_gpu_that_is_gone_is_kept_and_reported(make_node, state_dir):
     node = make_node("V100,V100")
     leave_behind(node, state_dir, 1)
     gone = leave_behind(node, state_dir)
     change(gone, uuid="GPU-gone")
     gone.path.rename(state_dir / "GPU-gone.json")
-    monkeypatch.setattr(watchdogs, "RESTORE_ATTEMPTS", 2)
-    monkeypatch.setattr(watchdogs, "WATCHDOG_LINGER_S", 0.05)
-    monkeypatch.setattr(watchdogs, "WATCHDOG_PERIOD_S", 0.01)
-    for name in ("GPU-gone", node.uuids[1]):
-        assert (state_dir / f"{name}.json").exists()
-    run_watchdog(state_dir)  # ends, though the journal remains
+    gone.copy_path.unlink()
+    watchdog = Watchdog(state_dir)
+    assert watchdog.check() is True
     assert (node.limits_w[1], [path.stem for path in state_dir.glob("*.json")]) == (270, ["GPU-gone"])
     (outcome,) = restore_all()
     assert f"delete {state_dir / 'GPU-gone.json'}" in outcome.message
-    assert "GPU-gone.json" in " ".join(doctor.examine().problems)
+    problems = " ".join(doctor.examine().problems)
+    assert "GPU-gone is still to be restored" in problems
+    assert "not on this node any more?" in problems
 
 
-def test_a_journal_that_was_given_up_and_is_written_anew_is_watched(make_node, state_dir, monkeypatch):
+def test_the_watchdog_never_gives_up(make_node, state_dir, monkeypatch):
+    monkeypatch.setattr(watchdogs, "RETRY_S", 0.0)
+    monkeypatch.setattr(watchdogs, "RETRY_SLOWLY_S", 0.0)
     node = make_node()
-    journal = leave_behind(node, state_dir)
-    monkeypatch.setattr(watchdogs, "RESTORE_ATTEMPTS", 1)
+    leave_behind(node, state_dir)
     node.gpus[0].lost = 1
     watchdog = Watchdog(state_dir)
-    assert [watchdog.check() for _ in range(3)] == [True, True, False]
+    assert all(watchdog.check() for _ in range(500))
     node.gpus[0].lost = 0
-    assert (watchdog.check(), node.limits_w) == (False, [150])  # given up
-    journal.write(journal.read())  # as the next trial on this GPU does
-    watchdog.check()
-    assert node.limits_w == [270]
+    assert (watchdog.check(), node.limits_w) == (False, [270])
 
 
 def test_an_original_limit_that_is_out_of_range_now(make_node, state_dir):
@@ -182,9 +187,13 @@ def test_unreadable_files_do_not_stop_the_watchdog(make_node, state_dir, junk):
     leave_behind(node, state_dir)
     (state_dir / "GPU-junk.json").write_bytes(junk)
     (state_dir / "GPU-folder.json").mkdir()
-    assert Watchdog(state_dir).check() is True  # the folder cannot be moved aside as a file
+    os.mkfifo(state_dir / "GPU-pipe.json")
+    (state_dir / "GPU-link.json").symlink_to(state_dir / "GPU-link.json")
+    assert Watchdog(state_dir).check() is False
     assert node.limits_w == [270]
     assert (state_dir / "GPU-junk.unreadable").read_bytes() == junk
+    problems = " ".join(doctor.examine().problems)
+    assert all(f"GPU-{name}.unreadable" in problems for name in ("junk", "folder", "pipe", "link"))
 
 
 def test_a_watchdog_without_a_pid_file_restores(make_node, state_dir):

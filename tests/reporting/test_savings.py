@@ -5,7 +5,13 @@ import math
 
 import pytest
 
+from zeus_ray.records import Best, Estimate
 from zeus_ray.reporting.savings import how_measured, savings
+
+
+def answer(batch_size, limit_w=None, *, cost=1.0):
+    known = Estimate(mean=cost, low=0.9 * cost, high=1.1 * cost)
+    return Best(batch_size=batch_size, power_limit_w=limit_w, cost=known, energy_j=known, time_s=known)
 
 
 def test_the_best_against_the_baseline(search):
@@ -47,8 +53,38 @@ def test_the_best_is_the_cheapest_on_average_not_the_luckiest_trial(trial):
 
 
 def test_the_recommended_batch_size_is_the_one_compared(search):
-    assert savings(search, batch_size=128).best.batch_size == 128
-    assert savings(search, batch_size=1024).best.batch_size == 64  # 1024 did not reach the target
+    assert savings(search, answer=answer(128)).best.batch_size == 128
+    assert savings(search, answer=answer(1024)).best.batch_size == 64  # 1024 did not reach the target
+
+
+@pytest.mark.parametrize(
+    ("best", "said"),
+    [
+        ({"cost": 101.0}, "The default is already the best: batch size 32 at 150 W"),
+        ({"batch_size": 32, "limit_w": 150.4, "cost": 99.9}, "The default is already the best"),
+        ({"batch_size": 32, "limit_w": 125.0, "cost": 99.0}, "Best: batch size 32 at a power limit of 125 W"),
+        ({"cost": 99.0}, "Best: batch size 64"),
+    ],
+)
+def test_no_winner_costs_more_than_the_baseline_or_is_the_baseline(trial, best, said):
+    found = {"batch_size": 64, "energy_j": 100, "time_s": 10, **best}
+    saved = savings([trial(32, 100, 10, cost=100.0, is_baseline=True), trial(**found)])
+    assert saved.sentences()[0].startswith(said)
+    assert said.startswith("Best") or not any("less" in sentence for sentence in saved.sentences())
+
+
+def test_the_answer_names_its_own_limit_and_the_trials_at_it(trial):
+    trials = [trial(64, 200, 9, limit_w=w, trial_id=str(w), cost=cost) for w, cost in ((100, 5), (175, 7))]
+    saved = savings(trials, answer=answer(64, 175.2))
+    assert (saved.best.trial_id, saved.repeats) == ("175", 1)
+    assert "at a power limit of 175 W" in saved.sentences()[0]
+
+
+def test_an_answer_whose_trials_measured_profiles_is_what_the_search_expects(trial):
+    trials = [trial(32, 100, 10, cost=100.0, is_baseline=True), trial(64, 130, 10, limit_w=175, cost=130.0)]
+    saved = savings(trials, answer=answer(64, 175, cost=80.0))
+    assert (saved.repeats, saved.energy_saved_j) == (0, 20.0)
+    assert "is expected to reach the target with 80.0 J" in saved.sentences()[0]
 
 
 PAYBACK = [
@@ -70,7 +106,7 @@ def test_trainings_until_the_search_has_paid(trial, baseline_j, best_j, training
 
 
 def test_a_best_that_takes_more_energy_does_not_pay(trial):
-    text = " ".join(savings([trial(32, 100, 10, is_baseline=True), trial(64, 150, 5)]).sentences())
+    text = " ".join(savings([trial(32, 100, 10, is_baseline=True), trial(64, 150, 5, cost=90)]).sentences())
     assert "50.0 % more energy" in text
     assert "50.0 % less time" in text
     assert "does not pay for itself" in text

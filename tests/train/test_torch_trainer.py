@@ -10,6 +10,9 @@ pytest.importorskip("ray.train")
 
 from zeus_ray.errors import BadInput, DoesNotFit  # noqa: E402 — after the check that it is there
 from zeus_ray.train import torch_trainer  # noqa: E402
+from zeus_ray.train.returned_fit import refuse_returned_fit, returns_fit  # noqa: E402
+
+Trainer = object  # stands for TorchTrainer in functions that are looked at, and not called
 
 
 def test_outside_a_worker_the_error_names_zeus_ray_session():
@@ -21,3 +24,53 @@ def test_the_report_of_a_batch_size_that_does_not_fit_survives_pickling():
     error = pickle.loads(pickle.dumps(DoesNotFit("batch size 8 does not fit", {"zeus/batch_size": 8})))  # noqa: S301 — our own
     assert str(error) == "batch size 8 does not fit"
     assert error.result == {"zeus/batch_size": 8}
+
+
+def returns_at_once(config):
+    return Trainer(config).fit()
+
+
+def returns_a_variable(config):
+    trainer = Trainer(config)
+    result = trainer.fit()
+    trainer.close()
+    return result
+
+
+def returns_in_a_branch(config):
+    if config:
+        return Trainer(config, callbacks=[1]).fit(1)
+    return None
+
+
+def returns_nothing(config):
+    Trainer(config).fit()
+
+
+def returns_metrics(config):
+    result = Trainer(config).fit()
+    return {"accuracy": result.metrics["accuracy"]}
+
+
+def fits_something_else(config):
+    model = Trainer(config)
+    model.fit()
+    return model.score
+
+
+@pytest.mark.parametrize(
+    ("function", "refused"),
+    [
+        (returns_at_once, True),
+        (returns_a_variable, True),
+        (returns_in_a_branch, True),
+        (returns_nothing, False),
+        (returns_metrics, False),
+        (fits_something_else, False),
+    ],
+)
+def test_a_function_that_returns_the_result_of_fit_is_refused_before_it_trains(function, refused):
+    assert returns_fit(function.__code__) == refused
+    if refused:
+        with pytest.raises(BadInput, match=f"{function.__name__} returns the Result of .fit"):
+            refuse_returned_fit(function.__code__)

@@ -1,5 +1,7 @@
 """Real Transformers on the CPU: a small BERT made from its config, nothing downloaded."""
 
+import math
+
 import pytest
 
 pytestmark = [
@@ -59,7 +61,27 @@ def small_bert():
     return transformers.BertForSequenceClassification(config)
 
 
-def fit(run, tmp_path, *callbacks, calls=None, micro=20, accumulate=1, epochs=2, **options):
+class Stream(torch.utils.data.IterableDataset):
+    """The same without a length."""
+
+    def __iter__(self):
+        return (Words([])[i] for i in range(SAMPLES))
+
+
+def fit(
+    run,
+    tmp_path,
+    *callbacks,
+    calls=None,
+    micro=20,
+    accumulate=1,
+    epochs=2,
+    train=None,
+    evaluation=None,
+    before=None,
+    after=None,
+    **options,
+):
     calls = calls if calls is not None else []
     scores = []
 
@@ -79,12 +101,14 @@ def fit(run, tmp_path, *callbacks, calls=None, micro=20, accumulate=1, epochs=2,
             gradient_accumulation_steps=accumulate,
             **{"eval_strategy": "epoch", "save_strategy": "no", **options},
         ),
-        train_dataset=Words(calls),
-        eval_dataset=Questions(calls),
+        train_dataset=train or Words(calls),
+        eval_dataset=evaluation or Questions(calls),
         compute_metrics=metrics,
         callbacks=[ZeusCallback(run), *callbacks],
     )
-    trainer.train()
+    for step in (before, lambda trainer: trainer.train(), after):
+        if step:
+            step(trainer)
     return trainer
 
 
@@ -169,3 +193,112 @@ def test_a_batch_size_that_does_not_fit_is_a_result(session, tmp_path):
 def test_another_batch_size_than_the_metered_one_is_refused(session, tmp_path, options, message):
     with session(batch_size=64, power_limits_w=()) as run, pytest.raises(BadInput, match=message):
         fit(run, tmp_path, **options)
+
+
+@pytest.mark.parametrize("names", [("easy", "hard"), ("a", "b", "c"), ("only",)])
+@pytest.mark.parametrize("which", [0, -1])
+def test_several_evaluation_sets_are_one_report_a_round(session, tmp_path, names, which):
+    rows, target = [], Target(f"eval_{names[which]}_accuracy", 50.0)
+    with session(batch_size=20, power_limits_w=(), target=target) as run:
+        run.send = rows.append
+        fit(run, tmp_path, epochs=3, evaluation={name: Questions([]) for name in names})
+        epochs = run.measure({})["zeus/epochs"]
+    assert epochs == 3
+    assert len(rows) == 3
+    scores = [[row[f"eval_{name}_accuracy"] for name in names] for row in rows]
+    flat = [score for row in scores for score in row]
+    assert flat == pytest.approx([i / 10 for i in range(3 * len(names))])
+
+
+@pytest.mark.parametrize(("score", "epochs"), [(0.0, 1), (0.2, 2), (0.5, 3)])
+def test_the_target_in_one_of_several_sets_ends_training(session, tmp_path, score, epochs):
+    with session(batch_size=20, power_limits_w=(), target=Target("eval_b_accuracy", score)) as run:
+        sets = {"a": Questions([]), "b": Questions([])}
+        trainer = fit(run, tmp_path, epochs=10, evaluation=sets)
+    assert run.stop == StopReason.TARGET_REACHED
+    late = 1 / 5 if epochs == 1 else 0.0  # a step, in the first round
+    assert trainer.state.epoch == pytest.approx(epochs + late)
+
+
+@pytest.mark.parametrize("options", [{"eval_on_start": True}, {"before": lambda trainer: trainer.evaluate()}])
+@pytest.mark.parametrize("sets", [None, ("a", "b")])
+def test_an_evaluation_before_the_first_step_is_neither_a_report_nor_an_epoch(
+    session, watch, tmp_path, options, sets
+):
+    with session(batch_size=20, power_limits_w=LIMITS_W) as run:
+        calls = watch(run)
+        evaluation = {name: Questions([]) for name in sets} if sets else None
+        fit(run, tmp_path, epochs=2, evaluation=evaluation, **options)
+        row = run.measure({})
+    assert calls.count("report") == 2
+    assert row["zeus/epochs"] == 2
+    first = next(call for call in calls if call in ("report", "after_step"))
+    assert first == "after_step"
+
+
+def test_an_evaluation_after_training_is_a_report_with_the_metric(session, tmp_path):
+    rows = []
+    with session(batch_size=20, power_limits_w=(), target=Target("eval_accuracy", 5.0)) as run:
+        run.send = rows.append
+        fit(run, tmp_path, eval_strategy="no", after=lambda trainer: trainer.evaluate())
+    assert [row["eval_accuracy"] == 0.0 for row in rows] == [False, False, True]
+    assert [row["zeus/epochs"] for row in rows] == [1, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"train": Stream(), "max_steps": 12}, (2.4, 12)),
+        ({"train": Stream(), "max_steps": 10}, (2.0, 10)),
+        ({"max_steps": 7}, (1.4, 7)),
+        ({"dataloader_drop_last": True, "micro": 30}, (2.0, 6)),
+    ],
+)
+def test_epochs_of_streams_and_of_limited_steps(session, watch, tmp_path, options, expected):
+    size = options.get("micro", 20)
+    with session(batch_size=size, power_limits_w=()) as run:
+        calls = watch(run)
+        fit(run, tmp_path, **{"eval_strategy": "no", **options})
+        row = run.measure({})
+    assert (row["zeus/epochs"], calls.count("after_step")) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "eval_f1", "eval_acc"])
+def test_a_metric_that_is_not_evaluated_is_an_error_that_lists_what_is(session, tmp_path, metric):
+    words = f"target metric '{metric}' is missing.*'eval_accuracy'"
+    target = Target(metric, 0.9)
+    with (
+        session(batch_size=20, power_limits_w=(), target=target) as run,
+        pytest.raises(BadInput, match=words),
+    ):
+        fit(run, tmp_path, epochs=9)
+
+
+def test_a_training_without_the_metric_says_so_at_its_end(session, tmp_path, caplog):
+    with session(batch_size=20, power_limits_w=(), target=Target("eval_accuracy", 0.9)) as run:
+        fit(run, tmp_path, eval_strategy="no", logging_steps=1)
+    assert caplog.text.count("'eval_accuracy' was neither evaluated nor logged in training; there were") == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [
+        ("3.646", 3.646),
+        ("1e-05", 1e-5),
+        (torch.tensor(0.5), 0.5),
+        (2, 2.0),
+        ("nan", None),
+        ("fast", ""),
+        (True, ""),
+    ],
+)
+def test_logged_numbers_count_quoted_or_not(value, number):
+    from zeus_ray.train.transformers import _numbers
+
+    found = _numbers({"loss": value})
+    if number == "":
+        assert found == {}
+    elif number is None:
+        assert math.isnan(found["loss"])
+    else:
+        assert found == {"loss": pytest.approx(number)}

@@ -30,7 +30,7 @@ class ResultWriter(tune.Callback):
         self.folder, self.ended = folder, 0
 
     def on_trial_result(self, iteration, trials, trial, result, **_info):  # noqa: ARG002 — Tune's
-        row = {"life": os.getpid(), "run": trial.config["zeus"]["knobs"]["run_id"]}
+        row = {"life": os.getpid(), "run": str(trial.config["zeus"])}
         with (self.folder / "heard.jsonl").open("a") as file:
             file.write(json.dumps(row) + "\n")
 

@@ -32,7 +32,7 @@ class Model(tune.Trainable):
 
     def setup(self, config):
         self.done = 0
-        self.run = config["zeus"]["knobs"]["run_id"]
+        self.run = str(config["zeus"])
         self.ready = Path(config["folder"]) / "standing.json"
 
     def reset_config(self, config):

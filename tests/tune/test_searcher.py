@@ -157,7 +157,9 @@ def test_a_retried_trial_is_told_by_its_last_attempt():
     retried = result(plan, iteration=3, attempt=2, energy_j=12_345.0)
     searcher.on_trial_complete(trial_id="a", result=retried, error=False)
     assert searcher.best().batch_size == plan.knobs.batch_size
-    (end,) = [logged.event for logged in searcher._recorded.log.read() if isinstance(logged.event, RunEnded)]
+    (end,) = [
+        logged.event for logged in searcher._runs.recorder.log.read() if isinstance(logged.event, RunEnded)
+    ]
     assert end.outcome.reached
     assert end.outcome.measurement.energy_j == 12_345.0
 

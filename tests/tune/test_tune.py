@@ -302,4 +302,4 @@ def test_a_search_starts_from_earlier_ones_and_from_given_points(tmp_path):
     result = run(trainables.with_session, tmp_path, searcher=second, num_samples=2, max_concurrent_trials=1)
     assert [report.batch_size for report in reports(result)] == [16, 128]
     assert {p.gpu for p in second.search.profiles} == {"simulated V100"}
-    assert len(second.search.state()["job"]["runs"]) > 2
+    assert len(second.search.state()["search"]["runs"]) > 2

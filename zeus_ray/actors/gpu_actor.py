@@ -10,17 +10,22 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
+from typing import Any
 
 import ray
 from ray.util.metrics import Counter, Gauge
 
+from zeus_ray.actors.job_signals import JobSignal, JobSignals
 from zeus_ray.actors.signal_actor import open_shared_signal
+from zeus_ray.errors import LeaseRefused
 from zeus_ray.gpus import discovery as discover
 from zeus_ray.gpus.energy.readings import Reading
 from zeus_ray.leases.carbon_aware_limit import CarbonAwareLeaseManager
 from zeus_ray.leases.lease import GpuStatus, Lease
-from zeus_ray.leases.process import HolderProcess
+from zeus_ray.leases.process import HolderProcess, is_proven
 from zeus_ray.leases.service import GpuLeaseService
+from zeus_ray.leases.state_dir import state_dir
 
 REAP_EVERY_S = 0.25
 METRICS_EVERY_S = 5.0
@@ -32,16 +37,19 @@ logger = logging.getLogger("zeus_ray")
 class GpuActor:
     """A GPU's :class:`CarbonAwareLeaseManager` behind Ray, with the methods of :class:`GpuLeaseService`.
 
-    Its errors reach the caller as they are. ``GpuActorClient`` is the way to call it.
+    Its errors reach the caller as they are. ``GpuActorClient`` is the way to call it. Whoever can reach the
+    actor can call every method of it: a lease is given to the calling process alone, every other call needs
+    the secret that is the lease's id, and no path is opened that a caller names.
     """
 
     def __init__(self, source: str, uuid: str) -> None:
-        self._manager = CarbonAwareLeaseManager(discover.open_gpu(source, uuid), opener=open_shared_signal)
-        self._uuid = uuid
-        self._myself = ray.get_runtime_context().current_actor
+        self._signals = JobSignals(state_dir() / "signals", open_shared_signal)
+        self._manager = CarbonAwareLeaseManager(discover.open_gpu(source, uuid), opener=self._signals.open)
         self._called_at_s = time.monotonic()
         self._ended = threading.Event()
-        threading.Thread(target=self._watch, name="zeus-ray-watch", daemon=True).start()
+        me = ray.get_runtime_context().current_actor
+        watched = (self._manager, uuid, lambda: _is_idle(self), self._ended, me)
+        threading.Thread(target=_watch, args=watched, name="zeus-ray-watch", daemon=True).start()
 
     @property
     def _service(self) -> GpuLeaseService:
@@ -57,8 +65,27 @@ class GpuActor:
         control: str = "auto",
         exclusive: bool = False,
         emissions: str = "",
+        proof: str = "",
+        signal: JobSignal | None = None,
     ) -> Lease:
-        """See :class:`GpuLeaseService`."""
+        """See :class:`GpuLeaseService`.
+
+        Args:
+            holder: the calling process.
+            limit_w: see there, as for the next three.
+            control: see there.
+            exclusive: see there.
+            emissions: see there.
+            proof: by which it can be seen that the caller is that process.
+            signal: the content of the file of the signal in ``emissions``.
+
+        Raises:
+            LeaseRefused: it is not.
+        """
+        if not is_proven(holder, proof):
+            raise LeaseRefused(f"a GPU is leased by a process for itself, not for another one ({holder.pid})")
+        if signal is not None:
+            self._signals.take(signal)
         return self._service.acquire(
             holder, limit_w, control=control, exclusive=exclusive, emissions=emissions
         )
@@ -103,31 +130,39 @@ class GpuActor:
     @ray.method(max_task_retries=0)  # type: ignore[untyped-decorator]  # a retry would create the actor again
     def end_if_idle(self) -> None:
         """End this actor, unless it was called meanwhile. It can be created again."""
-        if self._idle():
+        if _is_idle(self):
             self._ended.set()
             self._manager.close()
             ray.actor.exit_actor()
 
-    def _idle(self) -> bool:
-        return self._manager.idle and time.monotonic() - self._called_at_s > END_GPU_ACTOR_AFTER_S
 
-    def _watch(self) -> None:
-        """Until this actor ends: end leases whose process is gone, decide limits, update Ray's metrics."""
-        metrics, updated_at_s = GpuMetrics(), 0.0
-        while not self._ended.wait(REAP_EVERY_S):
-            try:
-                self._manager.reap()
-                self._manager.look()
-                if time.monotonic() - updated_at_s > METRICS_EVERY_S:
-                    updated_at_s = time.monotonic()
-                    metrics.update(self._manager.status())
-                if self._idle():
-                    # As a task, not from this thread: exit_actor works only inside an actor's task.
-                    self._myself.end_if_idle.remote()
-            except Exception:
-                # Whatever failed here, the loop must continue: the watchdog outside Ray does nothing while
-                # the actor of a GPU lives.
-                logger.exception("zeus-ray: watching the leases of %s", self._uuid)
+def _is_idle(actor: GpuActor) -> bool:
+    # No method of the actor: those can be called from outside, underscore or not.
+    return actor._manager.idle and time.monotonic() - actor._called_at_s > END_GPU_ACTOR_AFTER_S  # noqa: SLF001
+
+
+def _watch(
+    manager: CarbonAwareLeaseManager,
+    uuid: str,
+    idle: Callable[[], bool],
+    ended: threading.Event,
+    actor: Any,  # noqa: ANN401 — a Ray handle
+) -> None:
+    """Until the actor ends: end leases whose process is gone, decide limits, update Ray's metrics."""
+    metrics, updated_at_s = GpuMetrics(), 0.0
+    while not ended.wait(REAP_EVERY_S):
+        try:
+            manager.reap()
+            manager.look()
+            if time.monotonic() - updated_at_s > METRICS_EVERY_S:
+                updated_at_s = time.monotonic()
+                metrics.update(manager.status())
+            if idle():
+                # As a task, not from this thread: exit_actor works only inside an actor's task.
+                actor.end_if_idle.remote()
+        except Exception:
+            # Whatever failed here, the loop must continue.
+            logger.exception("zeus-ray: watching the leases of %s", uuid)
 
 
 class GpuMetrics:

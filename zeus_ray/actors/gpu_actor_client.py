@@ -13,16 +13,21 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from zeus_ray import __version__
 from zeus_ray.actors import NAMESPACE
 from zeus_ray.actors.gpu_actor import GpuActor
+from zeus_ray.actors.job_signals import JobSignal, read_job_signal
 from zeus_ray.errors import BadInput, DeviceError, LeaseRefused, NoDevice
 from zeus_ray.gpus import discovery as discover
 from zeus_ray.gpus.energy.readings import Reading
+from zeus_ray.leases.answering import AnsweringService
 from zeus_ray.leases.lease import Lease
-from zeus_ray.leases.process import HolderProcess
+from zeus_ray.leases.process import HolderProcess, proof_of_process
 from zeus_ray.leases.service import GpuLeaseService
 from zeus_ray.training.attempts import AttemptUsage, Held
 from zeus_ray.training.gpu_group import GpuGroup, LeasedGpu, joined
 
 MAX_SIMULATED_PER_NODE = 1024
+ACTOR_ANSWERS_WITHIN_S = 30.0
+"""A killed actor is started again within seconds, on a busy node within many."""
+ACTOR_STARTS_WITHIN_S = 120.0
 FINAL_WITHIN_S = 5.0
 """How long an actor may take to tell what an earlier attempt has used."""
 
@@ -52,7 +57,12 @@ def lease_gpus(
         BadInput: a node with GPUs, of which this trial was given none.
         LeaseRefused: another trial holds a GPU for itself.
     """
-    lease = partial(_lease, holder, source, control=control, emissions=emissions)
+    try:
+        emissions, signal = read_job_signal(emissions)
+    except BadInput as error:
+        logger.warning("zeus-ray: nothing is priced here: %s", error)
+        emissions, signal = "", None
+    lease = partial(_lease, holder, source, control=control, emissions=emissions, signal=signal)
     if discover.is_virtual(source):
         if given and all(index.isdecimal() for index in given):
             uuids = [discover.virtual_uuid(source, int(index)) for index in given]
@@ -123,9 +133,11 @@ class GpuActorClient(GpuLeaseService):
         source: ``nvml``, ``simulated:NAME`` or ``replay:DIR``.
         uuid: the GPU.
         node_id: the Ray node that has it.
+        signal: the content of the file of the signal that prices the leases' energy.
     """
 
-    def __init__(self, source: str, uuid: str, node_id: str) -> None:
+    def __init__(self, source: str, uuid: str, node_id: str, signal: JobSignal | None = None) -> None:
+        self._signal = signal
         self.actor_name = actor_name(uuid, node_id)
         self._find = partial(gpu_actor, source, uuid, node_id)
         self._actor = self._find()
@@ -141,19 +153,26 @@ class GpuActorClient(GpuLeaseService):
     ) -> Lease:
         """See :class:`GpuLeaseService`."""
 
-        def acquire() -> Lease:
+        def acquire(proof: str) -> Lease:
             lease: Lease = ray.get(
                 self._actor.acquire.remote(
-                    holder, limit_w, control=control, exclusive=exclusive, emissions=emissions
+                    holder,
+                    limit_w,
+                    control=control,
+                    exclusive=exclusive,
+                    emissions=emissions,
+                    proof=proof,
+                    signal=self._signal,
                 )
             )
             return lease
 
-        try:
-            return acquire()
-        except ray.exceptions.ActorDiedError:  # it was just ending, being idle
-            self._actor = self._find()
-            return acquire()
+        with proof_of_process() as proof:
+            try:
+                return acquire(proof)
+            except ray.exceptions.ActorDiedError:  # it was just ending, being idle
+                self._actor = self._find()
+                return acquire(proof)
 
     def set_limit(self, lease_id: str, limit_w: float) -> Reading:
         """See :class:`GpuLeaseService`."""
@@ -189,12 +208,22 @@ class GpuActorClient(GpuLeaseService):
 
 
 def _lease(
-    holder: HolderProcess, source: str, uuid: str, *, control: str, emissions: str, exclusive: bool = False
+    holder: HolderProcess,
+    source: str,
+    uuid: str,
+    *,
+    control: str,
+    emissions: str,
+    signal: JobSignal | None,
+    exclusive: bool = False,
 ) -> LeasedGpu:
     """Lease one GPU of this node through its actor."""
-    client = GpuActorClient(source, uuid, ray.get_runtime_context().get_node_id())
-    lease = client.acquire(holder, control=control, exclusive=exclusive, emissions=emissions)
-    return LeasedGpu(client, lease, client.actor_name)
+    client = GpuActorClient(source, uuid, ray.get_runtime_context().get_node_id(), signal)
+    service = AnsweringService(
+        client, answer_within_s=ACTOR_ANSWERS_WITHIN_S, acquire_within_s=ACTOR_STARTS_WITHIN_S
+    )
+    lease = service.acquire(holder, control=control, exclusive=exclusive, emissions=emissions)
+    return LeasedGpu(client if lease.virtual else service, lease, client.actor_name)
 
 
 def _free_simulated(source: str, count: int, lease: partial[LeasedGpu]) -> Iterator[LeasedGpu]:

@@ -37,6 +37,15 @@ VALUE_COLUMNS = ("actual", "hist", "carbon_intensity", "intensity", "moer", "pri
 GAPS = ("", "nan", "null", "none", "na", "n/a", "-")
 FIRST_IN_MS = 1e11
 """Numbers from here on are milliseconds: this is March 1973 in milliseconds, and the year 5138 in seconds."""
+MAX_BYTES = 256 << 20
+
+
+def _check_size(path: Path) -> None:
+    """Refuse what is not a file (a device or a pipe may never end) and what is too large to be a signal."""
+    if path.exists() and not path.is_file():
+        raise BadInput("cannot be read as a CSV: it is not a file")
+    if path.exists() and path.stat().st_size > MAX_BYTES:
+        raise BadInput(f"is larger than {MAX_BYTES >> 20} MiB; allowed: at most that")
 
 
 def read_csv(
@@ -58,6 +67,8 @@ def read_csv(
         BadInput: the file, the line, what it contains and what is allowed.
     """
     try:
+        if isinstance(source, Path):
+            _check_size(source)
         rows = _read_cells(source)
         names = [] if rows.iloc[0, 0][:1].isdigit() else rows.iloc[0].tolist()
         time_index, value_index = _find_columns(names, column)

@@ -106,10 +106,24 @@ def job_run_command(  # noqa: PLR0917 — typer calls it with keywords
         float | None,
         _objective_option(metavar="W", help="Highest power limit of a GPU (W; default: the first GPU's)."),
     ] = None,
+    max_slowdown: Annotated[
+        float | None,
+        _objective_option(
+            metavar="X", help="Only power limits at most X times as slow as the fastest (default: any)."
+        ),
+    ] = None,
     gpus: Annotated[int, _command_option(metavar="N", help="GPUs that the command uses.")] = 1,
     max_epochs: Annotated[
         float, _search_option(metavar="N", help="Reports of the metric after which a run has failed.")
     ] = 100,
+    exploration_budget: Annotated[
+        float | None,
+        _search_option(
+            metavar="N",
+            help="What exploring may cost beyond running the default, in runs of the default, plus what it "
+            "has saved; inf: no bound (default: 1).",
+        ),
+    ] = None,
     horizon_runs: Annotated[
         int, _search_option(metavar="N", help="Runs to expect: the more, the more is spent on exploring.")
     ] = 50,
@@ -177,6 +191,8 @@ def job_run_command(  # noqa: PLR0917 — typer calls it with keywords
         power_limits_w=power_limits,
         max_power_w=max_power,
         gpus=gpus,
+        max_slowdown=max_slowdown,
+        exploration_budget=exploration_budget,
         max_epochs=max_epochs,
         horizon_runs=horizon_runs,
         points_to_evaluate=points_to_evaluate or (),

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 
-from zeus_ray.errors import BadInput, DeviceLost, NoDevice
+from zeus_ray.errors import BadInput, DeviceError, DeviceLost, NoDevice
+from zeus_ray.gpus.deadlines import each_within
 from zeus_ray.gpus.protocol import Gpu, GpuSource
 from zeus_ray.gpus.registry import DEFAULT_SOURCE, load_source
 
 GPU_VARIABLE = "ZEUS_RAY_GPU"
 CONTROL_VARIABLE = "ZEUS_RAY_POWER_CONTROL"
+OPENED_WITHIN_S = 8.0
+"""A GPU that takes longer to open hangs."""
 POWER_CONTROLS = ("auto", "off")
-NO_GPU_VISIBLE = ("", "-1", "NoDevFiles")
-"""Values of ``CUDA_VISIBLE_DEVICES`` and its like that hide every GPU."""
+LAST_GPU = ("", "NoDevFiles")
+"""With these, or a negative number, CUDA's list of visible GPUs ends: "1,-1,0" is GPU 1 alone."""
 
 
 def gpu_source(env: Mapping[str, str] = os.environ) -> str:
@@ -63,7 +68,12 @@ def open_gpus(source: str) -> list[Gpu]:
     loaded = load_source(source)
     try:
         indices = range(loaded.count())
-        opened = [_open_if_it_answers(loaded, index) for index in indices]
+        opened = each_within(
+            OPENED_WITHIN_S,
+            map(str, indices),
+            partial(_open_if_it_answers, loaded),
+            otherwise=_none_if_silent,
+        )
     except NoDevice as error:
         raise NoDevice(_no_gpu(str(error))) from error
     gpus = [gpu for gpu in opened if gpu is not None]
@@ -89,13 +99,16 @@ def visible_gpus(source: str, env: Mapping[str, str], gpus: Sequence[Gpu]) -> li
     Raises:
         BadInput: the environment names a GPU that is not here, or several GPUs by one name.
     """
-    names = env.get(load_source(source).visible_variable)
-    if names is None:
+    value = env.get(load_source(source).visible_variable)
+    if value is None:
         return list(gpus)
-    if names.strip() in NO_GPU_VISIBLE:
-        return []
+    names = list(itertools.takewhile(_names_a_gpu, (name.strip() for name in value.split(","))))
     by_uuid = {gpu.uuid: gpu for gpu in gpus}
-    return [by_uuid[uuid] for uuid in resolve_uuids(source, names.split(","), gpus)]
+    return [by_uuid[uuid] for uuid in resolve_uuids(source, names, gpus)]
+
+
+def _names_a_gpu(name: str) -> bool:
+    return name not in LAST_GPU and not name.startswith("-")
 
 
 def resolve_uuids(source: str, names: Sequence[str], gpus: Sequence[Gpu]) -> list[str]:
@@ -123,11 +136,17 @@ def _resolve_uuid(loaded: GpuSource, name: str, known: list[str]) -> str:
     return found[0]
 
 
-def _open_if_it_answers(loaded: GpuSource, index: int) -> Gpu | None:
+def _open_if_it_answers(loaded: GpuSource, index: str) -> Gpu | None:
     try:
-        return loaded.open(loaded.uuid(index))
+        return loaded.open(loaded.uuid(int(index)))
     except DeviceLost:
         return None
+
+
+def _none_if_silent(_index: str, error: Exception) -> None:
+    """A GPU that does not answer in time is left out, as a lost one is."""
+    if not isinstance(error, DeviceError) or isinstance(error, NoDevice):
+        raise error
 
 
 def _no_gpu(why: str) -> str:

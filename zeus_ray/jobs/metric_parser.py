@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from zeus_ray.records import NAN
+from zeus_ray.records.metrics import as_number, is_number, metric_entry
 
 NUMBER_PATTERN = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[+-]?(?:nan|inf(?:inity)?)"
 
@@ -15,16 +16,17 @@ NUMBER_PATTERN = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[+-]?(?:nan|inf(?:i
 class MetricParser:
     """Finds ``name`` in a line of text.
 
-    A line of JSON is read as such. In any other, ``name=0.91``, ``name: 0.91`` and ``'name': 0.91``
-    count, the last one in the line, with a call around the number such as ``tensor(0.91)`` or without.
-    What only ends in the name (``val_accuracy``), and counts (``10/100``), do not. Numbers that are not
-    finite are NaN.
+    A line of JSON is read as such, nested names included. In any other, ``name=0.91``, ``name: 0.91``,
+    ``'name': 0.91`` and ``'name': '0.91'`` (Transformers) count, the last one in the line, with a call around
+    the number such as ``tensor(0.91)`` or without. What only ends in the name (``val_accuracy``), and counts
+    (``10/100``), do not. Numbers that are not finite are NaN.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self._pattern = re.compile(
-            rf"(?<![\w./-]){re.escape(name)}[\"']?\s*[=:]\s*(?:[A-Za-z_][\w.]*\()?({NUMBER_PATTERN})(?![\w/]|\.\d)",
+            rf"(?<![\w./-]){re.escape(name)}[\"']?\s*[=:]\s*[\"']?"
+            rf"(?:[A-Za-z_][\w.]*\()?({NUMBER_PATTERN})(?![\w/]|\.\d)",
             re.IGNORECASE if name.islower() else 0,
         )
 
@@ -51,8 +53,8 @@ class MetricParser:
         return [value for value in found if value is not None]
 
     def _of_json(self, item: object) -> float | None:
-        value = item.get(self.name) if isinstance(item, dict) else None
-        return _finite(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+        entry = metric_entry(item, self.name) if isinstance(item, dict) else None
+        return as_number(entry) if is_number(entry) else None
 
 
 class MetricFile:
@@ -83,7 +85,7 @@ class MetricFile:
         return values[len(known) :] if appended else values
 
 
-def _finite(number: float | str) -> float:
+def _finite(number: str) -> float:
     try:
         value = float(number)
     except (ValueError, OverflowError):

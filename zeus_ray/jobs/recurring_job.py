@@ -57,9 +57,13 @@ class RecurringJob(JobSearch):
         power_limits_w: limits to consider (W per GPU); None: each GPU's own range.
         max_power_w: MAXPOWER of Eq. 2 (W per GPU); None: that of the first GPU.
         gpus: GPUs of one run.
+        max_slowdown: consider only limits at most this many times as slow as the fastest one; with eta=1,
+            the least energy in at most that time. None: any.
         beta: a run is stopped before it costs beta times the cheapest.
         max_epochs: a run that has not reached the target by then has failed.
         policy: "zeus-ray", "nsdi23" for the published one, or an instance, of which each search gets a copy.
+        exploration_budget: what the search may cost beyond running the default, in runs of the default, plus
+            what it has saved; inf: no bound; None: the policy's own.
         horizon_runs: how many more runs to expect: what knowing better is worth.
         window: only the newest this many runs of a batch size count (nsdi23; None: all).
         accumulate: a batch size that does not fit in memory runs as micro-batches (``run.micro_batch_size``).
@@ -86,9 +90,11 @@ class RecurringJob(JobSearch):
         power_limits_w: Sequence[float] | None = None,
         max_power_w: float | None = None,
         gpus: int = 1,
+        max_slowdown: float | None = None,
         beta: float = 2.0,
         max_epochs: float = 100,
         policy: Literal["zeus-ray", "nsdi23"] | Policy = "zeus-ray",
+        exploration_budget: float | None = None,
         horizon_runs: int = 50,
         window: int | None = None,
         accumulate: bool = False,
@@ -107,9 +113,11 @@ class RecurringJob(JobSearch):
             "power_limits_w": power_limits_w,
             "max_power_w": max_power_w,
             "gpus": gpus,
+            "max_slowdown": max_slowdown,
             "beta": beta,
             "max_epochs": max_epochs,
             "policy": policy,
+            "exploration_budget": exploration_budget,
             "horizon_runs": horizon_runs,
             "window": window,
             "accumulate": accumulate,

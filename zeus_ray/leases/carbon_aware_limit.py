@@ -18,7 +18,7 @@ from zeus_ray.carbon.signal import open_signal
 from zeus_ray.errors import BadInput, DeviceError, LeaseRefused, NoPermission
 from zeus_ray.gpus.energy.readings import Reading
 from zeus_ray.gpus.protocol import Gpu
-from zeus_ray.leases.journal import LeaseEntry
+from zeus_ray.leases.journal_record import LeaseEntry
 from zeus_ray.leases.manager import LeaseManager
 from zeus_ray.records import EmissionsConfig, PowerProfile, from_json
 from zeus_ray.units import DAY_S

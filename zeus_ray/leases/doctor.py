@@ -8,13 +8,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zeus_ray.errors import BadInput, DeviceError, NoDevice, NoPermission
+from zeus_ray.gpus.deadlines import each_within
 from zeus_ray.gpus.discovery import CONTROL_VARIABLE, GPU_VARIABLE, gpu_source, open_gpus, power_control
 from zeus_ray.gpus.protocol import Gpu, PhysicalGpu
 from zeus_ray.gpus.registry import DEFAULT_SOURCE, load_source
-from zeus_ray.leases.journal import Journal, OtherVersion, limit_journals
+from zeus_ray.leases.gpu_claims import GpuClaim
+from zeus_ray.leases.journal import Journal, limit_journals
+from zeus_ray.leases.journal_record import OtherVersion
 from zeus_ray.leases.limit_writes import set_limit_with_retries
-from zeus_ray.leases.state_dir import check_private, state_dir
-from zeus_ray.leases.watchdog import SUBREAPER_VARIABLE, running_watchdog, subreaper_enabled
+from zeus_ray.leases.recovery import GPU_ANSWERS_WITHIN_S
+from zeus_ray.leases.state_dir import check_private, files_set_aside, state_dir
+from zeus_ray.leases.watchdog_start import (
+    SUBREAPER_VARIABLE,
+    WATCHDOG_NAME,
+    running_watchdog,
+    subreaper_enabled,
+    watchdog_problems,
+)
 from zeus_ray.records import MeasuredBy
 
 HOW_TO_GET_RIGHTS = (
@@ -86,6 +96,7 @@ def examine(folder: Path | None = None) -> NodeReport:
     source, control = _settings(problems)
     gpus = _examine_gpus(source, control, folder, problems)
     problems.extend(_left_behind(folder, gpus))
+    problems.extend(_kept_by_watchdog(folder))
     watchdog = running_watchdog(folder)
     if control == "off":
         problems.append(f"{CONTROL_VARIABLE}=off: {ONLY_MEASURED}")
@@ -149,15 +160,24 @@ def _examine_gpus(source: str, control: str, folder: Path, problems: list[str]) 
     if loaded.virtual:
         opened = opened[:1]
         problems.append(f"{GPU_VARIABLE}={source}: figures come from a model, not from a GPU")
-    reports = []
-    for gpu in opened:
+    by_uuid = {gpu.uuid: gpu for gpu in opened}
+
+    def examine_one(uuid: str) -> GpuReport | str:
         try:
-            reports.append(_examine_gpu(gpu, control, folder))
-        except DeviceError as error:
-            problems.append(f"{gpu.uuid} does not answer: {error}; a reset or a reboot may bring it back")
+            return _examine_gpu(by_uuid[uuid], control, folder)
         finally:
-            gpu.close()
-    return tuple(reports)
+            by_uuid[uuid].close()
+
+    reports = each_within(GPU_ANSWERS_WITHIN_S, by_uuid, examine_one, otherwise=_silent)
+    problems.extend(report for report in reports if isinstance(report, str))
+    return tuple(report for report in reports if isinstance(report, GpuReport))
+
+
+def _silent(uuid: str, error: Exception) -> GpuReport | str:
+    """A GPU that gave an error, or does not answer in time, is a problem of the node."""
+    if not isinstance(error, DeviceError):
+        raise error
+    return f"{uuid} does not answer: {error}; a reset or a reboot may bring it back"
 
 
 def _examine_gpu(gpu: Gpu, control: str, folder: Path) -> GpuReport:
@@ -200,12 +220,20 @@ def _may_set(gpu: Gpu, control: str, folder: Path, problems: list[str]) -> tuple
         held_by = _held_by(journal, problems)
         if held_by or control == "off":
             return None, held_by
-        if not journal.lock():
-            return None, "another process"
+        claim = GpuClaim(gpu.uuid, folder)
+        if not journal.lock() or not claim.take():
+            journal.unlock()
+            return None, "another process, or another user"
         try:
-            set_limit_with_retries(gpu, gpu.power_limit_w())
+            limit_w = gpu.power_limit_w()
+            note = claim.noted_by_others(limit_w)
+            if note is not None:
+                problems.append(f"at {limit_w:g} W, which is not its own limit: {note.remedy()}")
+                return None, ""
+            set_limit_with_retries(gpu, limit_w)
             may_set = True
         finally:
+            claim.release()
             journal.unlock()
     except OtherVersion as error:
         problems.append(f"{journal.path}: {error}")
@@ -223,9 +251,16 @@ def _held_by(journal: Journal, problems: list[str]) -> str:
     record = journal.read()
     if record is None:
         return ""
-    if record.live() or record.manager_alive():
+    if record.live():
+        silent = (
+            "" if journal.manager_answers(record) or not record.manager_alive() else ", which does not answer"
+        )
+        return record.held_by() + silent
+    if record.entries and record.manager_alive() and journal.manager_answers(record):
         return record.held_by()
     record.check_version()
+    if not record.of_this_boot:
+        return ""
     problems.append(
         "a limit was left behind: `zeus-ray restore` on this node (--address: on all) restores the original"
     )
@@ -245,6 +280,22 @@ def _left_behind(folder: Path, gpus: tuple[GpuReport, ...]) -> list[str]:
         for path in limit_journals(folder)
         if path not in here
     ]
+
+
+def _kept_by_watchdog(folder: Path) -> list[str]:
+    """What the watchdog could not restore, and what could not be read and was moved out of the way."""
+    problems = [
+        f"{name} is still to be restored; the watchdog tries again: {why} (more in {WATCHDOG_NAME}.log)"
+        for name, why in watchdog_problems(folder).items()
+    ]
+    aside = files_set_aside(folder)
+    if aside:
+        names = ", ".join(path.name for path in aside)
+        problems.append(
+            f"could not be read and was set aside in {folder}: {names}; compare the GPUs' limits with what "
+            "they should be, then delete it"
+        )
+    return problems
 
 
 def _driver(source: str) -> str:

@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import logging
+import os
+import time
 from pathlib import Path
 
-from zeus_ray.errors import BadInput, DeviceError, NoPermission, NotSupported
-from zeus_ray.gpus.protocol import Gpu, PhysicalGpu
+from zeus_ray.errors import BadInput, DeviceError, DeviceLost, NoPermission, NotSupported
+from zeus_ray.gpus.protocol import Gpu
 from zeus_ray.gpus.virtual_gpu import VirtualGpu
-from zeus_ray.leases.journal import (
-    JOURNAL_VERSION,
-    LIMIT_JOURNAL,
-    MEASUREMENT_JOURNAL,
-    Journal,
-    JournalRecord,
-    LeaseEntry,
-    OtherVersion,
-)
+from zeus_ray.leases.journal_record import JournalRecord, LeaseEntry
+from zeus_ray.leases.lease_journals import LeaseJournals
+from zeus_ray.leases.limit_rights import ADOPT_WITHIN_S
 from zeus_ray.leases.limit_writes import restore_original_limit, same_limit, set_limit_with_retries
-from zeus_ray.leases.process import HolderProcess, boot_id
 from zeus_ray.leases.state_dir import state_dir
 from zeus_ray.leases.table import LeaseTable
-from zeus_ray.leases.watchdog import ensure_watchdog
+from zeus_ray.leases.watchdog_start import ensure_watchdog
 
-ADOPT_WITHIN_S = 0.5
-"""How long a process that has just been killed may still hold its locks."""
+CHECK_EVERY_S = 1.0
+"""How often locks, journal, watchdog and limit are looked at while the GPU is leased."""
 CONTROL_IS_OFF = "power control is off (ZEUS_RAY_POWER_CONTROL): this run measures and sets no limit"
+FORKED = "this process was forked from the one that leased the GPU, and only that one sets its limit"
 
 logger = logging.getLogger("zeus_ray")
 
@@ -34,9 +30,9 @@ class LimitOwner:
     """Sets one GPU's limit for the leases in ``table``. The caller holds the LeaseManager's lock.
 
     Nothing is written to the GPU before the original limit is in the journal on the disk, and the watchdog
-    runs. Leases with power control ``auto`` are in the journal whose lock is the right to set the limit;
-    those with ``off`` in one of their own, only to be continued by a restarted process. A virtual GPU
-    ends with its process, so it has neither journals nor a watchdog.
+    runs; nothing is forgotten before the GPU reports the original limit. A limit that someone else has set
+    meanwhile is left alone to the end of the leases. A virtual GPU ends with its process, so it has neither
+    journals nor a watchdog.
 
     Args:
         gpu: the GPU.
@@ -49,39 +45,90 @@ class LimitOwner:
         self._gpu = gpu
         self._table = table
         self._watchdog = watchdog
-        self._journals = {} if isinstance(gpu, VirtualGpu) else _journals(folder or state_dir(), gpu.uuid)
-        self._source = gpu.source if isinstance(gpu, PhysicalGpu) else ""
+        virtual = isinstance(gpu, VirtualGpu)
+        self._journals = None if virtual else LeaseJournals(gpu, table, folder or state_dir())
+        self._pid = os.getpid()
         self.original_w = gpu.power_limit_w()
         self._original_enforced_w = gpu.enforced_limit_w()
-        self._persistent = gpu.persistent() if isinstance(gpu, PhysicalGpu) else None
         self._our_limits_w: list[float] = []
-        self._refusal: str | None = None if self._journals else ""
+        self._expected_w = [self.original_w]
+        self._refusal: str | None = "" if virtual else None
         self._why_not = ""
+        self._ready = False
+        self.changed_by_others = False
+        self._check_at_s = 0.0
         self.recorded_s = gpu.now_s()
+
+    @property
+    def forked(self) -> bool:
+        """Whether this is a child of the process that took the leases: it neither sets nor releases."""
+        return os.getpid() != self._pid
+
+    # --- leases begin and end ----------------------------------------------------------------------
 
     def adopt(self, control: str) -> None:
         """Continue the leases of an earlier process whose holder processes still run.
 
         Never writes to the GPU. With ``control`` ``off`` only leases that may not set limits are adopted.
         """
-        for name, journal in self._journals.items():
-            record = self._left_behind(journal) if control in ("auto", name) else None
-            if record is None:
-                continue
-            self._table.adopt(record.live())
-            if name == "auto":
-                self._continue_from(record)
+        journals = self._journals
+        if journals is None:
+            return
+        found = journals.left_behind(journals.measured)
+        if found and found[1] and journals.measured.lock(ADOPT_WITHIN_S):
+            self._table.adopt(found[1])
+            self._why_not = "its limit could not be set when this lease began"
+        found = journals.left_behind(journals.rights.journal) if control == "auto" else None
+        if not found or not found[1]:
+            return
+        record, live = found
+        self._why_not = journals.rights.take(ADOPT_WITHIN_S)
+        self._table.adopt(live)
+        if self._why_not:
+            logger.warning("zeus-ray: %s", self._why_not)
+            return
+        self._continue_from(record)
+        self._ready = True
+        self.record()
+        if self._watchdog:
+            ensure_watchdog(journals.folder, wait=False)
 
     def open(self, control: str) -> None:
         """Before a lease begins: take the lock of its journal, and with it the right to set the limit."""
+        if self._journals is None:
+            return
         if control == "auto":
-            self._why_not = self._take()
+            self._why_not = self._take(self._journals)
+        if control == "off" or not self._journals.rights.journal.locked:
+            self._journals.lock_measured()
+
+    def release_unused(self) -> None:
+        """After a lease has ended: restore the original limit if no lease needs another one, and unlock.
+
+        It can be repeated after an interrupt or an error, and ends what the first call has begun.
+
+        Raises:
+            DeviceError: the GPU refuses the original limit, or does not have it; the journal keeps it.
+        """
+        if self.forked:
             return
         try:
-            if control in self._journals:
-                self._journals[control].lock()
-        except OSError as error:
-            logger.warning("zeus-ray: no journal: a restarted actor will not know its leases (%s)", error)
+            if not self._table.limits_w:
+                self._restore()
+        except DeviceError:
+            if self._journals is not None and self._watchdog:
+                ensure_watchdog(self._journals.folder, wait=False)
+            raise
+        finally:
+            self.record()
+            self.unlock_unused()
+
+    def unlock_unused(self) -> None:
+        """Release the lock of each journal that has no lease: another process may set the limit."""
+        if self._journals is not None and not self.forked and self._journals.unlock_unused():
+            self._ready = self.changed_by_others = False
+
+    # --- the limit ---------------------------------------------------------------------------------
 
     def why_not(self, entry: LeaseEntry) -> str:
         """Why this lease may not set a limit; "" if it may."""
@@ -89,6 +136,9 @@ class LimitOwner:
 
     def check(self, entry: LeaseEntry, limit_w: float) -> None:
         """Refuse a limit before anything is changed. Raises NoPermission, BadInput, LeaseRefused."""
+        if self.forked:
+            raise NoPermission(FORKED)
+        self.look()
         why_not = self.why_not(entry)
         if why_not:
             raise NoPermission(why_not)
@@ -110,82 +160,93 @@ class LimitOwner:
             self._fall_back()
             raise
 
-    def release_unused(self) -> None:
-        """After a lease has ended: restore the original limit if no lease needs another one, and unlock.
+    def look(self) -> None:
+        """Find out whether someone else has set the limit: then it is theirs. Raises DeviceError."""
+        if self._journals is None or not self._ready or self.changed_by_others or self.forked:
+            return
+        now_w = self._gpu.power_limit_w()
+        if any(same_limit(now_w, limit_w) for limit_w in self._expected_w):
+            return
+        self.changed_by_others = True
+        self._why_not = f"{self._gpu.uuid} was set to {now_w:g} W by someone else, and is left at that"
+        logger.warning("zeus-ray: %s (by zeus-ray: %g W)", self._why_not, self._expected_w[-1])
+        self._our_limits_w = []
+        self.record()
 
-        Raises:
-            DeviceError: the GPU refuses the original limit; the journal keeps it.
+    def keep(self) -> Path | None:
+        """Keep what protects the limit while the GPU is leased; called often, acts once a second.
+
+        A limit that an ended process has left behind and that could not be restored is tried again; deleted
+        locks and journals are made anew.
+
+        Returns:
+            The state folder, where its watchdog should run now.
         """
-        try:
-            if not self._table.limits_w:
-                self._restore()
-        finally:
-            self.record()
-            self.unlock_unused()
+        journals = self._journals
+        if journals is None or self.forked:
+            return None
+        journals.rights.beat()
+        if time.monotonic() < self._check_at_s:
+            return None
+        self._check_at_s = time.monotonic() + CHECK_EVERY_S
+        if journals.rights.journal.locked and not self._ready:
+            self._why_not = self._take(journals)
+        if self._ready and self._our_limits_w and not journals.rights.held:
+            self._repair(journals)
+        self.look()
+        return journals.folder if self._watchdog and self._our_limits_w else None
 
-    def unlock_unused(self) -> None:
-        """Release the lock of each journal that has no lease: another process may set the limit."""
-        for control, journal in self._journals.items():
-            if not self._table.with_control(control):
-                journal.unlock()
-
-    def record(self) -> None:
+    def record(self, *, sync: bool = True) -> None:
         """Write leases and their energy to the journals. A full disk is logged."""
+        if self.forked:
+            return
         self.recorded_s = self._gpu.now_s()
         try:
-            for control in self._journals:
-                self._record(control)
+            self._write_journals(sync=sync)
         except OSError as error:
             logger.warning("zeus-ray: the journal of %s cannot be written: %s", self._gpu.uuid, error)
 
-    def _record(self, control: str) -> None:
-        journal, entries = self._journals.get(control), self._table.with_control(control)
-        if journal is None or not journal.locked:
-            return
-        our_limits_w = tuple(self._our_limits_w) if control == "auto" else ()
-        if not entries and not our_limits_w:
-            journal.clear()
-            return
-        journal.write(
-            JournalRecord(
-                uuid=self._gpu.uuid,
-                source=self._source,
-                original_limit_w=self.original_w,
-                original_enforced_w=self._original_enforced_w,
-                persistent=self._persistent,
-                our_limits_w=our_limits_w,
-                manager=HolderProcess.current(""),
-                entries=entries,
-                boot_id=boot_id(),
-                version=JOURNAL_VERSION,
-            )
-        )
+    def _write_journals(self, *, sync: bool = True) -> None:
+        if self._journals is not None:
+            limits_w = tuple(self._our_limits_w)
+            self._journals.write(self.original_w, self._original_enforced_w, limits_w, sync=sync)
 
     def _write(self, limit_w: float) -> None:
         """Journal, set, read back."""
+        earlier_w = list(self._our_limits_w)
         self._our_limits_w.append(limit_w)
+        journals = self._journals
+        if journals is not None and not journals.rights.held and not self._repair(journals):
+            self._our_limits_w = earlier_w
+            raise NoPermission(self._why_not or f"no limit is set: {journals.folder} was deleted")
         try:
-            self._record("auto")
+            self._write_journals()
         except OSError as error:
-            self._our_limits_w.pop()
+            self._our_limits_w = earlier_w
             raise NoPermission(f"no limit is set: its journal cannot be written ({error})") from error
-        if self._journals and self._watchdog:
-            ensure_watchdog(self._journals["auto"].path.parent)
-        set_limit_with_retries(self._gpu, limit_w)
-        read_w = self._gpu.power_limit_w()
+        if journals is not None and self._watchdog:
+            ensure_watchdog(journals.folder)
+        self._expected_w = [*self._expected_w, limit_w]  # where this fails, it may be at either
+        read_w = set_limit_with_retries(self._gpu, limit_w)
         self._our_limits_w = [limit_w] if same_limit(read_w, limit_w) else [limit_w, read_w]
+        self._expected_w = self._our_limits_w
         if len(self._our_limits_w) > 1:  # the driver has rounded: after a crash, both must be known
-            self._record("auto")
+            self._write_journals()
 
     def _restore(self) -> None:
-        if self._our_limits_w:
+        if not self._our_limits_w:
+            return
+        try:
             restore_original_limit(self._gpu, self.original_w, self._our_limits_w)
-            self._our_limits_w = []
+        except BadInput as error:
+            raise DeviceError(f"the original limit is outside the range of the GPU: {error}") from error
+        self._our_limits_w, self._expected_w = [], [self._gpu.power_limit_w()]
 
     def _fall_back(self) -> None:
         """After a failed set: the limit of the other leases, or else the original one."""
         try:
-            if self._table.limits_w:
+            self.look()
+            if self._table.limits_w and not self.changed_by_others:
                 self._write(self._table.limits_w[0])
             else:
                 self._restore()
@@ -193,53 +254,56 @@ class LimitOwner:
         except DeviceError:
             logger.exception("zeus-ray: %s refuses its limit; its journal keeps it", self._gpu.uuid)
 
-    def _left_behind(self, journal: Journal) -> JournalRecord | None:
-        """The record of an earlier process with living leases, its journal locked; else None, not locked."""
+    def _repair(self, journals: LeaseJournals) -> bool:
+        """The state folder or a lock's file is gone: make them anew, unless another process was quicker."""
         try:
-            if not journal.path.exists() or not journal.lock(ADOPT_WITHIN_S):
-                return None
-            record = journal.read()
-            if record is not None:
-                record.check_version()
-                if record.live():
-                    return record
-        except (OtherVersion, OSError) as error:
-            logger.warning("zeus-ray: %s: %s", journal.path, error)
-        journal.unlock()
-        return None
-
-    def _continue_from(self, record: JournalRecord) -> None:
-        self.original_w, self._original_enforced_w = record.original_limit_w, record.original_enforced_w
-        self._our_limits_w = list(record.our_limits_w)
-
-    def _take(self) -> str:
-        """Take the right to set the limit. Returns why it cannot be set; "" if it can."""
-        journal = self._journals.get("auto")
-        if journal is None or journal.locked:
-            return self._refusal or ""
-        try:
-            if not journal.lock():
-                return f"{self._gpu.uuid} is held by {_held_by(journal)}: this run only measures"
-            return self._begin(journal.read())
-        except OtherVersion as error:
-            journal.unlock()
-            return f"{journal.path}: {error}"
+            if not journals.rights.retake():
+                self._why_not = f"the lock of {self._gpu.uuid} was deleted, and another process has it now"
+                return False
+            self._write_journals()
         except OSError as error:
-            return f"no journal can be kept ({error}), and without one no limit is set"
+            logger.warning("zeus-ray: %s cannot be made again: %s", journals.folder, error)
+            return False
+        logger.warning("zeus-ray: %s was deleted or replaced: made again", journals.rights.journal.path)
+        return True
 
-    def _begin(self, left_behind: JournalRecord | None) -> str:
-        """Restore what an ended process has left behind, then find out whether limits can be set."""
-        if left_behind is not None:
-            left_behind.check_version()
-            self._continue_from(left_behind)
+    # --- the right to set it -----------------------------------------------------------------------
+
+    def _take(self, journals: LeaseJournals) -> str:
+        """Take the right to set the limit. Returns why it cannot be set; "" if it can."""
+        if not journals.rights.held:
+            why_not = journals.rights.take()
+            if why_not:
+                return why_not
+        if self.changed_by_others:
+            return self._why_not
+        if self._ready:
+            return self._refusal or ""
+        found = journals.left_behind(journals.rights.journal)
+        if found is not None:
+            self._continue_from(found[0])
             try:
                 self._restore()
-            except (DeviceError, BadInput) as error:
+            except DeviceError as error:
                 return f"an ended process left its limit behind, which could not be restored: {error}"
         self.original_w, self._original_enforced_w = self._gpu.power_limit_w(), self._gpu.enforced_limit_w()
+        self._expected_w = [self.original_w]
+        self._ready = True
         if self._refusal is None:
-            self._refusal = self._try_to_set()
+            try:
+                self._refusal = self._try_to_set()
+            except DeviceLost:
+                raise
+            except DeviceError as error:
+                self._ready = False  # and it is tried again
+                return str(error)
         return self._refusal
+
+    def _continue_from(self, record: JournalRecord) -> None:
+        """Continue an ended process's limit; after a restart of the machine there is none."""
+        self.original_w, self._original_enforced_w = record.original_limit_w, record.original_enforced_w
+        self._our_limits_w = list(record.our_limits_w) if record.of_this_boot else []
+        self._expected_w = [self.original_w, *self._our_limits_w]
 
     def _try_to_set(self) -> str:
         """Set the limit that is already set, once per process: no query tells whether setting is allowed."""
@@ -250,20 +314,3 @@ class LimitOwner:
         except BadInput as error:
             return f"the original limit is outside the range of the GPU: {error}"
         return ""
-
-
-def _journals(folder: Path, uuid: str) -> dict[str, Journal]:
-    """The GPU's journals, by the power control of their leases."""
-    return {
-        "auto": Journal(folder, uuid, suffix=LIMIT_JOURNAL),
-        "off": Journal(folder, uuid, suffix=MEASUREMENT_JOURNAL),
-    }
-
-
-def _held_by(journal: Journal) -> str:
-    """The process that holds the journal's lock, as far as its record tells."""
-    try:
-        record = journal.read()
-    except OtherVersion:
-        record = None
-    return record.held_by() if record else "another process"

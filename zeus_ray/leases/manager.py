@@ -6,10 +6,11 @@ import logging
 import os
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
-from zeus_ray.errors import DeviceError
+from zeus_ray.errors import DeviceError, LeaseRefused
 from zeus_ray.gpus.discovery import power_control, strictest
 from zeus_ray.gpus.energy.energy_meter import EnergyMeter
 from zeus_ray.gpus.energy.power_trace import PowerTrace
@@ -17,18 +18,23 @@ from zeus_ray.gpus.energy.readings import NO_READING, EnergyReading, Reading
 from zeus_ray.gpus.energy.sampling_thread import SamplingThread
 from zeus_ray.gpus.protocol import Gpu
 from zeus_ray.gpus.virtual_gpu import VirtualGpu, as_virtual
-from zeus_ray.leases.journal import LeaseEntry
+from zeus_ray.leases.ended_leases import ended_lease, keep_readings
+from zeus_ray.leases.journal_record import LeaseEntry
 from zeus_ray.leases.lease import GpuStatus, Lease
-from zeus_ray.leases.limit_owner import LimitOwner
+from zeus_ray.leases.limit_owner import FORKED, LimitOwner
+from zeus_ray.leases.presence import Presence
 from zeus_ray.leases.process import HolderProcess
+from zeus_ray.leases.state_dir import state_dir as find_state_dir
 from zeus_ray.leases.table import EnergyPrice, LeaseTable
+from zeus_ray.leases.watchdog_start import ensure_watchdog
 from zeus_ray.records import NAN
 
 POWER_SAMPLE_EVERY_S = 0.25
-RECORD_ENERGY_EVERY_S = 10.0
-"""How often integrated power and emissions are journalled: a restarted process cannot read them again."""
+RECORD_ENERGY_EVERY_S = 1.0
+"""How often energy is journalled: what a trial has used since is lost if it and its manager end at once."""
 
 logger = logging.getLogger("zeus_ray")
+_managers: weakref.WeakSet[LeaseManager] = weakref.WeakSet()
 
 
 class LeaseManager:
@@ -62,10 +68,13 @@ class LeaseManager:
         self._gpu = gpu
         self._control = power_control(os.environ) if control is None else strictest(control)
         self._lock = threading.RLock()
+        _managers.add(self)
         self._meter = EnergyMeter(gpu, pause=pause)
         self._trace = PowerTrace()
         self._table = LeaseTable(price=price, wall=wall)
+        self._state_dir = None if isinstance(gpu, VirtualGpu) else state_dir or find_state_dir()
         self._owner = LimitOwner(gpu, self._table, state_dir, watchdog=watchdog)
+        self._presence = None if self._state_dir is None else Presence(self._state_dir, gpu.uuid)
         every_s = None if isinstance(gpu, VirtualGpu) else sample_every_s
         self._sampler = SamplingThread(self.sample, lambda: self.idle, every_s)
         self._owner.adopt(self._control)
@@ -103,6 +112,8 @@ class LeaseManager:
         Raises:
             LeaseRefused: the GPU is leased, and one of the leases must be exclusive.
         """
+        if self._owner.forked:
+            raise LeaseRefused(FORKED)
         control = strictest(self._control, control)
         with self._lock:
             self.reap()
@@ -144,46 +155,66 @@ class LeaseManager:
     def read(self, lease_id: str) -> Reading:
         """Energy, time and limit now; for an ended lease, as they were at its end."""
         with self._lock:
-            return self._table.last_readings.get(lease_id) or self._read(self._table[lease_id])
+            if lease_id in self._table:
+                return self._read(self._table[lease_id])
+            last = self._table.last_readings.get(lease_id)
+            if last is None and self._state_dir is not None:  # it ended with an earlier lease manager
+                last = ended_lease(self._state_dir, lease_id)
+            return last or self._read(self._table[lease_id])
 
     def release(self, lease_id: str) -> Reading:
         """End a lease. To end it again, or one that never existed, changes nothing.
 
+        After an interrupt or an error in the middle, another call ends what the first has begun. In a forked
+        child of the process that leased the GPU nothing happens.
+
         Raises:
             DeviceError: the original limit could not be restored; the journal keeps it.
         """
+        if self._owner.forked:
+            return NO_READING
         with self._lock:
-            if lease_id not in self._table:
-                return self._table.last_readings.get(lease_id, NO_READING)
-            last, now = self._last_reading(self._table[lease_id])
-            self._table.end(lease_id, now, last)
+            if lease_id in self._table:
+                last, now = self._last_reading(self._table[lease_id])
+                self._table.end(lease_id, now, last)
+                if self._presence is not None and self.idle:
+                    self._presence.leave()
             self._owner.release_unused()
-            return last
+            return self._table.last_readings.get(lease_id, NO_READING)
 
     def reap(self) -> list[str]:
-        """End the leases whose holder process has ended. Returns their ids."""
+        """End the leases whose holder process has ended; what they used is kept. Returns their ids."""
+        if self._owner.forked:
+            return []
         with self._lock:
             ended = [entry.lease_id for entry in self._table if not entry.holder.alive()]
             for lease_id in ended:
-                logger.warning("zeus-ray: the process of lease %s has ended: releasing its GPU", lease_id)
+                logger.warning("zeus-ray: the process of a lease has ended: releasing %s", self._gpu.uuid)
                 try:
                     self.release(lease_id)
                 except DeviceError:
                     logger.exception("zeus-ray: %s keeps its limit, and its journal", self._gpu.uuid)
+            if ended and self._state_dir is not None:
+                readings = self._table.last_readings
+                keep_readings(self._state_dir, {i: readings[i] for i in ended if i in readings})
             return ended
 
     def sample(self) -> None:
         """Add a point to the power trace; none where the GPU does not answer just now."""
-        if self.idle:
+        if self.idle or self._owner.forked:
             return
         try:
+            with self._lock:
+                watch = self._owner.keep()
+            if watch is not None:  # without the lock: to start a process takes a moment
+                ensure_watchdog(watch, wait=False)
             self._learn_phase()
             with self._lock:
                 self._sample_power()
-                unrecorded = self._meter.integrates or self._table.priced
-                if unrecorded and self._gpu.now_s() - self._owner.recorded_s > RECORD_ENERGY_EVERY_S:
+                self._meter.check_counter()
+                if self._gpu.now_s() - self._owner.recorded_s > RECORD_ENERGY_EVERY_S:
                     self._table.charge(self._meter.read())
-                    self._owner.record()
+                    self._owner.record(sync=False)
         except DeviceError as error:
             logger.debug("zeus-ray: no sample: %s", error)
 
@@ -230,13 +261,15 @@ class LeaseManager:
         """Add a lease to the table and the journal. Returns its id."""
         self._table.check_exclusive(exclusive)
         self._learn_phase()
-        self._owner.open(control)
         try:
+            self._owner.open(control)
             now = self._meter.read()
             entry = self._table.begin(holder, control, now, exclusive=exclusive, emissions=emissions)
         except DeviceError:
             self._owner.unlock_unused()
             raise
+        if self._presence is not None and self._presence.enter():
+            self._table.mark_shared()
         self._owner.record()
         return entry.lease_id
 
@@ -248,16 +281,24 @@ class LeaseManager:
 
     def _read(self, entry: LeaseEntry, now: EnergyReading | None = None) -> Reading:
         now = now or self._meter.read()
+        self._owner.look()
         if self._table.priced:  # the price depends on when energy was drawn: charge it while that is known
             self._table.charge(now)
-        return self._table.reading(entry.lease_id, now, self._gpu.enforced_limit_w())
+        if self._presence is not None and self._presence.met():
+            self._table.mark_shared()
+        return self._table.reading(
+            entry.lease_id,
+            now,
+            self._gpu.enforced_limit_w(),
+            limit_changed_by_others=self._owner.changed_by_others,
+        )
 
     def _last_reading(self, entry: LeaseEntry) -> tuple[Reading, EnergyReading | None]:
         try:
             now = self._meter.read()
             return self._read(entry, now), now
         except DeviceError as error:
-            logger.warning("zeus-ray: no last reading for %s: %s", entry.lease_id, error)
+            logger.warning("zeus-ray: no last reading of %s: %s", self._gpu.uuid, error)
             return NO_READING, None
 
     def _sample_power(self) -> None:
@@ -271,3 +312,12 @@ class LeaseManager:
     def _read_after_work(self, lease_id: str) -> Reading:
         self._sample_power()
         return self._read(self._table[lease_id])
+
+
+def _new_locks_in_child() -> None:
+    """A forked child may find a lock taken by a thread that it does not have."""
+    for manager in tuple(_managers):
+        manager._lock = threading.RLock()  # noqa: SLF001 — this module's own
+
+
+os.register_at_fork(after_in_child=_new_locks_in_child)

@@ -8,11 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zeus_ray.errors import BadInput, DeviceError, NoDevice
+from zeus_ray.gpus.deadlines import each_within
 from zeus_ray.gpus.discovery import open_gpu, power_control
-from zeus_ray.leases.journal import Journal, JournalRecord, OtherVersion, limit_journals
+from zeus_ray.leases.ended_leases import keep_ended_leases
+from zeus_ray.leases.gpu_claims import GpuClaim
+from zeus_ray.leases.journal import Journal, limit_journals
+from zeus_ray.leases.journal_record import JournalRecord, OtherVersion
 from zeus_ray.leases.limit_writes import restore_original_limit
 from zeus_ray.leases.state_dir import check_private, state_dir
 from zeus_ray.records import NAN
+
+GPU_ANSWERS_WITHIN_S = 8.0
 
 logger = logging.getLogger("zeus_ray")
 
@@ -33,7 +39,7 @@ class RestoreOutcome:
 
 
 def restore_all(folder: Path | None = None, *, force: bool = False) -> list[RestoreOutcome]:
-    """Restore every limit that was left behind on this node.
+    """Restore every limit that was left behind on this node; a GPU that hangs delays no other.
 
     Args:
         folder: where the journals are (default: see :func:`state_dir`).
@@ -45,7 +51,12 @@ def restore_all(folder: Path | None = None, *, force: bool = False) -> list[Rest
             check_private(folder)
     except OSError as error:
         return [unrestored(str(folder), error)]
-    outcomes = [restore_journal(Journal(folder, path.stem), force=force) for path in limit_journals(folder)]
+    outcomes = each_within(
+        GPU_ANSWERS_WITHIN_S,
+        [path.stem for path in limit_journals(folder)],
+        lambda name: restore_journal(Journal(folder, name), force=force),
+        otherwise=unrestored,
+    )
     return [outcome for outcome in outcomes if outcome is not None]
 
 
@@ -58,8 +69,26 @@ def restore_journal(journal: Journal, *, force: bool = False) -> RestoreOutcome 
 
 
 def unrestored(name: str, error: Exception) -> RestoreOutcome:
-    """The outcome where a journal, or a whole node, could not be read."""
+    """The outcome where a journal, a GPU or a whole node gave an error."""
     return RestoreOutcome(uuid=name, original_limit_w=NAN, done=False, message=str(error), failed=True)
+
+
+def why_held(journal: Journal, record: JournalRecord) -> str:
+    """Which processes will restore this GPU's limit; "" if none does.
+
+    A trial that runs keeps its limit. After it, the lease manager restores the limit, unless it has given up
+    (then it has no leases) or does not answer.
+    """
+    live = record.live()
+    trials = ", ".join(f"trial {entry.holder.trial_id} (process {entry.holder.pid})" for entry in live)
+    if live:
+        return f"held by {trials}, and restored when that ends; --force does so now"
+    if record.entries and record.manager.pid != os.getpid() and journal.manager_answers(record):
+        return (
+            f"process {record.manager.pid} manages it for no running trial and restores its limit; "
+            "--force does so now"
+        )
+    return ""
 
 
 def _restore_unless_held(journal: Journal, force: bool) -> RestoreOutcome | None:
@@ -68,54 +97,59 @@ def _restore_unless_held(journal: Journal, force: bool) -> RestoreOutcome | None
         return None
     if power_control() == "off":
         return _kept(record, "power control is off")
-    held = _held(record)
+    held = why_held(journal, record)
     if held and not force:
         return _kept(record, held)
-    if not journal.lock() and not force:
-        return _kept(record, "another process is restoring or leasing it right now")
+    claim = GpuClaim(record.uuid, journal.path.parent)
+    hangs = record.manager_alive() and bool(record.entries)  # it has the locks, and will not use them
+    locked = journal.lock() and claim.take()
     try:
-        return _restore(journal, force)
+        if not locked and not force and not hangs:
+            return _kept(record, "another process is restoring or leasing it right now")
+        return _restore(journal, claim, force=force, locked=locked)
     finally:
+        claim.release()
         journal.unlock()
 
 
-def _restore(journal: Journal, force: bool) -> RestoreOutcome | None:
+def _restore(journal: Journal, claim: GpuClaim, *, force: bool, locked: bool) -> RestoreOutcome | None:
     record = journal.read()  # again: it may have changed before the lock was taken
     if record is None:
         return None
-    held = _held(record)
+    held = why_held(journal, record)
     if held and not force:
         return _kept(record, held)
     record.check_version()
+    keep_ended_leases(journal.path.parent, record)
     try:
-        gpu = open_gpu(record.source, record.uuid)
-        try:
-            wrote = restore_original_limit(gpu, record.original_limit_w, record.our_limits_w)
-        finally:
-            gpu.close()
-        journal.clear()
+        wrote = record.of_this_boot and _write_original(record)
+        if locked or force:
+            journal.clear()
+            claim.note(record.original_limit_w, ())
     except NoDevice as error:
-        gone = f"not on this node any more? ({error}) If it is gone for good, delete {journal.path}"
+        gone = f"not on this node any more? ({error}) If it is gone for good, delete {journal.path}*"
         return _kept(record, gone, failed=True)
     except (DeviceError, BadInput, OSError) as error:
         return _kept(record, str(error), failed=True)
     message = f"back at {record.original_limit_w:g} W" if wrote else "nothing to restore"
+    if not record.of_this_boot:
+        message = "nothing to restore: the machine was restarted since, which resets limits"
+    if not locked and not force:
+        return _kept(
+            record, f"{message}; process {record.manager.pid} does not answer: watched until it ends"
+        )
     logger.warning("zeus-ray: %s: %s", record.uuid, message)
     return RestoreOutcome(
         uuid=record.uuid, original_limit_w=record.original_limit_w, done=True, message=message
     )
 
 
-def _held(record: JournalRecord) -> str:
-    """Which processes will restore this GPU's limit; "" if none. A manager without leases has given up."""
-    live = record.live()
-    trials = ", ".join(f"trial {entry.holder.trial_id} (process {entry.holder.pid})" for entry in live)
-    if record.entries and record.manager_alive() and record.manager.pid != os.getpid():
-        return (
-            f"process {record.manager.pid} manages it for {trials or 'no running trial'} and restores its "
-            "limit; --force does so now"
-        )
-    return f"held by {trials}, and restored when that ends; --force does so now" if live else ""
+def _write_original(record: JournalRecord) -> bool:
+    gpu = open_gpu(record.source, record.uuid)
+    try:
+        return restore_original_limit(gpu, record.original_limit_w, record.our_limits_w)
+    finally:
+        gpu.close()
 
 
 def _kept(record: JournalRecord, why: str, *, failed: bool = False) -> RestoreOutcome:

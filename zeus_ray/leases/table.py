@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import secrets
 import time
-import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 
 from zeus_ray.errors import LeaseRefused
 from zeus_ray.gpus.energy.readings import EnergyReading, Reading
-from zeus_ray.leases.journal import LeaseEntry
+from zeus_ray.leases.journal_record import LeaseEntry
 from zeus_ray.leases.limit_writes import same_limit
 from zeus_ray.leases.process import HolderProcess
-from zeus_ray.records import GRAMS, NAN, EmissionsConfig, from_json
+from zeus_ray.records import GRAMS, NAN, EmissionsConfig, MeasuredBy, from_json
 
 EnergyPrice = Callable[[str, float, float, float], float]
 """(emissions, energy_j, from_s, to_s) → grams or money, by the unit of ``emissions`` (JSON of an
@@ -53,7 +53,7 @@ class LeaseTable:
 
     def __getitem__(self, lease_id: str) -> LeaseEntry:
         if lease_id not in self._entries:
-            raise LeaseRefused(f"no lease {lease_id!r} here; there are: {', '.join(self._entries) or 'none'}")
+            raise LeaseRefused(f"no lease {lease_id!r} here: it has ended, or is one of another GPU")
         return self._entries[lease_id]
 
     @property
@@ -103,12 +103,13 @@ class LeaseTable:
         self.charge(now)
         self._entries = {id_: dataclasses.replace(e, shared=True) for id_, e in self._entries.items()}
         entry = LeaseEntry(
-            lease_id=f"{holder.trial_id}-{uuid.uuid4().hex[:8]}",
+            lease_id=secrets.token_hex(16),  # whoever knows it may release it: it cannot be guessed
             holder=holder,
             control=control,
             limit_w=None,
             start_s=now.at_s,
             start_err_j=now.err_j,
+            start_drift_j=now.drift_j,
             energy_j=0.0,
             charged_to=now,
             shared=bool(self._entries),
@@ -119,6 +120,10 @@ class LeaseTable:
         if exclusive:
             self._exclusive.add(entry.lease_id)
         return entry
+
+    def mark_shared(self) -> None:
+        """Another process measures this GPU, too."""
+        self._entries = {id_: dataclasses.replace(e, shared=True) for id_, e in self._entries.items()}
 
     def end(self, lease_id: str, now: EnergyReading | None, last: Reading) -> None:
         """Remove a lease, and keep its last reading. ``now`` is None where the GPU does not answer."""
@@ -156,7 +161,9 @@ class LeaseTable:
         """A lease's energy up to now."""
         return entry.energy_j + (now.energy_j - entry.charged_to.energy_j) / len(self._entries)
 
-    def reading(self, lease_id: str, now: EnergyReading, limit_w: float) -> Reading:
+    def reading(
+        self, lease_id: str, now: EnergyReading, limit_w: float, *, limit_changed_by_others: bool = False
+    ) -> Reading:
         """A lease's energy and time up to now, and the limit in force."""
         entry = self[lease_id]
         return Reading(
@@ -164,7 +171,9 @@ class LeaseTable:
             time_s=now.at_s - entry.start_s,
             power_limit_w=limit_w,
             shared=entry.shared,
-            energy_j_err=entry.start_err_j + now.err_j,
+            energy_j_err=entry.start_err_j + now.err_j + now.drift_j - entry.start_drift_j,
+            measured_by=MeasuredBy.POWER_INTEGRAL.value if now.drift_j > entry.start_drift_j else "",
+            limit_changed_by_others=limit_changed_by_others,
             **self._amount_by_unit(entry, now),
         )
 
@@ -172,7 +181,7 @@ class LeaseTable:
         """Emissions or price up to now, under the name of the field of :class:`Reading`."""
         if not entry.emissions:
             return {}
-        return {_amount_field(entry.emissions): self._amount(entry, now, self._wall())}
+        return {amount_field(entry.emissions): self._amount(entry, now, self._wall())}
 
     def _amount(self, entry: LeaseEntry, now: EnergyReading, now_s: float) -> float:
         """Emissions or price up to now; energy since the last charge counts as drawn at constant power."""
@@ -183,6 +192,6 @@ class LeaseTable:
 
 
 @functools.lru_cache(maxsize=ENDED_LEASES_KEPT)
-def _amount_field(emissions: str) -> str:
+def amount_field(emissions: str) -> str:
     """The field of :class:`Reading` for amounts in the unit of ``emissions``."""
     return "carbon_g" if from_json(EmissionsConfig, emissions).unit == GRAMS else "price"

@@ -6,6 +6,7 @@ A number that is not known is NaN, never 0.
 
 from __future__ import annotations
 
+from zeus_ray.records.metrics import check_metric, read_metric
 from zeus_ray.records.power_profile import PowerProfile, ProfilePoint
 from zeus_ray.records.runs import (
     BASELINE,
@@ -21,7 +22,7 @@ from zeus_ray.records.runs import (
 )
 from zeus_ray.records.serialization import from_json, from_plain, to_json, to_plain
 from zeus_ray.records.target import Target
-from zeus_ray.records.trial_plan import GRAMS, RESERVED, EmissionsConfig, Plan
+from zeus_ray.records.trial_plan import GRAMS, RESERVED, EmissionsConfig, Plan, PlanText, read_carried
 from zeus_ray.records.trial_report import TrialReport, result_key
 
 __all__ = [
@@ -37,14 +38,18 @@ __all__ = [
     "Measurement",
     "Outcome",
     "Plan",
+    "PlanText",
     "PowerProfile",
     "ProfilePoint",
     "Progress",
     "StopReason",
     "Target",
     "TrialReport",
+    "check_metric",
     "from_json",
     "from_plain",
+    "read_carried",
+    "read_metric",
     "result_key",
     "to_json",
     "to_plain",

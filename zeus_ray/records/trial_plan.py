@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import Self
 
+from zeus_ray.errors import BadInput
 from zeus_ray.records.power_profile import PowerProfile
 from zeus_ray.records.runs import Knobs
-from zeus_ray.records.serialization import from_plain, to_plain
+from zeus_ray.records.serialization import from_plain, to_json
 from zeus_ray.records.target import Target
 
 if TYPE_CHECKING:
@@ -19,6 +21,42 @@ if TYPE_CHECKING:
 
 RESERVED = "zeus"
 """The one entry of a trial's config that is ours; report keys begin with ``zeus/``."""
+
+
+class PlanText(str):
+    """JSON of a plan as the one entry ``config["zeus"]``, which Ray Tune neither splits nor spells out.
+
+    ``str()`` of it, which Tune uses for trial names, tables and folders, is the id of the run. The JSON is
+    its content: ``json.loads`` and :func:`read_carried` read it.
+    """
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return str(json.loads(self).get("knobs", {}).get("run_id", "")) or "settings"
+
+    def __repr__(self) -> str:
+        return f"<plan of run {self}>"
+
+    def __format__(self, spec: str) -> str:
+        return format(str(self), spec)
+
+
+def read_carried(config: Mapping[str, Any]) -> dict[str, Any]:
+    """``config["zeus"]`` as plain values; without such an entry an empty dictionary.
+
+    Raises:
+        BadInput: the entry is neither JSON of a dictionary nor a dictionary.
+    """
+    entry = config.get(RESERVED) or {}
+    try:
+        carried = json.loads(entry) if isinstance(entry, str) else dict(entry)
+        return dict(carried)
+    except (TypeError, ValueError) as error:
+        raise BadInput(
+            f"config[{RESERVED!r}] is {entry!r}, which is no plan of zeus-ray; rename that entry"
+        ) from error
+
 
 GRAMS = "gCO2eq/kWh"
 """The unit of carbon intensity. A signal in any other unit is a price."""
@@ -62,6 +100,7 @@ class Plan:
     Attributes:
         knobs: the search's suggestion.
         eta: weight of energy (1) against time (0) in the cost (Zeus, Eq. 2).
+        max_slowdown: the run chooses no power limit that is more times as slow as the fastest; None: any.
         energy_price: what a joule costs as the run starts, in multiples of its long-run mean. It moves the
             power limit and nothing else.
         beta: a run of the published policy ends before it costs ``beta`` times the cheapest one.
@@ -78,6 +117,7 @@ class Plan:
 
     knobs: Knobs
     eta: float = 0.5
+    max_slowdown: float | None = None
     energy_price: float = 1.0
     beta: float = 2.0
     max_power_w: float | None = None
@@ -96,6 +136,7 @@ class Plan:
         return cls(
             knobs=knobs,
             eta=search.eta,
+            max_slowdown=search.max_slowdown,
             beta=search.beta,
             max_power_w=search.max_power_w,
             max_epochs=search.max_epochs,
@@ -105,15 +146,15 @@ class Plan:
             **others,
         )
 
-    def to_config(self) -> dict[str, Any]:
-        """Plain JSON values, for ``config["zeus"]``."""
-        return dict(to_plain(self))
+    def to_config(self) -> PlanText:
+        """The value of ``config["zeus"]``: JSON in one entry."""
+        return PlanText(to_json(self))
 
     @classmethod
-    def from_config(cls, raw: Mapping[str, Any]) -> Self:
-        """Inverse of :meth:`to_config`.
+    def from_config(cls, raw: str | Mapping[str, Any]) -> Self:
+        """Inverse of :meth:`to_config`; plain values are read, too.
 
         Raises:
             BadInput: ``raw`` is not a plan.
         """
-        return from_plain(cls, raw)
+        return from_plain(cls, read_carried({RESERVED: raw}))

@@ -140,13 +140,17 @@ def _power_limit_colour(trial: TrialSummary, norm: Normalize | None) -> tuple[fl
 
 
 def label_best_and_baseline(
-    axes: Axes, positions: Sequence[tuple[float, float]], trials: Sequence[TrialSummary]
+    axes: Axes,
+    positions: Sequence[tuple[float, float]],
+    trials: Sequence[TrialSummary],
+    best: TrialSummary | None,
 ) -> None:
-    """Write "cheapest" and "baseline" below their markers; ``positions`` are those of ``trials``."""
-    ranked = sorted(zip(trials, positions, strict=True), key=lambda pair: pair[0].rank)
-    best = [spot for trial, spot in ranked if trial.target_reached and not trial.is_baseline]
-    baseline = [spot for trial, spot in ranked if trial.is_baseline]
-    for name, spot in [("cheapest", spot) for spot in best[:1]] + [("baseline", spot) for spot in baseline]:
+    """Write "best" and "baseline" below their markers; ``positions`` are those of ``trials``."""
+    for trial, spot in zip(trials, positions, strict=True):
+        names = ["best"] * (trial is best) + ["baseline"] * trial.is_baseline
+        if not names:
+            continue
+        name = ", ".join(names)
         axes.annotate(
             name,
             spot,

@@ -24,13 +24,14 @@ PlanningStepTuple = tuple[float, float, float, float]
 """(time in s, value of the signal, trials planned, trials running)"""
 
 
-def plot_pareto(trials: Sequence[TrialSummary]) -> Figure:
+def plot_pareto(trials: Sequence[TrialSummary], best: TrialSummary | None = None) -> Figure:
     """Energy against time of each trial, with its batch size as label and its power limit as colour.
 
     The line is the Pareto front of the trials that reached the target.
 
     Args:
         trials: those without energy or time are left out.
+        best: the one to label as the answer; None: none is.
 
     Raises:
         BadInput: no trial has both.
@@ -54,7 +55,7 @@ def plot_pareto(trials: Sequence[TrialSummary]) -> Figure:
     for (x, y), trial in sorted(pairs, key=lambda pair: pair[1].target_reached):
         style.draw_trial(axes, x, y, trial, norm)
     style.add_colour_bar(figure, axes, shown, norm)
-    style.label_best_and_baseline(axes, positions, shown)
+    style.label_best_and_baseline(axes, positions, shown, best)
     style.add_legend(axes, shown, front=len(front) > 1)
     return figure
 

@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
-from zeus_ray.records import NAN, MeasuredBy
+from zeus_ray.records import NAN, Best, MeasuredBy
 from zeus_ray.reporting.trial_summary import TrialSummary
 from zeus_ray.units import energy, less, power, seconds, watt_hours
+
+SAME_KNOBS_W = 1.0
+"""Power limits that are closer than this are the same: GPUs round what is asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,9 +21,10 @@ class Savings:
 
     Attributes:
         baseline: the trial with the default knobs; None if there was none.
-        best: the mean over the ``repeats`` trials of the batch size that is cheapest on average (the
-            luckiest single trial would overstate the saving); None if none reached the target.
-        repeats: trials of the best batch size that reached the target.
+        best: the mean over the ``repeats`` trials of the answer (the luckiest single trial would overstate
+            the saving); the baseline where that is the answer; None if none reached the target.
+        repeats: trials with the knobs of the answer that reached the target; 0 where ``best`` is what the
+            search expects, because these trials also measured power profiles.
         search_energy_j: energy of all trials but the baseline, profiling included (J).
         search_time_s: likewise (s).
         trials: number of trials but the baseline.
@@ -84,11 +88,30 @@ class Savings:
             how_measured(self.measured_by, self.gpus),
         ]
 
+    @property
+    def default_is_best(self) -> bool:
+        """Whether the answer is the knobs in use today."""
+        if self.best is None or self.baseline is None or not self.baseline.target_reached:
+            return False
+        return self.best.is_baseline or same_knobs(self.best, self.baseline)
+
     def _best_sentence(self) -> str:
         if self.best is None:
             return "No trial of the search reached the target: there is nothing to recommend."
+        if self.default_is_best:
+            limit = "" if math.isnan(self.best.power_limit_w) else f" at {power(self.best.power_limit_w)}"
+            return (
+                f"The default is already the best: batch size {self.best.batch_size}{limit}, which reached "
+                f"the target with {energy(self.best.energy_j)} in {seconds(self.best.time_s)}."
+            )
         limit = power(self.best.power_limit_w)
         at = "an unknown power limit" if math.isnan(self.best.power_limit_w) else f"a power limit of {limit}"
+        if not self.repeats:
+            return (
+                f"Best: batch size {self.best.batch_size} at {at}, which is expected to reach the target "
+                f"with {energy(self.best.energy_j)} in {seconds(self.best.time_s)}; its trials also measured "
+                "power profiles."
+            )
         times = "once" if self.repeats == 1 else f"{self.repeats} times, on average"
         return (
             f"Best: batch size {self.best.batch_size} at {at}, which reached the target {times} with "
@@ -100,7 +123,7 @@ class Savings:
             return ["The experiment has no baseline: no saving is claimed."]
         if not self.baseline.target_reached:
             return ["The baseline did not reach the target: no saving is claimed."]
-        if self.best is None:
+        if self.best is None or self.default_is_best:
             return []
         if not self.comparable:
             return ["The best trial or the baseline shared its GPU with another job: no saving is claimed."]
@@ -122,7 +145,7 @@ class Savings:
         return f"The search itself took {least}{took} in {self.trials} trials{unmeasured}."
 
     def _payback_sentences(self) -> list[str]:
-        if math.isnan(self.energy_saved_j):
+        if math.isnan(self.energy_saved_j) or self.default_is_best:
             return []
         count = self.trainings_to_pay
         if count is None:
@@ -133,19 +156,17 @@ class Savings:
         return [f"The search has paid for itself, in energy, after {trainings} with the best knobs."]
 
 
-def savings(trials: Sequence[TrialSummary], *, batch_size: int | None = None) -> Savings:
-    """Compare the best batch size with the baseline.
+def savings(trials: Sequence[TrialSummary], *, answer: Best | None = None) -> Savings:
+    """Compare the answer of a search with its baseline.
 
     Args:
         trials: of one experiment.
-        batch_size: what the search recommends; None, or one that never reached the target: the batch size
-            that is cheapest on average.
+        answer: what the search recommends; None, or one whose batch size never reached the target: the batch
+            size that is cheapest on average, or the baseline where none is cheaper.
     """
     baseline = min((t for t in trials if t.is_baseline), key=lambda t: t.rank, default=None)
     searched = [t for t in trials if not t.is_baseline]
-    reached = [t for t in searched if t.target_reached and not t.shared]
-    answer = [t for t in reached if t.batch_size == batch_size]
-    best, repeats = _cheapest_on_average(answer or reached)
+    best, repeats = _answer(trials, baseline, answer)
     joules = [t.energy_j for t in searched if math.isfinite(t.energy_j)]
     times_s = [t.time_s for t in searched if math.isfinite(t.time_s)]
     return Savings(
@@ -161,24 +182,61 @@ def savings(trials: Sequence[TrialSummary], *, batch_size: int | None = None) ->
     )
 
 
-def _cheapest_on_average(reached: Sequence[TrialSummary]) -> tuple[TrialSummary | None, int]:
-    """The batch size with the least mean cost, as one trial with its mean energy and time; and its trials."""
+def same_knobs(one: TrialSummary, other: TrialSummary) -> bool:
+    """Whether two trials had the same batch size and, where both are known, the same power limit."""
+    apart_w = abs(one.power_limit_w - other.power_limit_w)
+    return one.batch_size == other.batch_size and not apart_w >= SAME_KNOBS_W
+
+
+def answer_trials(trials: Sequence[TrialSummary], answer: Best) -> list[TrialSummary]:
+    """The trials of the answer that reached the target: with its limit, or of its batch size if none was."""
+    reached = [t for t in trials if t.target_reached and not t.shared and t.batch_size == answer.batch_size]
+    limit_w = math.nan if answer.power_limit_w is None else answer.power_limit_w
+    at_limit = [t for t in reached if abs(t.power_limit_w - limit_w) < SAME_KNOBS_W]
+    return at_limit or reached
+
+
+def _answer(
+    trials: Sequence[TrialSummary], baseline: TrialSummary | None, answer: Best | None
+) -> tuple[TrialSummary | None, int]:
+    """The answer as one trial with the mean energy and time of its trials; and how many these are."""
+    chosen = answer_trials(trials, answer) if answer else []
+    if chosen and answer is not None:
+        mean = _mean(chosen)
+        limit_w = mean.power_limit_w if answer.power_limit_w is None else answer.power_limit_w
+        mean = replace(mean, power_limit_w=limit_w)
+        if baseline is not None and baseline.cost_to_target < mean.cost_to_target:
+            return _expected(mean, answer), 0
+        return mean, len(chosen)
     by_size: dict[int, list[TrialSummary]] = {}
-    for trial in reached:
-        by_size.setdefault(trial.batch_size, []).append(trial)
-    means = [
-        (
-            replace(
-                min(same, key=lambda t: t.rank),
-                cost_to_target=fmean(t.cost_to_target for t in same),
-                energy_j=fmean(t.energy_j for t in same),
-                time_s=fmean(t.time_s for t in same),
-            ),
-            len(same),
-        )
-        for same in by_size.values()
-    ]
-    return min(means, key=lambda mean: mean[0].rank, default=(None, 0))
+    for trial in trials:
+        if trial.target_reached and not trial.shared and not trial.is_baseline:
+            by_size.setdefault(trial.batch_size, []).append(trial)
+    means = [(_mean(same), len(same)) for same in by_size.values()]
+    best, repeats = min(means, key=lambda mean: mean[0].rank, default=(None, 0))
+    if best is not None and baseline is not None and not baseline.shared and baseline.rank <= best.rank:
+        return baseline, 1
+    return best, repeats
+
+
+def _expected(trial: TrialSummary, answer: Best) -> TrialSummary:
+    """The answer where its trials cost more than its runs will: they measured power profiles, too."""
+    return replace(
+        trial,
+        cost_to_target=answer.cost.mean,
+        energy_j=answer.energy_j.mean,
+        time_s=answer.time_s.mean,
+    )
+
+
+def _mean(same: Sequence[TrialSummary]) -> TrialSummary:
+    """The cheapest of the trials, with the mean cost, energy and time of all."""
+    return replace(
+        min(same, key=lambda t: t.rank),
+        cost_to_target=fmean(t.cost_to_target for t in same),
+        energy_j=fmean(t.energy_j for t in same),
+        time_s=fmean(t.time_s for t in same),
+    )
 
 
 def how_measured(measured_by: Sequence[str], gpus: Sequence[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from zeus_ray import units
 from zeus_ray.errors import BadInput
 from zeus_ray.records import Best
 from zeus_ray.reporting.savings import savings
+from zeus_ray.reporting.stored_answer import stored_answer
 from zeus_ray.reporting.trial_summary import TrialSummary, summaries
 from zeus_ray.reporting.trial_table import html_trial_table, trial_table
 from zeus_ray.reporting.verification import Verification
@@ -32,7 +34,8 @@ class SearchReport:
     Attributes:
         trials: all of them, the baseline too.
         hyperparameters: further ones to show as columns.
-        best: what the search recommends; None: the batch size that was cheapest on average.
+        best: what the search recommends; None: the batch size that was cheapest on average, or the baseline
+            where none was cheaper.
         verified: the final metric of the recommendation against the default's.
     """
 
@@ -44,18 +47,25 @@ class SearchReport:
     @property
     def sentences(self) -> list[str]:
         """What was saved, what the search took, when it has paid for itself, and how it was measured."""
-        saved = savings(self.trials, batch_size=self.best.batch_size if self.best else None)
-        expected = [_expectation(self.best)] if self.best else []
+        saved = savings(self.trials, answer=self.best)
+        expected = [_expectation(self.best)] if self.best and not math.isnan(self.best.energy_j.mean) else []
         verified = [self.verified.sentence] if self.verified else []
         remarks = _remarks(saved.best, verified=bool(verified)) if saved.best else []
         return saved.sentences() + expected + remarks + verified
+
+    def _winner(self) -> TrialSummary | None:
+        """The trial of the answer: the cheapest with its knobs."""
+        best = savings(self.trials, answer=self.best).best
+        if best is None:
+            return None
+        return next((trial for trial in self.trials if trial.trial_id == best.trial_id), None)
 
     def pareto(self) -> Figure | None:
         """Energy against time of all trials; None where no energy was measured."""
         from zeus_ray.reporting.plots import plot_pareto  # noqa: PLC0415 — matplotlib is imported only to draw
 
         try:
-            return plot_pareto(self.trials)
+            return plot_pareto(self.trials, self._winner())
         except BadInput:
             return None
 
@@ -66,6 +76,7 @@ class SearchReport:
         yield trial_table(
             self.trials,
             hyperparameters=self.hyperparameters,
+            best=self._winner(),
             title="Trials, the cheapest to the target first",
         )
         yield ""
@@ -104,7 +115,8 @@ def show(
     Args:
         result: what ``tune.run`` or ``Tuner.fit`` returned, or tuples (trial_id, config, last_result).
         metric: the result key to show; None: that of the search's target.
-        best: what the search recommends, ``searcher.best()``; None: the cheapest batch size on average.
+        best: what the search recommends, ``searcher.best()``; None: the answer that the experiment has
+            stored, which is the same, or without one the cheapest batch size on average.
         hyperparameters: further ones to show, such as ``["lr"]``.
         verified: what :func:`zeus_ray.verify` returned.
 
@@ -114,6 +126,7 @@ def show(
     Raises:
         BadInput: ``result`` is something else.
     """
+    best = best or stored_answer(result)
     report = SearchReport(tuple(summaries(result, metric)), tuple(hyperparameters), best, verified)
     if not _in_notebook():
         from rich.console import Console  # noqa: PLC0415 — rich is imported only to display

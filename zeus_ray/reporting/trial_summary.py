@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from zeus_ray.errors import BadInput
-from zeus_ray.records import BASELINE, NAN, RESERVED, MeasuredBy, StopReason, TrialReport
+from zeus_ray.records import (
+    BASELINE,
+    NAN,
+    RESERVED,
+    MeasuredBy,
+    StopReason,
+    TrialReport,
+    read_carried,
+    read_metric,
+)
 
 TrialTuple = tuple[str, Mapping[str, Any], Mapping[str, Any], bool]
 """(trial_id, config, last result, whether it failed)"""
@@ -98,7 +107,7 @@ def _trial_tuple(item: Any) -> TrialTuple:  # noqa: ANN401 — see summaries
 
 def _summary(trial: TrialTuple, metric: str | None) -> TrialSummary:
     trial_id, config, result, failed = trial
-    plan = config.get(RESERVED) or {}
+    plan = read_carried(config)
     knobs = plan.get("knobs") or {}
     report = TrialReport.from_result(result) or TrialReport()
     limit_w = report.power_limit_w if math.isfinite(report.power_limit_w) else knobs.get("power_limit_w")
@@ -108,7 +117,7 @@ def _summary(trial: TrialTuple, metric: str | None) -> TrialSummary:
         batch_size=int(report.batch_size or knobs.get("batch_size") or config.get("batch_size") or 0),
         power_limit_w=_float_or_nan(limit_w),
         epochs=report.epochs,
-        metric=_float_or_nan(result.get(name)),
+        metric=read_metric(result, name),
         metric_name=name,
         energy_j=report.energy_j,
         time_s=report.time_s,

@@ -55,9 +55,20 @@ def trial_columns(trials: Sequence[TrialSummary], hyperparameters: Sequence[str]
 
 
 def trial_table(
-    trials: Sequence[TrialSummary], *, hyperparameters: Sequence[str] = (), title: str = ""
+    trials: Sequence[TrialSummary],
+    *,
+    hyperparameters: Sequence[str] = (),
+    best: TrialSummary | None = None,
+    title: str = "",
 ) -> Table:
-    """A rich table; the cheapest trial to the target is first, those that did not reach it are last."""
+    """A rich table; the cheapest trial to the target is first, those that did not reach it are last.
+
+    Args:
+        trials: its rows.
+        hyperparameters: further ones to show.
+        best: the row of the answer, in green.
+        title: above it.
+    """
     from rich import box  # noqa: PLC0415 — rich is imported only to display
     from rich.markup import escape  # noqa: PLC0415 — likewise
     from rich.table import Table  # noqa: PLC0415 — likewise
@@ -75,7 +86,6 @@ def trial_table(
         table.add_column(
             escape(column.heading), justify="right" if column.right else "left", no_wrap=column.right
         )
-    best = next((trial for trial in ranked if trial.target_reached and not trial.is_baseline), None)
     for trial in ranked:
         table.add_row(*(escape(column.cell(trial)) for column in columns), style=_row_style(trial, best))
     return table
@@ -100,10 +110,10 @@ def _html_cell(tag: str, column: TrialColumn, text: str) -> str:
 
 
 def _row_style(trial: TrialSummary, best: TrialSummary | None) -> str:
-    if trial.is_baseline:
-        return "bold yellow"
     if trial is best:
         return "bold green"
+    if trial.is_baseline:
+        return "bold yellow"
     return "" if trial.target_reached else "dim"
 
 

@@ -17,6 +17,9 @@ from zeus_ray.errors import BadInput
 from zeus_ray.objective import cost_rate_w
 from zeus_ray.records import NAN, PowerProfile, ProfilePoint
 
+EQUAL_SHARE = 0.001
+"""Costs and energies of two limits that differ by less than this share are equal."""
+
 Selector = Callable[[PowerProfile], float]
 """A rule that picks a power limit (W) from a profile."""
 
@@ -65,7 +68,9 @@ def optimal_limit_w(
     gpus: int = 1,
     max_slowdown: float | None = None,
 ) -> float:
-    """The measured limit (W) with the cheapest epoch, Eq. 7.
+    """The measured limit (W) with the cheapest epoch, Eq. 7; of equals the highest.
+
+    Limits above what a run draws never bind: their costs and energies are equal but for noise, below 0.1 %.
 
     Args:
         profile: what was measured.
@@ -79,7 +84,13 @@ def optimal_limit_w(
     """
     ceiling_w = profile.max_power_w if max_power_w is None else max_power_w
     price = partial(point_cost, eta=eta, max_power_w=ceiling_w, gpus=gpus)
-    return _cheapest(profile, price, math.inf if max_slowdown is None else max_slowdown)
+    slowdown = math.inf if max_slowdown is None else max_slowdown
+    points = {point.power_limit_w: point for point in measured_points(profile)}
+    best = points[_cheapest(profile, price, slowdown)]
+    equal = (
+        p for p in points.values() if _equal(price(p), price(best)) and _equal(_energy_j(p), _energy_j(best))
+    )
+    return max((point.power_limit_w for point in equal), default=best.power_limit_w)
 
 
 def by_cost(eta: float, *, gpus: int = 1) -> Selector:
@@ -137,6 +148,10 @@ def advise(
         energy_share=1 - _energy_j(best) / _energy_j(now),
         time_share=1 - best.time_per_epoch_s / now.time_per_epoch_s,
     )
+
+
+def _equal(one: float, other: float) -> bool:
+    return math.isclose(one, other, rel_tol=EQUAL_SHARE)
 
 
 def _energy_j(point: ProfilePoint) -> float:

@@ -115,9 +115,19 @@ class Search:
         return self._settings.eta
 
     @property
+    def max_slowdown(self) -> float | None:
+        """Times that a limit may be as slow as the fastest one; None: any."""
+        return self._settings.max_slowdown
+
+    @property
     def beta(self) -> float:
         """How many times the cheapest run another may cost."""
         return self._settings.beta
+
+    @property
+    def gpus(self) -> int:
+        """GPUs of one run."""
+        return self._settings.gpus
 
     @property
     def max_epochs(self) -> float:

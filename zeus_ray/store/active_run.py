@@ -21,11 +21,14 @@ from zeus_ray.records import (
     Target,
     TrialReport,
     from_json,
+    read_metric,
 )
 from zeus_ray.store.events import CurvePoint, RunEnded
 
 CURVE_POINTS = 1024
 """Reports of one run that are kept; beyond that every second one is dropped."""
+TUNE_TIME = "time_total_s"
+"""Ray Tune's own key of the time that a trial has trained (s)."""
 
 
 @dataclass
@@ -55,10 +58,11 @@ class ActiveRun:
     def update(self, result: Mapping[str, Any], target: Target) -> bool:
         """Take in a result. Returns False, and changes nothing, where it counts for nothing.
 
-        That is: a result without ``zeus/`` keys, one that was taken in before (Ray Tune shows it to the
-        scheduler and to the searcher), and one after the run has reached its target.
+        That is: one that was taken in before (Ray Tune shows it to the scheduler and to the searcher), one
+        after the run has reached its target, and one with neither ``zeus/`` keys nor Ray Tune's own. A trial
+        without a session has Tune's: its time counts, and each result as one epoch.
         """
-        report = TrialReport.from_result(result)
+        report = TrialReport.from_result(result) or self._unmetered(result)
         iteration = int(result.get("training_iteration", self.iteration + 1))
         # An attempt after a failure counts its iterations from one again.
         if report is None or (report.attempt, iteration) <= (self.report.attempt, self.iteration):
@@ -68,7 +72,7 @@ class ActiveRun:
         self.iteration, self.report = iteration, report
         # The length of an epoch may not be known yet; then each result counts as one, as Ray Tune counts.
         self.epochs = float(iteration) if math.isnan(report.epochs) else report.epochs
-        self.metric = target.better(self.metric, _finite(result.get(target.metric)))
+        self.metric = target.better(self.metric, read_metric(result, target.metric))
         self.curve.append(CurvePoint(self.epochs, self.metric, report.energy_j, report.time_s))
         if len(self.curve) > CURVE_POINTS:
             self.curve = [*self.curve[:-1:2], self.curve[-1]]
@@ -96,8 +100,14 @@ class ActiveRun:
             gpu=self.report.gpu,
         )
 
-    def ended(self, target: Target, *, error: bool) -> RunEnded:
-        """The event of its end; its ``outcome`` is for ``Search.tell``."""
+    def ended(self, target: Target, *, error: bool, count_shared: bool = False) -> RunEnded:
+        """The event of its end; its ``outcome`` is for ``Search.tell``.
+
+        Args:
+            target: judges whether it was reached.
+            error: the run has failed.
+            count_shared: the outcome counts although another job used the GPU.
+        """
         stop = StopReason.ERROR if error else self.stop
         if stop is None and self.report.stop_reason:
             stop = StopReason(self.report.stop_reason)
@@ -109,10 +119,16 @@ class ActiveRun:
             measurement=self._measurement,
             stop=stop,
             gpu=self.report.gpu,
-            shared=self.report.shared,
+            shared=self.report.shared and not count_shared,
         )
         report = dataclasses.replace(self.report, profile="", profile_so_far="")
         return RunEnded(outcome=outcome, target=target, curve=tuple(self.curve), report=report)
+
+    def _unmetered(self, result: Mapping[str, Any]) -> TrialReport | None:
+        if TUNE_TIME not in result:
+            return None
+        time_s = read_metric(result, TUNE_TIME)
+        return TrialReport(run_id=self.knobs.run_id, batch_size=self.knobs.batch_size, time_s=time_s)
 
     @property
     def _measurement(self) -> Measurement:
@@ -133,12 +149,3 @@ def same_measurement(before: str, measured_by: str) -> str:
             "see ZEUS_RAY_GPU on the cluster's nodes"
         )
     return kind
-
-
-def _finite(value: object) -> float:
-    """A metric as a float: NaN where it is missing, not a number, or infinite."""
-    try:
-        number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return NAN
-    return number if math.isfinite(number) else NAN

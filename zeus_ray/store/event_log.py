@@ -57,15 +57,23 @@ class LoggedEvent:
 class EventLog:
     """Appends and reads events. Stored events never change, so each file is read once."""
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: Storage, *, one_writer: bool = False) -> None:
         self._storage = storage
+        self._one_writer = one_writer
+        self._last_number: int | None = None
         self._read: dict[str, LoggedEvent] = {}
         self._damaged: set[str] = set()
 
     @classmethod
-    def open(cls, location: str | os.PathLike[str]) -> Self:
-        """The log in a folder: a path, or a URI that pyarrow knows. Raises BadInput."""
-        return cls(open_storage(location))
+    def open(cls, location: str | os.PathLike[str], *, one_writer: bool = False) -> Self:
+        """The log in a folder: a path, or a URI that pyarrow knows. Raises BadInput.
+
+        Args:
+            location: the folder.
+            one_writer: nothing else appends meanwhile, so that events are counted here: listing the folder
+                before each one takes longer the more there are.
+        """
+        return cls(open_storage(location), one_writer=one_writer)
 
     def read(self, after: int = 0) -> list[LoggedEvent]:
         """The events with a number above ``after``, in order. A run that has ended counts as not lost.
@@ -95,15 +103,30 @@ class EventLog:
             HistoryError: the storage refuses (on cloud storage pyarrow has retried).
         """
         kind = next(kind for kind, record in EVENT_KINDS.items() if isinstance(event, record))
-        name = f"{1 + self.last_number():08d}-{kind}-{event.run_id}.json"
+        number = 1 + self.last_number()
+        if self._one_writer and self._is_stored(f"{number:08d}-{kind}-{event.run_id}.json"):
+            self._last_number = None  # it was not the only writer
+            number = 1 + self.last_number()
+        name = f"{number:08d}-{kind}-{event.run_id}.json"
         try:
             self._storage.write(name, encode_event(kind, time.time(), event))
         except OSError as error:
             raise HistoryError(f"the event log cannot be written: {error}") from error
+        self._last_number = number
+
+    def _is_stored(self, name: str) -> bool:
+        try:
+            self._storage.read(name)
+        except OSError:
+            return False
+        return True
 
     def last_number(self) -> int:
         """The highest number so far; 0 for an empty log. Raises HistoryError."""
-        return max((_number(name) for name in self._names()), default=0)
+        if self._one_writer and self._last_number is not None:
+            return self._last_number
+        self._last_number = max((_number(name) for name in self._names()), default=0)
+        return self._last_number
 
     def _names(self) -> list[str]:
         try:
@@ -115,8 +138,8 @@ class EventLog:
         """The event of a file, or what is wrong with it."""
         try:
             return decode_event(name, self._storage.read(name))
-        except (OSError, ValueError) as error:
-            return str(error)
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            return str(error).partition("\n")[0]
 
 
 def open_job_log(history: str | os.PathLike[str], job: str) -> EventLog:
@@ -162,8 +185,11 @@ def decode_event(name: str, text: str) -> LoggedEvent:
         raise ValueError(f"version {version!r}; this zeus-ray reads version {EVENT_VERSION}")
     if not intact or raw["kind"] not in EVENT_KINDS:
         raise ValueError("damaged, or changed after it was written")
-    event = from_plain(EVENT_KINDS[raw["kind"]], raw["event"])
-    return LoggedEvent(number=_number(name), at_s=raw["at_s"], event=event)
+    try:
+        event = from_plain(EVENT_KINDS[raw["kind"]], raw["event"])
+        return LoggedEvent(number=_number(name), at_s=float(raw["at_s"]), event=event)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"its body has no {error}") from None
 
 
 def _sealed(content: dict[str, Any]) -> str:

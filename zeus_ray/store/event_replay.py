@@ -7,10 +7,11 @@ import logging
 import math
 from collections.abc import Iterable
 
-from zeus_ray.records import NAN, Measurement, Outcome, Progress, StopReason, Target
+from zeus_ray.errors import ZeusError
+from zeus_ray.records import NAN, Knobs, Measurement, Outcome, Progress, StopReason, Target
 from zeus_ray.search.search import Search
 from zeus_ray.store.event_log import LoggedEvent
-from zeus_ray.store.events import CurvePoint, ProfileMeasured, RunAsked, RunEnded
+from zeus_ray.store.events import CurvePoint, Event, ProfileMeasured, RunAsked, RunEnded
 
 logger = logging.getLogger("zeus_ray")
 
@@ -21,20 +22,28 @@ def replay(search: Search, events: Iterable[LoggedEvent]) -> None:
     Events that the search knows already, and those of runs that it does not know, are allowed: it may
     come from a snapshot that was taken before them.
     """
-    asked = {}
-    for event in (logged.event for logged in events):
-        if isinstance(event, RunAsked):
-            if event.knobs.batch_size in search.batch_sizes:
-                asked[event.run_id] = event.knobs
-                search.replay_ask(event.knobs, event.gpu, energy_price=event.energy_price)
-        elif isinstance(event, ProfileMeasured):
-            search.observe_profile(event.profile)
-        elif isinstance(event, RunEnded):
-            _replay_end(search, event)
-        elif event.crashed and event.run_id in asked:
-            search.tell(Outcome(knobs=asked[event.run_id], reached=False, epochs=NAN, stop=StopReason.ERROR))
-        else:
-            search.drop_pending(event.run_id)
+    asked: dict[str, Knobs] = {}
+    for logged in events:
+        try:
+            _replay_event(search, logged.event, asked)
+        except (ZeusError, ValueError, TypeError, ArithmeticError, LookupError) as error:
+            kind, run_id = type(logged.event).__name__, logged.event.run_id
+            logger.warning("zeus-ray: %s of run %s is impossible, and left out: %s", kind, run_id, error)
+
+
+def _replay_event(search: Search, event: Event, asked: dict[str, Knobs]) -> None:
+    if isinstance(event, RunAsked):
+        if event.knobs.batch_size in search.batch_sizes:
+            asked[event.run_id] = event.knobs
+            search.replay_ask(event.knobs, event.gpu, energy_price=event.energy_price)
+    elif isinstance(event, ProfileMeasured):
+        search.observe_profile(event.profile)
+    elif isinstance(event, RunEnded):
+        _replay_end(search, event)
+    elif event.crashed and event.run_id in asked:
+        search.tell(Outcome(knobs=asked[event.run_id], reached=False, epochs=NAN, stop=StopReason.ERROR))
+    else:
+        search.drop_pending(event.run_id)
 
 
 def _replay_end(search: Search, event: RunEnded) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from zeus_ray.errors import HistoryError
-from zeus_ray.records import BASELINE, StopReason, to_json
+from zeus_ray.records import BASELINE, PowerProfile, StopReason, to_json
 from zeus_ray.search.search import Search
 from zeus_ray.store.active_run import ActiveRun
 from zeus_ray.store.event_log import EventLog
@@ -24,12 +24,16 @@ class SearchRecorder:
         search: what is told.
         log: what is appended to.
         told: ids of the runs that have ended, and not by an error: none of them should run again.
+        count_shared: runs count although another job used their GPU.
     """
 
-    def __init__(self, search: Search, log: EventLog) -> None:
+    def __init__(self, search: Search, log: EventLog, *, count_shared: bool = False) -> None:
         self.search = search
         self.log = log
+        self.count_shared = count_shared
         self.told: set[str] = set()
+        self._unstored: list[Event] = []
+        self._recorded_profiles: set[PowerProfile] = set()
 
     def observe(self, run: ActiveRun, result: Mapping[str, Any]) -> StopReason | None:
         """Take in a result; the same one twice counts once. Returns why the run should end, or None."""
@@ -42,16 +46,22 @@ class SearchRecorder:
     def end(self, run: ActiveRun, *, error: bool) -> None:
         """Tell how a run ended, by itself or because it was stopped; ``error``: it has failed."""
         self._learn_profile(run, ended=True)
-        event = run.ended(self.search.target, error=error)
+        event = run.ended(self.search.target, error=error, count_shared=self.count_shared)
         self.record(event)
         self.search.tell(event.outcome)
         self._note_told(event)
         run.curve = []  # it is in the log; snapshots of many ended runs stay small
 
     def record(self, event: Event) -> None:
-        """Append to the log. A storage that refuses is reported, with the event: it ends no training."""
+        """Append to the log. A storage that refuses is reported, with the event: it ends no training.
+
+        What could not be stored is tried again with the next event.
+        """
+        self._unstored.append(event)
         try:
-            self.log.append(event)
+            while self._unstored:
+                self.log.append(self._unstored[0])
+                del self._unstored[0]
         except HistoryError as error:
             kind, content = type(event).__name__, to_json(event)
             logger.error("zeus-ray: %s. Not stored: %s of run %s: %s", error, kind, event.run_id, content)  # noqa: TRY400 — the message says it all
@@ -65,7 +75,8 @@ class SearchRecorder:
 
     def _learn_profile(self, run: ActiveRun, *, ended: bool = False) -> None:
         profile = run.take_profile(ended=ended)
-        if profile is not None:
+        if profile is not None and profile not in self._recorded_profiles:
+            self._recorded_profiles.add(profile)
             self.record(ProfileMeasured(run_id=run.knobs.run_id, profile=profile))
             self.search.observe_profile(profile)
 

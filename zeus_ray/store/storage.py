@@ -80,11 +80,15 @@ class LocalFolder:
         """Create or replace one file, whole; it is on disk when this returns."""
         self.path.mkdir(parents=True, exist_ok=True)
         draft = self.path / _draft_name(name)
-        with draft.open("w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(self.path / name)
+        try:
+            with draft.open("w") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(self.path / name)
+        except OSError:  # a full disk: what was written of it is of no use
+            draft.unlink(missing_ok=True)
+            raise
         folder = os.open(self.path, os.O_RDONLY)
         try:
             os.fsync(folder)  # else a crash of the machine may undo the renaming

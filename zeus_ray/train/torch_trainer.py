@@ -7,6 +7,7 @@ of them take the same decision at the same step.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -19,11 +20,12 @@ from ray.tune.integration.ray_train import TuneReportCallback
 
 from zeus_ray.errors import BadInput, DoesNotFit
 from zeus_ray.records import NAN, Plan, StopReason, Target, TrialReport
+from zeus_ray.train.returned_fit import refuse_returned_fit
 from zeus_ray.training.attempts import AttemptLog
 from zeus_ray.training.gpu_group import GpuGroup
 from zeus_ray.training.ranks import DistributedGpuGroup
 from zeus_ray.training.run import TrainingRun
-from zeus_ray.training.session import open_session, plan_from_config
+from zeus_ray.training.session import lease_or_none, open_session, plan_from_config
 from zeus_ray.tune.trial_context import TrialCallback, TrialContext
 
 
@@ -36,6 +38,7 @@ def session(
     power_limits_w: Sequence[float] | None = None,
     eta: float | None = None,
     target: Target | None = None,
+    accumulate: int | None = None,
     window_s: float = 5.0,
     settle_s: float = 1.0,
 ) -> Iterator[RayTrainRun]:
@@ -54,8 +57,10 @@ def session(
         power_limits_w=power_limits_w,
         eta=eta,
         target=target,
+        accumulate=accumulate,
     )
-    with open_session(plan, WorkerContext.of_worker(), window_s=window_s, settle_s=settle_s) as run:
+    context = WorkerContext.of_worker()
+    with open_session(plan, context, config=config, window_s=window_s, settle_s=settle_s) as run:
         assert isinstance(run, RayTrainRun)  # noqa: S101 — for the type checker: the context's run_type
         with suppress(_Ended):  # in every worker alike, after the same report
             yield run
@@ -63,6 +68,8 @@ def session(
 
 class RayTrainRun(TrainingRun):
     """The run of one job, as each of its workers has it: the same numbers, the same decisions."""
+
+    strict_metric = False  # an error in one worker would leave the others waiting
 
     def __init__(self, plan: Plan, group: DistributedGpuGroup, **options: Any) -> None:  # noqa: ANN401 — TrainingRun's
         super().__init__(plan, group, **options)
@@ -125,7 +132,7 @@ class WorkerContext(TrialContext):
 
     def lease(self, plan: Plan, gpus: int) -> GpuGroup:
         """Lease this worker's GPU, and exchange the leases with the other workers."""
-        mine = super().lease(plan, gpus)
+        mine = lease_or_none(super().lease, plan, gpus)
         try:
             return DistributedGpuGroup(mine, everyones)
         except BaseException:
@@ -145,11 +152,17 @@ class ZeusCallback(TuneReportCallback, TrialCallback):  # type: ignore[misc]  # 
     Made in the function of a trial, it tells the workers the trial, to whose earlier attempts their energy is
     added. A worker that runs out of memory ends the trial with that result, where the search has a target.
     Outside Ray Tune it does nothing.
+
+    Raises:
+        BadInput: the function returns the result of ``fit``, which Ray Tune refuses after the whole training.
     """
 
     def __init__(self) -> None:
         TrialCallback.__init__(self)
         if self.trial is not None:
+            frame = inspect.currentframe()
+            if frame is not None and frame.f_back is not None:
+                refuse_returned_fit(frame.f_back.f_code)
             TuneReportCallback.__init__(self)
 
     def after_report(self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any) -> None:  # noqa: ANN401 — Ray's

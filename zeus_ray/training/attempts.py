@@ -9,6 +9,7 @@ stores.
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -17,6 +18,8 @@ from typing_extensions import Self
 from zeus_ray.gpus.energy.readings import Reading
 from zeus_ray.records import NAN, Measurement, PowerProfile, from_json, to_json
 from zeus_ray.store.storage import Storage
+
+logger = logging.getLogger("zeus_ray")
 
 Held = Sequence[tuple[str, str]]
 """(actor, lease id) of each GPU of an attempt."""
@@ -99,13 +102,14 @@ class AttemptLog:
     def open(cls, folder: Storage | None, *, final_usage: FinalUsage = lambda _held: None) -> Self:
         """The log of the next attempt; ``final_usage`` completes the entries of those that were killed."""
         names = [name for name in folder.names() if _is_entry(name)] if folder else []
-        entries = [_to_its_end(folder, name, final_usage) for name in names] if folder else []
-        if not entries:
-            return cls(folder=folder)
+        found = [_to_its_end(folder, name, final_usage) for name in names] if folder else []
+        entries = [entry for entry in found if entry is not None]
+        if not entries:  # a number that no file has: what cannot be read is not overwritten
+            return cls(folder=folder, attempt=1 + len(names))
         last = max(entries, key=lambda entry: entry.attempt)
         return cls(
             folder=folder,
-            attempt=1 + last.attempt,
+            attempt=max(1 + last.attempt, 1 + len(names)),
             before=functools.reduce(AttemptUsage.plus, entries, NOTHING_USED),
             samples=last.samples,
             gpu=last.gpu,
@@ -143,9 +147,17 @@ def _is_entry(name: str) -> bool:
     return name.startswith(head) and name.endswith(tail)
 
 
-def _to_its_end(folder: Storage, name: str, final_usage: FinalUsage) -> AttemptEntry:
-    """One attempt's entry, with what its leases used to their end where that is still known."""
-    entry = from_json(AttemptEntry, folder.read(name))
+def _to_its_end(folder: Storage, name: str, final_usage: FinalUsage) -> AttemptEntry | None:
+    """One attempt's entry, with what its leases used to their end where that is still known.
+
+    None, and a warning, for a file that cannot be read: the trial goes on with what the others say.
+    """
+    try:
+        entry = from_json(AttemptEntry, folder.read(name))
+    except (OSError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        logger.warning("zeus-ray: %s is left out, so an attempt's energy is not known: %s", name, reason)
+        return None
     final = final_usage(entry.held) if entry.held else None
     if final is None or not (final.energy_j >= entry.energy_j and final.time_s >= entry.time_s):
         return entry

@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import pkgutil
 import sys
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -71,31 +70,6 @@ def is_out_of_memory(error: BaseException) -> bool:
             return True
         cause = cause.__cause__ or cause.__context__
     return False
-
-
-def samples_per_epoch(loader: Iterable[object], batch_size: int) -> int | None:
-    """Samples that one pass over ``loader`` trains; None where that is not known.
-
-    Exact for a loader with a sized ``dataset`` and no sampler of its own, such as torch's ``DataLoader``;
-    any other loader with a length counts as that many full batches.
-    """
-    for framework in imported_frameworks():
-        known = framework.samples_per_epoch(loader, batch_size)
-        if known is not None:
-            return known
-    batches, samples = length(loader), length(getattr(loader, "dataset", None))
-    if batches is None or samples is None:
-        return None if batches is None else batches * batch_size
-    # batches * batch_size bounds it: drop_last leaves samples out, a distributed sampler splits them.
-    return min(samples, batches * batch_size)
-
-
-def length(thing: Any) -> int | None:  # noqa: ANN401 — of any type
-    """``len(thing)``; None where it has none. The ``len`` of a loader over an ``IterableDataset`` raises."""
-    try:
-        return len(thing)
-    except TypeError:
-        return None
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import time
@@ -10,12 +11,16 @@ from dataclasses import dataclass
 
 from typing_extensions import Self
 
+from zeus_ray.errors import DeviceError, DeviceLost
 from zeus_ray.gpus.energy.readings import Reading
 from zeus_ray.gpus.protocol import LimitRange
+from zeus_ray.leases.answering import AnsweringService
 from zeus_ray.leases.lease import Lease
 from zeus_ray.leases.process import HolderProcess
 from zeus_ray.leases.service import GpuLeaseService
 from zeus_ray.records import NAN, MeasuredBy, PowerProfile, to_json
+
+logger = logging.getLogger("zeus_ray")
 
 PowerPoints = Sequence[tuple[float, float, float]]
 """Power over time: (s since the lease began, power in W, limit in force in W)."""
@@ -40,7 +45,9 @@ class LeasedGpu:
         cls, manager: GpuLeaseService, holder: HolderProcess, control: str = "auto", emissions: str = ""
     ) -> Self:
         """Lease a GPU whose lease manager is in this process."""
-        return cls(manager, manager.acquire(holder, control=control, emissions=emissions))
+        service = AnsweringService(manager)
+        lease = service.acquire(holder, control=control, emissions=emissions)
+        return cls(manager if lease.virtual else service, lease)
 
     def read(self) -> Reading:
         """Energy, time and limit now."""
@@ -49,6 +56,10 @@ class LeasedGpu:
     def power_trace(self) -> PowerPoints:
         """Its power since the lease began."""
         return self.service.power_trace(self.lease.lease_id)
+
+
+RELEASE_ATTEMPTS = 5
+"""How often a release goes on after an interrupt: an impatient user presses Ctrl-C several times."""
 
 
 class GpuGroup:
@@ -64,6 +75,7 @@ class GpuGroup:
     Attributes:
         leases: the lease of each GPU.
         held: (actor, lease id) of each GPU that an actor holds, which knows what it used to its end.
+        released: whether the leases have ended.
     """
 
     by_steps = False
@@ -73,7 +85,9 @@ class GpuGroup:
         self.why_none = why_none
         self.leases = tuple(gpu.lease for gpu in gpus)
         self.held = tuple((gpu.actor, gpu.lease.lease_id) for gpu in gpus if gpu.actor)
+        self.released = False
         self._gpus = tuple(gpus)
+        self._sick: set[str] = set()
         self._began_s = time.perf_counter()
 
     @classmethod
@@ -130,8 +144,24 @@ class GpuGroup:
         return any(lease.virtual for lease in self.leases)
 
     def read(self) -> Reading:
-        """Energy, time and limit now."""
-        return self.each(LeasedGpu.read)
+        """Energy, time and limit now. A GPU that cannot be read has an energy of NaN, which is said once."""
+        return self.each(self._read_or_nan)
+
+    def _read_or_nan(self, gpu: LeasedGpu) -> Reading:
+        try:
+            return gpu.read()
+        except DeviceLost:
+            raise
+        except DeviceError as error:
+            if gpu.lease.uuid not in self._sick:
+                self._sick.add(gpu.lease.uuid)
+                logger.warning(
+                    "zeus-ray: %s cannot be read, so the run's energy is unknown meanwhile: %s; see "
+                    "`zeus-ray doctor`",
+                    gpu.lease.uuid,
+                    error,
+                )
+            return self._wall_reading()
 
     def set_limit(self, limit_w: float) -> Reading:
         """Set one limit (W) on all GPUs. Raises as :meth:`GpuLeaseService.set_limit`."""
@@ -165,21 +195,28 @@ class GpuGroup:
 
     def release(self) -> None:
         """Release every lease, also when one fails; raises the first error then."""
-        errors: list[Exception] = []
+        errors: list[BaseException] = []
         for gpu in self._gpus:
-            try:
-                gpu.service.release(gpu.lease.lease_id)
-            except Exception as error:  # noqa: BLE001 — the other GPUs must be released first
-                errors.append(error)
-        self._gpus = ()
+            for _attempt in range(RELEASE_ATTEMPTS):
+                try:
+                    gpu.service.release(gpu.lease.lease_id)
+                except Exception as error:  # noqa: BLE001 — the other GPUs must be released first
+                    errors.append(error)
+                except BaseException as error:  # noqa: BLE001 — Ctrl-C: what it has interrupted goes on
+                    errors.append(error)
+                    continue
+                break
+        self._gpus, self.released = (), True
         if errors:
             raise errors[0]
 
     def each(self, call: Callable[[LeasedGpu], Reading]) -> Reading:
         """Call every GPU's service, and join the readings."""
         readings = [call(gpu) for gpu in self._gpus]
-        if readings:
-            return joined(readings)
+        return joined(readings) if readings else self._wall_reading()
+
+    def _wall_reading(self) -> Reading:
+        """A reading of which only the time is known."""
         wall_s = time.perf_counter() - self._began_s
         return Reading(energy_j=NAN, time_s=wall_s, power_limit_w=NAN, shared=False, energy_j_err=NAN)
 
@@ -194,6 +231,8 @@ def joined(readings: Sequence[Reading]) -> Reading:
         energy_j_err=math.fsum(r.energy_j_err for r in readings),
         carbon_g=math.fsum(r.carbon_g for r in readings),
         price=math.fsum(r.price for r in readings),
+        measured_by=next((r.measured_by for r in readings if r.measured_by), ""),
+        limit_changed_by_others=any(r.limit_changed_by_others for r in readings),
     )
 
 

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
+from zeus_ray.errors import DeviceError, DeviceLost, LeaseRefused
 from zeus_ray.objective import eta_at
 from zeus_ray.records import NAN, Plan, PowerProfile, ProfilePoint
 from zeus_ray.search import power_limit as power
 from zeus_ray.training.gpu_group import GpuGroup
-from zeus_ray.training.profiler import Profiler
+from zeus_ray.training.profiler import Profiler, ProfilingWindow
 from zeus_ray.training.run_clock import RunClock
 
 PointsByLimit = dict[float, ProfilePoint]
 """Points of a profile by their limit (W)."""
+
+MOST_INTERVALS = 5
+"""Windows of a profile that is measured between reports: a whole report interval each, of which a run of
+Ray Tune has some ten."""
+
+logger = logging.getLogger("zeus_ray")
 
 
 class LimitController:
@@ -32,8 +40,7 @@ class LimitController:
         settle_s: seconds discarded after each change of limit.
 
     Attributes:
-        profile: the profile once all limits are measured.
-        note: why limits may not be set, or why the profile ended early; "" otherwise.
+        note: why limits may not be set; "" where they may.
     """
 
     def __init__(
@@ -47,17 +54,21 @@ class LimitController:
         window_s: float,
         settle_s: float,
     ) -> None:
-        self.profile: PowerProfile | None = None
-        self.note = "" if group.may_set else group.why_not
+        self.note = _why_not(group)
         self._plan = plan
         self._group = group
         self._clock = clock
         self._max_power_w = max_power_w
+        self._window_s = window_s
         self._profiler: Profiler | None = None
+        self._windows: list[ProfilingWindow] = []
+        self._left = 0
+        self._by_interval = False
+        self._profiled = False
         ours = [profile for profile in (*plan.profiles, *measured) if self._is_ours(profile)]
         self._points: PointsByLimit = {p.power_limit_w: p for profile in ours for p in profile.points}
-        wanted_w = self._limits_to_probe() if group.may_set else ()
-        if group.may_set and not self._set_known(wanted_w):
+        wanted_w = () if self.note else self._limits_to_probe()
+        if not self.note and not self._set_known(wanted_w):
             limits_w = [w for w in wanted_w if w not in self._points]
             if limits_w:
                 self._profiler = Profiler(group, clock, limits_w, window_s=window_s, settle_s=settle_s)
@@ -70,9 +81,32 @@ class LimitController:
         return self._profiler is None
 
     @property
+    def profile(self) -> PowerProfile | None:
+        """The profile once all limits are measured, and the length of an epoch is known."""
+        return self._profile_of(self._measured()) if self._profiled and self._per_epoch() else None
+
+    @property
     def profile_so_far(self) -> PowerProfile | None:
         """What is measured of the profile, complete or not."""
-        return self.profile or self._profile_of({**self._points, **self._windows()})
+        return self.profile or self._profile_of(self._measured())
+
+    @property
+    def unfinished(self) -> str:
+        """At the end of a run, that its profile is not complete, and what to do; "" where it is."""
+        left = self._profiler.left if self._profiler is not None else self._left
+        if not left:
+            return ""
+        done = len(self._measured() or self._windows_so_far())
+        window = "a report interval" if self._by_interval else f"{self._window_s:g} s"
+        remedy = (
+            "report more often, or open zeus_ray.session in the function and iterate over run.steps(loader)"
+            if self._by_interval
+            else "a shorter window_s, or fewer power_limits_w, would complete it"
+        )
+        return (
+            f"the power profile of batch size {self._plan.knobs.batch_size} is not complete: {done} of "
+            f"{done + left} limits were measured, over {window} each, and the run has ended; {remedy}"
+        )
 
     # --- the training loop -------------------------------------------------------------------------
 
@@ -93,11 +127,28 @@ class LimitController:
         if self._profiler is not None:
             self._profiler.pause()
 
+    def drop(self) -> None:
+        """Training pauses where the GPUs cannot be read: the stretch since the last reading is left out."""
+        if self._profiler is not None:
+            self._profiler.drop()
+
     def interval(self) -> None:
         """A function that does not tell its steps has reported: each interval is one window."""
-        if self._profiler is not None:
-            self._profiler.interval()
-            self.finish()
+        if self._profiler is None:
+            return
+        if not self._by_interval:
+            self._by_interval, wanted = True, self._profiler.left
+            if self._profiler.thin_out(MOST_INTERVALS):
+                logger.warning(
+                    "zeus-ray: power limits are profiled between reports, one limit each: %d of %d limits "
+                    "are measured. A function that iterates over run.steps(loader) of zeus_ray.session "
+                    "measures all of them, in %g s each",
+                    MOST_INTERVALS,
+                    wanted,
+                    self._window_s,
+                )
+        self._profiler.interval()
+        self.finish()
 
     def finish(self, *, partial: bool = False) -> None:
         """Once every window is measured, make the profile and set its best limit.
@@ -105,11 +156,11 @@ class LimitController:
         ``partial``: the run ends now, and what is measured so far is the profile.
         """
         profiler = self._profiler
-        if profiler is None or not self._clock.samples_per_epoch or not (profiler.done or partial):
+        if profiler is None or not (profiler.done or partial) or (self._points and not self._per_epoch()):
             return
-        self._points |= self._windows()
-        self._profiler = None
-        self.note = self.note or profiler.refusal
+        self._windows, self._left, self._profiler = profiler.windows, profiler.left, None
+        if profiler.refusal:
+            logger.warning("zeus-ray: the power profile ends early: %s", profiler.refusal)
         self._settle()
 
     # --- choosing and setting ----------------------------------------------------------------------
@@ -137,14 +188,22 @@ class LimitController:
         return True
 
     def _settle(self) -> None:
-        """All limits are measured: set the best of them."""
-        self.profile = self._profile_of(self._points)
-        if self.profile is not None:
-            self._set(self._best_limit_w(self.profile))
-            self._follow(self.profile)
+        """All limits are measured: set the best of them, which does not depend on the length of an epoch."""
+        self._profiled = True
+        profile = self._profile_of(self._measured() or self._windows_so_far())
+        if profile is not None:
+            self._set(self._best_limit_w(profile))
+            self._follow(profile)
 
     def _set(self, limit_w: float) -> None:
-        self._group.set_limit(limit_w)
+        """Set a limit. Where the GPU does not take it, the run goes on at the one it has."""
+        try:
+            self._group.set_limit(limit_w)
+        except (DeviceLost, LeaseRefused):
+            raise
+        except DeviceError as error:
+            self.note = self.note or str(error)
+            logger.warning("zeus-ray: %g W are not set, the run goes on without: %s", limit_w, error)
         self._clock.limit_changed()
 
     def _follow(self, profile: PowerProfile) -> None:
@@ -160,6 +219,7 @@ class LimitController:
             eta=eta_at(self._plan.eta, self._plan.energy_price),
             max_power_w=self._max_power_w,
             gpus=max(1, len(self._group)),
+            max_slowdown=self._plan.max_slowdown,
         )
 
     # --- the profile -------------------------------------------------------------------------------
@@ -167,17 +227,24 @@ class LimitController:
     def _is_ours(self, profile: PowerProfile) -> bool:
         return profile.batch_size == self._plan.knobs.batch_size and profile.gpu == self._group.gpu
 
-    def _windows(self) -> PointsByLimit:
-        """The windows measured in this attempt as points, once the length of an epoch is known."""
-        per_epoch = self._clock.samples_per_epoch or 0
-        windows = self._profiler.windows if self._profiler and per_epoch else []
+    def _per_epoch(self) -> int:
+        """Samples per epoch; 0 until that is known."""
+        return self._clock.samples_per_epoch or 0
+
+    def _measured(self) -> PointsByLimit:
+        """What is known of the profile; nothing of this attempt until the length of an epoch is known."""
+        per_epoch = self._per_epoch()
+        return {**self._points, **(self._windows_so_far(per_epoch) if per_epoch else {})}
+
+    def _windows_so_far(self, per_epoch: int = 1) -> PointsByLimit:
+        """The windows measured in this attempt as points, for an epoch of ``per_epoch`` samples."""
         return {
             w.power_limit_w: ProfilePoint(
                 w.power_limit_w,
                 w.energy_j / w.time_s / len(self._group),
                 w.time_s / w.samples * per_epoch,
             )
-            for w in windows
+            for w in (self._profiler.windows if self._profiler else self._windows)
             if w.samples and w.time_s > 0
         }
 
@@ -190,3 +257,12 @@ class LimitController:
             max_power_w=self._max_power_w or NAN,
             points=tuple(sorted(points.values(), reverse=True)),
         )
+
+
+def _why_not(group: GpuGroup) -> str:
+    """Why no limit is set, as a message for the user; "" where limits may be set."""
+    if not group.may_set:
+        return group.why_not
+    if group.range is None:
+        return f"the power limits that {group.gpu} accepts are not known: its limit stays as it is"
+    return ""

@@ -2,11 +2,13 @@
 
 Each limit is set, given time to settle, then measured for a window, in the order given. A window continues
 across the end of an epoch, without the evaluation between two epochs, so that a run of short epochs completes
-its profile too. Every sample trained meanwhile counts for the run.
+its profile too. The first steps of a run, which compile and warm up, are in no window. Every sample trained
+meanwhile counts for the run.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -17,6 +19,9 @@ from zeus_ray.training.run_clock import RunClock
 
 EARLY = 0.05
 """A window may end too early by this share of it, where its time is estimated from steps."""
+
+WARM_UP_STEPS = 5
+"""The first steps of a run: ``torch.compile``, autotuning and full caches make them slow."""
 
 
 @dataclass(frozen=True)
@@ -81,11 +86,25 @@ class Profiler:
         self._start: Reading | None = None
         self._start_samples = 0
         self._until_s = 0.0
+        self._warm_up_left = WARM_UP_STEPS
 
     @property
     def done(self) -> bool:
         """Whether there is nothing left to measure."""
         return self._window is None and not self._waiting
+
+    @property
+    def left(self) -> int:
+        """How many limits are not measured yet."""
+        return len(self._waiting) + (self._window is not None)
+
+    def thin_out(self, most: int) -> bool:
+        """Keep at most so many of the waiting limits, evenly spread. Returns whether any was left out."""
+        waiting, last = self._waiting, len(self._waiting) - 1
+        if last < most:
+            return False
+        self._waiting = [waiting[round(i * last / (most - 1))] for i in range(most)]
+        return True
 
     def resume(self) -> None:
         """Training starts, or continues after a pause."""
@@ -96,7 +115,14 @@ class Profiler:
 
     def step(self) -> None:
         """A whole batch was trained. Cheap unless a window ends here."""
-        if self._start is None or self._clock.now_s() < self._until_s:
+        if self._start is None:
+            return
+        if self._warm_up_left:
+            self._warm_up_left -= 1
+            if not self._warm_up_left:
+                self._begin(self._clock.edge())
+            return
+        if self._clock.now_s() < self._until_s:
             return
         end = self._clock.edge()
         if end.time_s < self._until_s - EARLY * self._window_s:
@@ -113,18 +139,25 @@ class Profiler:
         if self._start is None:
             return
         end = self._clock.edge()
+        if self._warm_up_left:
+            self._start = None
+            return
         if self._settling_s > 0:
             self._settling_s = max(0.0, self._settling_s - (end.time_s - self._start.time_s))
             self._start = None
             return
         self._close(end)
 
+    def drop(self) -> None:
+        """Training pauses, and no reading can be taken: what was measured since the last one is left out."""
+        self._start = None
+
     def interval(self) -> None:
         """What was trained since the last call is one whole window; the first call only begins one."""
         if self._start is None:
             self.resume()
             return
-        self._settling_s = 0.0
+        self._settling_s, self._warm_up_left = 0.0, 0
         self._close(self._clock.edge_by_wall())
         self._finish_window()
 
@@ -137,7 +170,12 @@ class Profiler:
 
     def _close(self, end: Reading) -> None:
         """The stretch ends and counts."""
-        if self._window is not None and self._start is not None:
+        if end.limit_changed_by_others or math.isnan(end.energy_j):
+            self.refusal = "someone else has set the power limit: what is measured since then does not count"
+            if math.isnan(end.energy_j):
+                self.refusal = "the GPU's driver does not answer: there is no more to profile"
+            self._window, self._waiting = None, []
+        elif self._window is not None and self._start is not None:
             self._window = self._window.plus(self._start, end, self._clock.samples - self._start_samples)
         self._start = None
 

@@ -38,6 +38,10 @@ class DistributedGpuGroup(GpuGroup):
         self.mine = mine
         self._gather = gather
 
+    def read(self) -> Reading:
+        """Energy, time and limit of all GPUs now."""
+        return joined(self._together(self.mine.read))
+
     def each(self, call: Callable[[LeasedGpu], Reading]) -> Reading:
         """Every process calls its own GPUs, all at the same time."""
         return joined(self._together(lambda: self.mine.each(call)))
@@ -56,6 +60,7 @@ class DistributedGpuGroup(GpuGroup):
 
     def release(self) -> None:
         """Release this process's GPUs; the other processes release theirs."""
+        self.released = True
         self.mine.release()
 
     def _together(self, work: Callable[[], Any]) -> list[Any]:

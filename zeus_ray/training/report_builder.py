@@ -115,7 +115,7 @@ class ReportBuilder:
             moved_from=self.moved_from,
             shared=reading.shared,
             attempt=self._attempts.attempt,
-            measured_by=self._group.measured_by.value,
+            measured_by=reading.measured_by or self._group.measured_by.value,
             profile=to_json(profile) if profile else "",
             profile_so_far=to_json(profile_so_far) if profile_so_far and not profile else "",
             lr=scaled_lr.lr if scaled_lr else NAN,

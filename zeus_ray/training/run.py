@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, TypeVar
+from contextlib import contextmanager
+from typing import Any
 
 from zeus_ray.errors import BadInput
 from zeus_ray.objective import stop_reason
-from zeus_ray.records import NAN, Plan, StopReason
+from zeus_ray.records import NAN, Plan, StopReason, check_metric, read_metric
 from zeus_ray.training.attempts import AttemptLog
-from zeus_ray.training.frameworks import length, samples_per_epoch
 from zeus_ray.training.gpu_group import GpuGroup, PowerPoints, write_power_traces
 from zeus_ray.training.limit_control import LimitController
 from zeus_ray.training.lr_scaling import LrRule, ScaledLr, WarmUp, scaled, warm_up
+from zeus_ray.training.one_pass import Batch, one_pass
 from zeus_ray.training.report_builder import ReportBuilder
 from zeus_ray.training.run_clock import RunClock
 
-Batch = TypeVar("Batch")
+logger = logging.getLogger("zeus_ray")
 
 
 class TrainingRun:
@@ -26,12 +28,16 @@ class TrainingRun:
 
     Attributes:
         plan: what the run was asked to do.
+        config: the trial's config without ``config["zeus"]``, to pass on to libraries.
         batch_size: samples per optimizer step, over all GPUs of the run.
         accumulate: micro-batches per step; more than 1 where the batch does not fit in memory otherwise.
         step_ends: whether the optimizer should step with the present micro-batch.
         stop: None, or why the run should end now. Under Ray Tune ``report`` ends the trial then; elsewhere
             the training loop has to check it.
+        strict_metric: whether a report without the target metric, or with a text for it, is an error.
     """
+
+    strict_metric = True
 
     def __init__(
         self,
@@ -43,6 +49,7 @@ class TrainingRun:
         settle_s: float = 1.0,
     ) -> None:
         self.plan = plan
+        self.config: dict[str, Any] = {}
         self.batch_size = plan.knobs.batch_size
         self.accumulate = plan.knobs.accumulate
         self.step_ends = True
@@ -61,6 +68,9 @@ class TrainingRun:
             settle_s=settle_s,
         )
         self._counts_steps = False
+        self._paused = True
+        self._whole_step = False
+        self._said: set[str] = set()
         self._check_cost_at_s = 0.0
         self._scaled_lr: ScaledLr | None = None
 
@@ -91,6 +101,11 @@ class TrainingRun:
         """Where no limit may be set: what one would have saved, by a recorded profile; "" elsewhere."""
         return self._reports.advice(self._clock.last)
 
+    @property
+    def unfinished(self) -> str:
+        """At the end, that the power profile is not complete, and what to do; "" otherwise."""
+        return "" if self.stop == StopReason.OUT_OF_MEMORY else self._limit.unfinished
+
     def begin(self, *, from_checkpoint: bool = False) -> None:
         """Write a first entry of the attempt log: an attempt killed before its first report used energy too.
 
@@ -111,68 +126,99 @@ class TrainingRun:
 
     # --- training ------------------------------------------------------------------------------
 
-    def steps(self, loader: Iterable[Batch]) -> Iterator[Batch]:
+    def steps(self, loader: Iterable[Batch], *, samples: int | None = None) -> Iterator[Batch]:
         """Iterate over ``loader`` for one epoch; profiles power limits and checks the cost cap meanwhile.
 
-        Ends early when ``stop`` is set. A last batch that is not full counts for the epoch but not for the
-        profile. Where batches are accumulated, ``loader`` gives micro-batches, and ``step_ends`` says with
-        which of them the optimizer should step.
+        One pass is one epoch, of whatever length. It ends early when ``stop`` is set. A last batch that is
+        not full counts for the epoch but not for the profile. Where batches are accumulated, ``loader`` gives
+        micro-batches, and ``step_ends`` says with which of them the optimizer should step. An evaluation
+        within the loop belongs into ``with run.evaluating()``. The batch with which the loop is left by
+        ``break`` counts as trained.
+
+        Args:
+            loader: gives the batches of one pass; it need not have a length.
+            samples: samples of an epoch, over all GPUs, where the loop is left before the loader ends.
 
         Raises:
-            BadInput: the loader gives whole batches, but ``accumulate`` is above 1.
+            BadInput: several loaders, or batches of another size than ``micro_batch_size``.
         """
-        batches = length(loader)
-        self._check_micro_batches(getattr(loader, "batch_size", None))
-        self.begin_epoch(samples_per_epoch(loader, self.batch_size // self.accumulate))
-        for number, batch in enumerate(loader, 1):
-            if self.stop:
-                break
-            if self.step_ends:
-                self.before_step()
-            self.step_ends = number % self.accumulate == 0 or number == batches
-            yield batch
-            if self.step_ends:
-                self.after_step()
-        self.step_ends = True
-        self.end_epoch()
+        return one_pass(self, loader, samples)
 
-    def _check_micro_batches(self, size: object) -> None:
-        """A loader of whole batches would run out of memory again, and count as another batch size."""
-        if self.accumulate > 1 and isinstance(size, int) and size != self.micro_batch_size:
-            raise BadInput(
-                f"the loader gives {size} samples at once, but only {self.micro_batch_size} fit: give it "
-                "run.micro_batch_size, and step the optimizer where run.step_ends"
+    def leave_epoch(self, *, in_step: bool, samples: int | None) -> None:
+        """The loop was left before its loader ended, by ``break`` or an error in a step of ``samples``."""
+        if self._group.released:
+            return
+        if in_step:
+            self._clock.end_step(samples)
+        if self._group.by_steps:  # other processes may go on, and would be waited for
+            self._limit.drop()
+            self._paused = True
+        self.end_epoch(complete=False)
+        if not self._clock.samples_per_epoch:
+            self.warn_once(
+                "the loop over run.steps was left before its loader ended, which has no length: epochs are "
+                "not counted. Give run.steps(loader, samples=...), the samples of an epoch"
             )
 
     # The parts of `steps`, for training loops of a framework.
 
+    def count_steps(self) -> None:
+        """This loop tells its steps, from now on: a report is not the end of an epoch, as it is without."""
+        self._counts_steps = True
+
     def begin_epoch(self, samples: int | None) -> None:
         """An epoch begins, of ``samples`` where that is known."""
-        self._counts_steps = True
+        self.count_steps()
         self._clock.begin_epoch(samples)
         self.resume()
 
-    def end_epoch(self) -> None:
-        """An epoch ends: now its length is known."""
+    def end_epoch(self, *, complete: bool | None = None) -> None:
+        """An epoch ends; if ``complete`` (None: unless the run stops), its length is known now."""
         self.pause()
-        self._clock.end_epoch(complete=not self.stop)
+        self._clock.end_epoch(complete=self.stop is None if complete is None else complete)
 
     def resume(self) -> None:
-        """Training continues after an evaluation."""
-        self._limit.resume()
+        """Training continues after a pause, as it does with the next step. Does nothing while it trains."""
+        if self._paused:
+            self._paused = False
+            self._limit.resume()
 
     def pause(self) -> None:
-        """Training pauses, such as for an evaluation, which belongs in no profile."""
-        self._limit.pause()
+        """Training pauses, for an evaluation or a checkpoint, which belongs in no profile; see `evaluating`.
 
-    def before_step(self) -> None:
-        """An optimizer step begins: of a whole batch, or of what is left of the epoch."""
-        if not self._clock.begin_step():
+        Energy and time of the run go on. Does nothing while training is paused.
+        """
+        if not self._paused:
+            self._paused = True
             self._limit.pause()
 
-    def after_step(self) -> None:
-        """The step is done. Takes about a microsecond, unless a window ends or the cost is checked."""
-        self._clock.end_step()
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """``with run.evaluating(): ...`` within the loop over ``steps``: :meth:`pause`, then :meth:`resume`.
+
+        Within a job of several processes each of them has to do so, at the same step.
+        """
+        self.pause()
+        yield
+        self.resume()
+
+    def before_step(self, samples: int | None = None) -> None:
+        """An optimizer step begins: of ``samples``, of a whole batch, or of what is left of the epoch."""
+        self._whole_step = self._clock.begin_step(self._same_everywhere(samples))
+        if self._whole_step:
+            self.resume()
+        else:
+            self.pause()
+
+    def _same_everywhere(self, samples: int | None) -> int | None:
+        """Several processes that each saw another size would end their windows at different steps."""
+        return None if self._group.by_steps else samples
+
+    def after_step(self, samples: int | None = None) -> None:
+        """The step is done, of ``samples`` at most. Takes about a microsecond, unless a window ends."""
+        if self._paused and self._whole_step:
+            self.resume()  # an evaluation within the step is over: the step's samples count with its time
+        self._clock.end_step(self._same_everywhere(samples))
         if self._limit.settled:
             self.check()
         else:
@@ -216,7 +262,11 @@ class TrainingRun:
         """Report ``metrics`` and all ``zeus/`` keys to Ray Tune; outside a framework only return them.
 
         ``options`` such as ``checkpoint=`` are passed on.
+
+        Raises:
+            BadInput: outside Ray Tune, the target metric is missing or a text.
         """
+        self._check_metric(metrics)
         result = self.measure(metrics)
         self.send(result, **options)
         return result
@@ -231,6 +281,7 @@ class TrainingRun:
         epoch, and as one window of the profile.
         """
         if not self._counts_steps:
+            self._clock.edge_by_wall()  # the interval belongs to the limit that was in force
             self._clock.count_interval()
             self._limit.interval()
         reading = self._clock.edge() if self._counts_steps else self._clock.edge_by_wall()
@@ -266,4 +317,20 @@ class TrainingRun:
         self.report({self.plan.target.metric: NAN})
 
     def _metric(self, metrics: Mapping[str, Any]) -> float:
-        return float(metrics.get(self.plan.target.metric, NAN)) if self.plan.target else NAN
+        return read_metric(metrics, self.plan.target.metric) if self.plan.target else NAN
+
+    def _check_metric(self, metrics: Mapping[str, Any]) -> None:
+        if self.plan.target is None:
+            return
+        try:
+            self.warn_once(check_metric(metrics, self.plan.target.metric))
+        except BadInput as error:
+            if self.strict_metric:
+                raise
+            self.warn_once(str(error))
+
+    def warn_once(self, message: str) -> None:
+        """Warn, of each thing once."""
+        if message and message not in self._said:
+            self._said.add(message)
+            logger.warning("zeus-ray: %s", message)

@@ -43,6 +43,8 @@ class RunClock:
         self._step_samples = 0
         self._epoch_left: float = math.inf
         self._epoch_began = 0
+        self._passes = 0
+        self._in_passes = 0
         self._unread = 0
         self._read_at_s = time.perf_counter()
         self._estimates = group.virtual or group.by_steps
@@ -52,10 +54,14 @@ class RunClock:
 
     @property
     def epochs(self) -> float:
-        """Samples seen / samples per epoch, over attempts; NaN until the length of an epoch is known."""
+        """Complete passes, and samples seen beside them / samples per epoch; over attempts.
+
+        NaN until the length of an epoch is known. A complete pass is one epoch, whatever length was expected.
+        """
         if not self.samples_per_epoch:
             return NAN
-        return (self.samples_before + self.samples) / self.samples_per_epoch
+        beside = self.samples_before + self.samples - self._in_passes
+        return self._passes + beside / self.samples_per_epoch
 
     def begin_epoch(self, samples: int | None) -> None:
         """An epoch of ``samples`` begins; None: its length is not known."""
@@ -63,22 +69,31 @@ class RunClock:
         self._epoch_left = math.inf if samples is None else samples
         self._epoch_began = self.samples
 
-    def end_epoch(self, *, complete: bool) -> None:
-        """An epoch ends; if it is ``complete``, its length is known from now on."""
-        if self._epoch_left == math.inf and complete:
-            self.samples_per_epoch = self.samples - self._epoch_began
+    def end_epoch(self, *, complete: bool) -> int:
+        """An epoch ends; if it is ``complete``, its length is known from now on. Returns its samples."""
+        trained = self.samples - self._epoch_began
+        if complete and trained:
+            self.samples_per_epoch = trained
+            self._passes += 1
+            self._in_passes += trained
+        self._epoch_left, self._epoch_began = math.inf, self.samples
+        return trained
 
-    def begin_step(self) -> bool:
-        """A step begins, of a batch or of what is left of the epoch. Returns whether it is a whole batch."""
-        left = self._epoch_left
-        self._step_samples = self._batch_size if left <= 0 else int(min(left, self._batch_size))
+    def begin_step(self, samples: int | None = None) -> bool:
+        """A step begins, of a batch or of what is left of the epoch. Returns whether it is a whole batch.
+
+        ``samples``: how many it has, where that is known.
+        """
+        left = self._batch_size if self._epoch_left <= 0 else self._epoch_left
+        self._step_samples = int(min(samples or left, self._batch_size))
         return self._step_samples == self._batch_size
 
-    def end_step(self) -> None:
-        """Count the samples of the step as trained."""
-        self._epoch_left -= self._step_samples
-        self.samples += self._step_samples
-        self._unread += self._step_samples
+    def end_step(self, samples: int | None = None) -> None:
+        """Count the samples of the step as trained; ``samples``: how many it had, where that is known."""
+        counted = self._step_samples if samples is None else min(samples, self._batch_size)
+        self._epoch_left -= counted
+        self.samples += counted
+        self._unread += counted
 
     def count_interval(self) -> None:
         """Count a report interval as an epoch of one sample, for a function that does not tell its steps."""

@@ -9,11 +9,11 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from zeus_ray.errors import BadInput, NoDevice
+from zeus_ray.errors import BadInput, DeviceError, LeaseRefused, NoDevice
 from zeus_ray.gpus import discovery as discover
 from zeus_ray.leases.carbon_aware_limit import CarbonAwareLeaseManager
 from zeus_ray.leases.process import HolderProcess
-from zeus_ray.records import RESERVED, EmissionsConfig, Knobs, Plan, Target, from_plain, to_json
+from zeus_ray.records import RESERVED, EmissionsConfig, Knobs, Plan, Target, from_plain, read_carried, to_json
 from zeus_ray.training.attempts import AttemptLog
 from zeus_ray.training.frameworks import imported_frameworks, is_out_of_memory
 from zeus_ray.training.gpu_group import GpuGroup, LeasedGpu
@@ -30,6 +30,7 @@ def session(
     power_limits_w: Sequence[float] | None = None,
     eta: float | None = None,
     target: Target | None = None,
+    accumulate: int | None = None,
     gpus: int = 1,
     window_s: float = 5.0,
     settle_s: float = 1.0,
@@ -49,6 +50,8 @@ def session(
             it is. With neither of the two and no plan, the GPU's own range is profiled.
         eta: weight of energy against time, 0 to 1 (Zeus, Eq. 2; default 0.5).
         target: the metric value that counts as trained; reaching it sets ``run.stop``.
+        accumulate: micro-batches per optimizer step, where the script accumulates gradients itself: it gives
+            its loader ``run.micro_batch_size``, and steps the optimizer where ``run.step_ends``.
         gpus: GPUs to lease where neither Ray nor CUDA_VISIBLE_DEVICES says.
         window_s: seconds measured per probed limit.
         settle_s: seconds discarded after each change of limit.
@@ -64,8 +67,10 @@ def session(
         power_limits_w=power_limits_w,
         eta=eta,
         target=target,
+        accumulate=accumulate,
     )
-    return open_session(plan, current_context(), gpus=gpus, window_s=window_s, settle_s=settle_s)
+    context = current_context()
+    return open_session(plan, context, config=config, gpus=gpus, window_s=window_s, settle_s=settle_s)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,12 +118,19 @@ def current_context() -> RunContext:
 
 @contextmanager
 def open_session(
-    plan: Plan, context: RunContext, *, gpus: int = 1, window_s: float = 5.0, settle_s: float = 1.0
+    plan: Plan,
+    context: RunContext,
+    *,
+    config: Mapping[str, Any] | None = None,
+    gpus: int = 1,
+    window_s: float = 5.0,
+    settle_s: float = 1.0,
 ) -> Iterator[TrainingRun]:
     """:func:`session` for a known plan and context."""
-    group = context.lease(plan, gpus)
+    group = lease_or_none(context.lease, plan, gpus)
     try:
         run = context.run_type(plan, group, attempts=context.attempts(), window_s=window_s, settle_s=settle_s)
+        run.config = without_reserved(config or {})
         run.begin(from_checkpoint=context.from_checkpoint)
         if run.note:
             logger.warning("zeus-ray: %s", run.note)
@@ -130,10 +142,24 @@ def open_session(
             logger.warning("zeus-ray: batch size %d does not fit: %s", run.batch_size, error)
             run.out_of_memory(error)
         finally:
-            if run.advice:
-                logger.warning("zeus-ray: %s", run.advice)
+            for note in filter(None, (run.unfinished, run.advice)):
+                logger.warning("zeus-ray: %s", note)
     finally:
         group.release()
+
+
+def lease_or_none(lease: Callable[[Plan, int], GpuGroup], plan: Plan, gpus: int) -> GpuGroup:
+    """The GPUs that ``lease`` gives; none where one of them fails: the run trains without being measured.
+
+    Raises:
+        LeaseRefused: another trial holds a GPU for itself.
+    """
+    try:
+        return lease(plan, gpus)
+    except LeaseRefused:
+        raise
+    except DeviceError as error:
+        return GpuGroup((), why_none=f"this run is not measured, and no limit is set: {error}")
 
 
 def gpu_settings(plan: Plan) -> tuple[str, str]:
@@ -155,20 +181,30 @@ def plan_from_config(
     power_limits_w: Sequence[float] | None = None,
     eta: float | None = None,
     target: Target | None = None,
+    accumulate: int | None = None,
 ) -> Plan:
     """The search's plan where the config has one; else one from the arguments of :func:`session`.
 
     Raises:
-        BadInput: no positive whole batch size, or eta outside 0 to 1.
+        BadInput: no positive whole batch size, or one that cannot be accumulated; eta outside 0 to 1.
     """
-    carried = config.get(RESERVED, {})
+    carried = read_carried(config)
     if "knobs" in carried:
-        return Plan.from_config(carried)
+        planned = from_plain(Plan, carried)
+        if accumulate not in (None, planned.knobs.accumulate):
+            raise BadInput(
+                f"accumulate is {accumulate}, but the search has set {planned.knobs.accumulate}: leave it "
+                "out, and use run.micro_batch_size and run.step_ends"
+            )
+        return planned
     size = batch_size or config.get("batch_size")
     if not isinstance(size, int) or size < 1:
         raise BadInput(
             f"batch size is {size!r}; give a positive whole number as config['batch_size'] or batch_size="
         )
+    parts = 1 if accumulate is None else accumulate
+    if not isinstance(parts, int) or parts < 1 or size % parts:
+        raise BadInput(f"accumulate is {parts!r}; allowed: a whole number that divides the batch size {size}")
     if eta is not None and not 0 <= eta <= 1:
         raise BadInput(f"eta is {eta}; allowed: 0 (time alone) to 1 (energy alone)")
     if target is None and carried.get("target"):
@@ -179,6 +215,7 @@ def plan_from_config(
         batch_size=size,
         power_limit_w=power_limit_w,
         probe_limits_w=None if power_limits_w is None else tuple(float(w) for w in power_limits_w),
+        accumulate=parts,
     )
     return Plan(
         knobs=knobs,
@@ -189,6 +226,11 @@ def plan_from_config(
         gpu_source=carried.get("gpu_source", ""),
         emissions=from_plain(EmissionsConfig, emissions) if emissions else None,
     )
+
+
+def without_reserved(config: Mapping[str, Any]) -> dict[str, Any]:
+    """``config`` without our entry, for a library that takes every entry for a parameter of its own."""
+    return {name: value for name, value in config.items() if name != RESERVED}
 
 
 def carried_settings() -> dict[str, str]:

@@ -11,17 +11,33 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from ray.tune import Trainable
+from ray.tune.callback import CallbackList
 from ray.tune.experiment import Trial
 from ray.tune.result import SHOULD_CHECKPOINT, TIME_TOTAL_S
 from ray.tune.trainable import FunctionTrainable
 
 from zeus_ray.carbon.planning.sweep_planner import SweepState
-from zeus_ray.records import TrialReport
+from zeus_ray.records import StopReason, TrialReport, result_key
 
 NO_NEW_TRIALS = -1
 """As ``max_pending_trials``: 0 would mean Tune's default."""
 ENDLESS = 1_000_000
 """Trials of a search without end (``num_samples=-1``), which runs at full width until it is stopped."""
+
+
+class ReasonCallbacks(CallbackList):  # type: ignore[misc]  # Ray is not typed
+    """Tune's callbacks, called with results that have their stop reason."""
+
+    def __init__(self, callbacks: CallbackList, reasons: Mapping[str, StopReason]) -> None:
+        super().__init__(callbacks._callbacks)  # noqa: SLF001 — see the file's first lines
+        self._reasons = reasons
+
+    def on_trial_result(self, **info: Any) -> None:  # noqa: ANN401 — Tune's own
+        """A trial has reported."""
+        reason = self._reasons.get(info["trial"].trial_id)
+        if reason is not None:
+            info["result"][result_key("stop_reason")] = reason.value
+        super().on_trial_result(**info)
 
 
 class ControllerView:
@@ -81,15 +97,6 @@ class ControllerView:
             power_w=power_w,
         )
 
-    def settled(self) -> set[tuple[str, str]]:
-        """Id and status of the trials that have ended or paused, which a crash must not undo."""
-        final = (Trial.TERMINATED, Trial.ERROR)
-        return {
-            (trial.trial_id, trial.status)
-            for trial in self.trials
-            if trial.status in final or (trial.status == Trial.PAUSED and trial.has_reported_at_least_once)
-        }
-
     # --- requests --------------------------------------------------------------------------------
 
     def pause_waiting(self) -> set[str]:
@@ -106,6 +113,15 @@ class ControllerView:
     def end_search(self) -> None:
         """End the whole search."""
         self._inner.request_stop_experiment()
+
+    def add_to_results(self, reasons: Mapping[str, StopReason]) -> None:
+        """From now on, write the stop reason of a trial into its result before loggers see it.
+
+        Args:
+            reasons: by trial id; read at each result.
+        """
+        if not isinstance(self._inner._callbacks, ReasonCallbacks):  # noqa: SLF001 — see the file's first lines
+            self._inner._callbacks = ReasonCallbacks(self._inner._callbacks, reasons)  # noqa: SLF001 — likewise
 
     def save_experiment(self) -> None:
         """Store the state of every trial now; by itself Tune does so every ten seconds at most."""

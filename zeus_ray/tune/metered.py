@@ -9,15 +9,20 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from zeus_ray.errors import BadInput
-from zeus_ray.records import NAN, RESERVED, StopReason, result_key
+from zeus_ray.records import NAN, RESERVED, StopReason, read_carried, result_key
 from zeus_ray.training.frameworks import is_out_of_memory
 from zeus_ray.training.run import TrainingRun
-from zeus_ray.training.session import carried_settings, open_session, plan_from_config
+from zeus_ray.training.session import (
+    carried_settings,
+    open_session,
+    plan_from_config,
+    without_reserved,
+)
 from zeus_ray.tune.trial_context import TrialContext
 
 if TYPE_CHECKING:  # the mixin stands in front of a Trainable, which it does not import
@@ -30,21 +35,25 @@ class MeteredTrainable(Base):  # type: ignore[misc]  # Ray is not typed
     """Opens a session with the trial, adds the ``zeus/`` keys to every result, closes it at the end.
 
     Power limits are probed one per result. With ``reuse_actors`` one process serves many trials, each with a
-    session of its own.
+    session of its own. The trainable never sees our entry of the config, which it may pass to a library that
+    knows no such parameter.
     """
 
     _zeus_carried: Mapping[str, str] = {}
+    config: dict[str, Any]
     _zeus_run: TrainingRun
     _zeus_open: ExitStack
 
-    def setup(self, config: dict[str, Any]) -> None:
+    def setup(self, config: dict[str, Any], **keywords: Any) -> None:  # noqa: ANN401 — of tune.with_parameters
         """A trial begins."""
-        super().setup(config)
+        with self._zeus_hidden():
+            super().setup(without_reserved(config), **keywords)
         self._zeus_begin(config)
 
     def step(self) -> dict[str, Any]:
         """One result: the trial's own metrics and the ``zeus/`` keys."""
-        result = dict(super().step())
+        with self._zeus_hidden():
+            result = dict(super().step())
         if "__duplicate__" in result:  # Tune's sign that the function has returned
             return result
         if result.get(result_key("stop_reason")) == StopReason.OUT_OF_MEMORY:
@@ -60,7 +69,8 @@ class MeteredTrainable(Base):  # type: ignore[misc]  # Ray is not typed
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """The process is reused for another trial."""
         self._zeus_open.close()
-        done = bool(super().reset_config(new_config))
+        with self._zeus_hidden():
+            done = bool(super().reset_config(without_reserved(new_config)))
         if done:
             self._zeus_begin(new_config)
         return done
@@ -71,6 +81,15 @@ class MeteredTrainable(Base):  # type: ignore[misc]  # Ray is not typed
             super().cleanup()
         finally:
             self._zeus_open.close()
+
+    @contextmanager
+    def _zeus_hidden(self) -> Iterator[None]:
+        """Our entry is not in ``self.config`` while the trainable's own code runs; Tune reports it after."""
+        whole, self.config = self.config, without_reserved(self.config)
+        try:
+            yield
+        finally:
+            self.config = whole
 
     def _zeus_begin(self, config: dict[str, Any]) -> None:
         config = {"batch_size": 1, RESERVED: self._zeus_carried, **config}
@@ -103,7 +122,7 @@ def metered(trainable: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(trainable)
     def wrapped(config: dict[str, Any], **keywords: Any) -> Any:  # noqa: ANN401 — the user's
         try:
-            return trainable(config, **keywords)
+            return trainable(without_reserved(config), **keywords)
         except Exception as error:
             metric = _metric(config)
             if metric is None or not is_out_of_memory(error):
@@ -116,5 +135,5 @@ def metered(trainable: Callable[..., Any]) -> Callable[..., Any]:
 
 def _metric(config: Mapping[str, Any]) -> str | None:
     """The metric that every result must hold, where the plan has a target."""
-    target = config.get(RESERVED, {}).get("target")
+    target = read_carried(config).get("target")
     return str(target["metric"]) if target else None

@@ -11,8 +11,9 @@ from ray import cloudpickle
 from zeus_ray.errors import BadInput
 from zeus_ray.records import Knobs, from_json, to_json
 from zeus_ray.store.active_run import ActiveRun
+from zeus_ray.tune.remaining import Remaining
 
-SNAPSHOT_VERSION = 1
+SNAPSHOT_VERSION = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +28,11 @@ class SearcherSnapshot:
         last_event: number of the last event that the search knows.
         waiting_knobs: a suggestion that waits for the other searcher.
         baseline_left: whether the baseline is still to run.
+        baseline: the baseline once it has ended.
         measurement: the kind of measurement so far; "" before the first.
+        suggested: trials suggested so far, over all experiments.
+        remaining: what the experiment has left.
+        asked_other: trials that the other searcher has suggested and was not told the end of.
     """
 
     search: str
@@ -37,7 +42,11 @@ class SearcherSnapshot:
     last_event: int
     waiting_knobs: Knobs | None
     baseline_left: bool
+    baseline: ActiveRun | None
     measurement: str
+    suggested: int
+    remaining: Remaining
+    asked_other: set[str]
     version: int = field(default=SNAPSHOT_VERSION)
 
 

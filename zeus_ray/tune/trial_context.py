@@ -26,6 +26,8 @@ from zeus_ray.training.session import RunContext, emissions_json, gpu_settings
 class TuneRun(TrainingRun):
     """A run that reports to Ray Tune, and ends its trial there when it should stop."""
 
+    strict_metric = False  # Tune has its own check; a trial goes on without its metric
+
     def send(self, result: dict[str, Any], **options: Any) -> None:  # noqa: ANN401 — Tune's own
         """Pass the result to ``tune.report``; does not return when the trial ends there."""
         from ray import tune  # noqa: PLC0415 — already imported: this is a trial

@@ -10,10 +10,12 @@ from typing import Any
 from ray import tune
 
 from zeus_ray.errors import BadInput
-from zeus_ray.records import RESERVED, Best, Knobs, Plan, Target
+from zeus_ray.records import RESERVED, Best, Knobs, Plan, Target, from_plain, read_carried, read_metric
 from zeus_ray.reporting.savings import savings
+from zeus_ray.reporting.stored_answer import stored_answer
 from zeus_ray.reporting.trial_summary import summaries
 from zeus_ray.reporting.verification import MIN_REPEATS, Verification, compare_final_metrics
+from zeus_ray.tune.config_paths import with_entry
 from zeus_ray.units import power
 
 _CHOSEN, _DEFAULT = "chosen", "default"
@@ -36,7 +38,7 @@ def verify(
     Args:
         result: what ``tune.run`` or ``Tuner.fit`` returned for a search with ZeusSearcher, in this process.
         repeats: trainings of each side, at least three.
-        best: ``searcher.best()``; None: the batch size whose trials had the lowest mean cost.
+        best: ``searcher.best()``; None: the answer that the experiment has stored.
         batch_size_key: the entry of the config that is the batch size.
         seed_key: the entry of the config that is the seed, 0 to ``repeats`` − 1. A training that does not
             read it varies on its own, or gives the same metric each time.
@@ -56,12 +58,14 @@ def verify(
     }
     runs = {f"{side} {seed}": (knobs_of[side], seed) for side in knobs_of for seed in range(repeats)}
     plans = [_unstopped(plan, replace(knobs, run_id=run_id)) for run_id, (knobs, _seed) in runs.items()]
-    config = {
-        **trial.config,
-        RESERVED: tune.grid_search([each.to_config() for each in plans]),
-        batch_size_key: tune.sample_from(lambda spec: spec.config[RESERVED]["knobs"]["batch_size"]),
-        seed_key: tune.sample_from(lambda spec: runs[spec.config[RESERVED]["knobs"]["run_id"]][1]),
-    }
+    config = with_entry(
+        {**trial.config, RESERVED: tune.grid_search([each.to_config() for each in plans])},
+        batch_size_key,
+        tune.sample_from(lambda spec: _knobs(spec.config)["batch_size"]),
+    )
+    config = with_entry(
+        config, seed_key, tune.sample_from(lambda spec: runs[_knobs(spec.config)["run_id"]][1])
+    )
     ran = tune.run(
         trial.trainable_name,
         config=config,
@@ -78,15 +82,15 @@ def verify(
 
 def _chosen_trial(result: Any, best: Best | None) -> tuple[Any, Plan, float | None]:  # noqa: ANN401 — see verify
     """A trial with the chosen batch size, its plan, and the power limit (W; None: the one that is set)."""
-    answer = savings(summaries(result), batch_size=best.batch_size if best else None).best
+    answer = savings(summaries(result), answer=best or stored_answer(result)).best
     analysis = getattr(result, "_experiment_analysis", result)
     trials = {trial.trial_id: trial for trial in getattr(analysis, "trials", None) or ()}
     trial = trials.get(answer.trial_id) if answer else None
-    carried = trial.config.get(RESERVED, {}) if trial is not None else {}
+    carried = read_carried(trial.config) if trial is not None else {}
     if answer is None or trial is None or "knobs" not in carried:
         raise BadInput("nothing to verify: the result has no trial of a ZeusSearcher that reached the target")
     limit_w = best.power_limit_w if best is not None else answer.power_limit_w
-    return trial, Plan.from_config(carried), None if limit_w is None or math.isnan(limit_w) else limit_w
+    return trial, from_plain(Plan, carried), None if limit_w is None or math.isnan(limit_w) else limit_w
 
 
 def _unstopped(plan: Plan, knobs: Knobs) -> Plan:
@@ -96,13 +100,17 @@ def _unstopped(plan: Plan, knobs: Knobs) -> Plan:
 
 
 def _side(trial: Any) -> str:  # noqa: ANN401 — Ray is not typed
-    return str(trial.config[RESERVED]["knobs"]["run_id"]).partition(" ")[0]
+    return str(_knobs(trial.config)["run_id"]).partition(" ")[0]
+
+
+def _knobs(config: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(read_carried(config)["knobs"])
 
 
 def _final_metric(trial: Any, metric: str) -> float:  # noqa: ANN401 — Ray is not typed
     """The last value that a training reported; NaN if it failed or reported none."""
     last: Mapping[str, Any] = trial.last_result or {}
-    return math.nan if trial.status == "ERROR" else float(last.get(metric, math.nan))
+    return math.nan if trial.status == "ERROR" else read_metric(last, metric)
 
 
 def _described(knobs: Knobs) -> str:

@@ -12,7 +12,8 @@ class EnergyReading:
     """What a GPU's energy meter shows at one moment: energy since an arbitrary origin, within ``err_j``.
 
     ``count_j`` is the value of the GPU's counter, ``offset_j`` what the meter adds to it for counter resets
-    and stalls; with both, the meter of another process can continue.
+    and stalls; with both, the meter of another process can continue. ``drift_j`` is the part of the error
+    that only grows: of the intervals in which the counter was wrong and the integral of power was used.
     """
 
     at_s: float
@@ -20,6 +21,7 @@ class EnergyReading:
     err_j: float
     count_j: float = 0.0
     offset_j: float = 0.0
+    drift_j: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +30,10 @@ class Reading:
 
     The true energy is within ``energy_j_err`` (J) of ``energy_j``. On a shared GPU ``energy_j`` is
     this lease's equal share. ``carbon_g`` is what that energy emitted when it was used (g), ``price`` what it
-    cost (currency of the signal); each is NaN unless the lease has a signal of that kind.
+    cost (currency of the signal); each is NaN unless the lease has a signal of that kind. ``measured_by`` is
+    "power integral" where that replaced a counter that was reset or jumped; "": as the lease says.
+    ``limit_changed_by_others``: someone else has set the limit since the lease began; then it is theirs, and
+    what is measured from then on says nothing about the limit of this lease.
     """
 
     energy_j: float
@@ -38,6 +43,8 @@ class Reading:
     energy_j_err: float = 0.0
     carbon_g: float = NAN
     price: float = NAN
+    measured_by: str = ""
+    limit_changed_by_others: bool = False
 
 
 NO_READING = Reading(energy_j=NAN, time_s=NAN, power_limit_w=NAN, shared=False, energy_j_err=NAN)

@@ -202,14 +202,24 @@ class ExpectedImprovement(Policy):
         i = model.column(size)
         if epoch < 1:
             return StopReason.NOT_WORTH_IT if self._worth(model)[i] < GO_ON else None
-        if epoch * model.epoch_costs[i] > COST_LIMIT * model.means[self._best(model)]:
-            return StopReason.NOT_WORTH_IT
+        return StopReason.NOT_WORTH_IT if self._gives_up(model, progress, curve) else None
+
+    def _gives_up(self, model: CostModel, progress: Progress, curve: Curve) -> bool:
+        """Whether no plan to continue a run of an unfinished size has a value (A1).
+
+        Not before the share of a run that exploring it was priced at has been spent: until then the curve has
+        shown too little. Always beyond COST_LIMIT runs of the best size.
+        """
+        size, epoch = progress.knobs.batch_size, progress.epoch
+        i, best = model.column(size), model.means[self._best(model)]
+        spent = epoch * model.epoch_costs[i]
+        if spent < PARTIAL_SHARE * best or spent > COST_LIMIT * best:
+            return bool(spent > COST_LIMIT * best)
         compared = self._compared(self._best(model))
         probability, never, informative = model.of_run(size, curve, epoch, compared, self._state)
         if not informative and self._worth(model)[i] > self._sure(model):
-            return None
-        value = self._value(model, size, probability, never, epoch, progress.knobs.run_id)
-        return StopReason.NOT_WORTH_IT if value <= 0 else None
+            return False
+        return self._value(model, size, probability, never, epoch, progress.knobs.run_id) <= 0
 
     def _value(  # noqa: PLR0917 — the posterior of one run, and where it stands
         self, model: CostModel, size: int, probability: Array, never: float, epoch: float, run_id: str

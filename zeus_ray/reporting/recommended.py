@@ -1,0 +1,44 @@
+"""``zeus_ray.recommended(result)``: the answer of a search from its result, without its searcher."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from zeus_ray.errors import BadInput
+from zeus_ray.records import NAN, Best, Estimate
+from zeus_ray.reporting.savings import savings
+from zeus_ray.reporting.stored_answer import stored_answer
+from zeus_ray.reporting.trial_summary import summaries
+
+
+def recommended(result: Any) -> Best:  # noqa: ANN401 — Ray is not typed
+    """The knobs that a finished search recommends, with what a run should take.
+
+    It is ``searcher.best()``, which the experiment has stored in its folder. Where that cannot be read, it is
+    the batch size whose trials were the cheapest on average, without intervals. Use it where the searcher
+    has not seen the search: with Ray Client, or in a later process.
+
+    Args:
+        result: what ``tune.run`` or ``Tuner.fit`` returned.
+
+    Raises:
+        BadInput: no trial of the result has reached its target, or it is something else.
+    """
+    stored = stored_answer(result)
+    if stored is not None and not math.isnan(stored.cost.mean):
+        return stored
+    best = savings(summaries(result)).best
+    if best is None:
+        raise BadInput("no trial has reached the target: there is nothing to recommend")
+    return Best(
+        batch_size=best.batch_size,
+        power_limit_w=None if math.isnan(best.power_limit_w) else best.power_limit_w,
+        cost=_without_interval(best.cost_to_target),
+        energy_j=_without_interval(best.energy_j),
+        time_s=_without_interval(best.time_s),
+    )
+
+
+def _without_interval(mean: float) -> Estimate:
+    return Estimate(mean=mean, low=NAN, high=NAN)

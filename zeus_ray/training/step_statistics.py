@@ -1,0 +1,233 @@
+"""Robust statistics of the steps between two energy readings, and a test for a change of load.
+
+A process records the seconds of each step and, about once a second, its energy counter. At the end of a
+window it sends one :class:`RankWindow` to the others. Steps much slower than the median (compilation,
+garbage collection, a checkpoint) are left out of the time, and the stretches around them out of the power.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from zeus_ray.errors import BadInput
+from zeus_ray.records import NAN
+
+SLOW = 1.5
+"""A step is an outlier if it takes at least this many times the median step ..."""
+SLOW_SD = 6.0
+"""... and lies this many robust standard deviations above it ..."""
+SLOW_SHARE = 0.15
+"""... unless more than this share of the steps are like it: then they belong to the load."""
+COUNTER_ERROR_S = 0.041
+"""Standard deviation (s of power) of an energy difference, where the counter ticks every 0.1 s."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankWindow:
+    """What one process measured in one window; plain numbers, to be gathered from all processes.
+
+    Attributes:
+        unit_s: seconds per unit of work (step, sample or token), without outliers; NaN: no step.
+        unit_sd: its standard error, relative.
+        power_w: average power (W per GPU) without outliers; NaN where energy is not measured.
+        power_sd: its standard error, relative.
+        steps: steps measured, outliers included.
+        step_s: the median seconds per step.
+        clean: share of the measured time that is free of outliers.
+        units: work done since the window was set, settling included.
+        wall_s: seconds since the window was set, settling and outliers included.
+        stage: the pipeline stage of this process, from 0.
+        busy_s: seconds per unit in which this stage computes; NaN where it is not known.
+    """
+
+    unit_s: float
+    unit_sd: float
+    power_w: float = NAN
+    power_sd: float = NAN
+    steps: int
+    step_s: float
+    clean: float = 1.0
+    units: float
+    wall_s: float
+    stage: int = 0
+    busy_s: float = NAN
+
+
+def outliers(times_s: Sequence[float]) -> list[bool]:
+    """Which of ``times_s`` (per unit) are outliers. One may always be one; see ``SLOW_SHARE`` for more."""
+    middle = statistics.median(times_s)
+    spread = 1.4826 * statistics.median(abs(t - middle) for t in times_s)
+    bound = max(SLOW * middle, middle + SLOW_SD * spread)
+    marked = [t > bound for t in times_s]
+    return marked if sum(marked) <= max(1.0, SLOW_SHARE * len(marked)) else [False] * len(marked)
+
+
+class StepRecorder:
+    """Collects the steps of one window in one process; ``step`` takes well under a microsecond.
+
+    Args:
+        units: work per step, where it is always the same: 1 for steps, or the samples of a batch.
+        stage: the pipeline stage of this process.
+    """
+
+    def __init__(self, units: float = 1.0, stage: int = 0) -> None:
+        if not units > 0:
+            raise BadInput(f"a step does {units} units of work; needed: more than 0")
+        self._units = units
+        self._stage = stage
+        self.begin()
+
+    def begin(self, energy_j: float = NAN) -> None:
+        """A window begins (after settling); ``energy_j``: where the counter of this GPU stands."""
+        self.times_s: list[float] = []
+        self._sizes: list[float] = []
+        self._marks: list[tuple[int, float]] = [(0, energy_j)]
+        self._broken: set[int] = set()
+
+    def step(self, time_s: float) -> None:
+        """A step took ``time_s``."""
+        self.times_s.append(time_s)
+
+    def sized_step(self, time_s: float, units: float) -> None:
+        """A step took ``time_s`` for ``units`` of work. Not to be mixed with ``step`` in a window."""
+        self.times_s.append(time_s)
+        self._sizes.append(units)
+
+    def mark(self, energy_j: float) -> None:
+        """The counter stands at ``energy_j`` after the latest step; about once a second is enough."""
+        if len(self.times_s) > self._marks[-1][0]:
+            self._marks.append((len(self.times_s), energy_j))
+
+    def interrupt(self) -> None:
+        """Training pauses here (evaluation): the power around it does not count."""
+        self._broken |= {len(self._marks) - 1, len(self._marks)}
+
+    def finish(
+        self,
+        energy_j: float = NAN,
+        *,
+        settling_s: float = 0.0,
+        settling_units: float = 0.0,
+        busy_s: float = NAN,
+        gpus: int = 1,
+    ) -> RankWindow:
+        """The window ends: what it measured.
+
+        Args:
+            energy_j: where the counter stands now, summed over the GPUs of this process.
+            settling_s: seconds from the change of limit to ``begin``.
+            settling_units: work done in them.
+            busy_s: seconds per unit in which this stage computes.
+            gpus: GPUs that ``energy_j`` counts.
+        """
+        self.mark(energy_j)
+        sizes = self._sizes or [self._units] * len(self.times_s)
+        times = self.times_s
+        if not times or len(sizes) != len(times) or min(times) <= 0 or min(sizes) <= 0:
+            return RankWindow(
+                unit_s=NAN,
+                unit_sd=NAN,
+                steps=len(times),
+                step_s=NAN,
+                clean=0.0,
+                units=settling_units,
+                wall_s=settling_s + sum(times),
+                stage=self._stage,
+            )
+        per_unit = [t / u for t, u in zip(times, sizes, strict=True)]
+        slow = outliers(per_unit)
+        kept = [i for i, is_slow in enumerate(slow) if not is_slow]
+        kept_s = math.fsum(times[i] for i in kept)
+        mean = kept_s / math.fsum(sizes[i] for i in kept)
+        square = math.fsum((per_unit[i] - mean) ** 2 for i in kept) / max(1, len(kept) - 1)
+        sd = math.sqrt(square) if len(kept) > 1 else mean
+        power_w, power_sd, clean_s = self._power(slow)
+        total_s = math.fsum(times)
+        return RankWindow(
+            unit_s=mean,
+            unit_sd=sd / mean / math.sqrt(len(kept)),
+            power_w=power_w / gpus,
+            power_sd=power_sd,
+            steps=len(times),
+            step_s=statistics.median(times),
+            clean=(clean_s if math.isfinite(power_w) else kept_s) / total_s,
+            units=settling_units + math.fsum(sizes),
+            wall_s=settling_s + total_s,
+            stage=self._stage,
+            busy_s=busy_s,
+        )
+
+    def _power(self, slow: Sequence[bool]) -> tuple[float, float, float]:
+        """Average power (W), its relative standard error, and the seconds it was averaged over.
+
+        Energy is attributed between marks. A stretch with an outlier does not count, nor does the one
+        after it, because the power reading lags by up to a second.
+        """
+        energy_j = used_s = 0.0
+        joints, was_good, after_bad = 0, False, False
+        for number, ((i, start_j), (j, end_j)) in enumerate(
+            zip(self._marks, self._marks[1:], strict=False), 1
+        ):
+            bad = any(slow[i:j]) or number in self._broken
+            good = not bad and not after_bad and math.isfinite(end_j - start_j)
+            after_bad = bad
+            if good:
+                energy_j += end_j - start_j
+                used_s += math.fsum(self.times_s[i:j])
+                joints += not was_good
+            was_good = good
+        if used_s <= 0 or energy_j <= 0:
+            return NAN, NAN, used_s
+        return energy_j / used_s, COUNTER_ERROR_S * math.sqrt(joints) / used_s, used_s
+
+
+@dataclass
+class ChangeTest:
+    """Two-sided CUSUM test (Page, 1954) on the logarithm of a positive quantity.
+
+    ``high`` and ``low`` accumulate what exceeds ``slack`` either way, in units of the block's standard
+    deviation; above ``threshold`` the level has changed. ``since`` and ``drift`` count the blocks, and sum
+    their deviations, since the side that is ahead was last at zero: the new level is ``drift / since``.
+    """
+
+    high: float = 0.0
+    low: float = 0.0
+    high_since: int = 0
+    low_since: int = 0
+    high_drift: float = 0.0
+    low_drift: float = 0.0
+
+    @property
+    def level(self) -> float:
+        """The side that is ahead, in standard deviations."""
+        return max(self.high, self.low)
+
+    def update(self, deviation: float, sd: float, *, slack: float, threshold: float) -> float:
+        """Add a block; the new mean deviation if the level has changed, else 0.
+
+        Args:
+            deviation: ln(value / reference) of this block.
+            sd: its standard deviation.
+            slack: deviations up to this are no change.
+            threshold: how many standard deviations beyond ``slack`` make a change.
+        """
+        if not math.isfinite(deviation) or not sd > 0:
+            return 0.0
+        # one block alone never makes a change: a passing disturbance is none
+        bounded = 0.8 * threshold
+        self.high = max(0.0, self.high + min(bounded, (deviation - slack) / sd))
+        self.low = max(0.0, self.low + min(bounded, (-deviation - slack) / sd))
+        self.high_since, self.high_drift = (
+            (self.high_since + 1, self.high_drift + deviation) if self.high > 0 else (0, 0.0)
+        )
+        self.low_since, self.low_drift = (
+            (self.low_since + 1, self.low_drift + deviation) if self.low > 0 else (0, 0.0)
+        )
+        if max(self.high, self.low) <= threshold:
+            return 0.0
+        if self.high >= self.low:
+            return self.high_drift / self.high_since
+        return self.low_drift / self.low_since

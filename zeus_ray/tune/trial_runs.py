@@ -1,0 +1,133 @@
+"""The trials of Ray Tune as runs of a search: what they report, and how each of them ends."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from zeus_ray.records import BASELINE, Knobs, StopReason, TrialReport, from_plain, read_carried
+from zeus_ray.store.active_run import ActiveRun, same_measurement
+from zeus_ray.store.search_recorder import SearchRecorder
+
+logger = logging.getLogger("zeus_ray")
+
+RETRY = "-retry-"
+"""Stands between the id of a run and the number of its retry, when a failed trial was resumed."""
+UNMETERED = (
+    "the trials report without a session, so their energy is not measured and no power limit is set: the "
+    "search compares batch sizes by time alone. Add two lines to the training function:\n"
+    "    with zeus_ray.session(config) as run:   # around the training\n"
+    "        run.report({...})                   # instead of tune.report\n"
+    "or pass zeus_ray.metered(function) to Tune."
+)
+SHARED = (
+    "the trials share their GPUs, so the energy of one cannot be told from another's, no limit is set, and "
+    "their results do not count: ask for whole GPUs (zeus_ray.resources()), or pass "
+    "ZeusSearcher(count_shared=True) to search on time and on equal shares of the energy"
+)
+
+
+class TrialRuns:
+    """The runs of one search by trial id, until they have ended.
+
+    Args:
+        recorder: the search with its event log.
+
+    Attributes:
+        recorder: as given.
+        active: runs that have not ended, and those that failed, which Tune may resume.
+        baseline: the baseline once it has ended.
+        measurement: the kind of measurement so far; "" before the first.
+    """
+
+    def __init__(self, recorder: SearchRecorder) -> None:
+        self.recorder = recorder
+        self.active: dict[str, ActiveRun] = {}
+        self.baseline: ActiveRun | None = None
+        self.measurement = ""
+        self._warned: set[str] = set()
+
+    def start(self, trial_id: str, knobs: Knobs) -> None:
+        """A trial was suggested."""
+        self.active[trial_id] = ActiveRun(knobs)
+
+    def adopt(self, trial_id: str, config: Mapping[str, Any]) -> None:
+        """Take over a trial of a restored experiment that was suggested after the snapshot was taken."""
+        knobs = read_carried(config).get("knobs")
+        if trial_id in self.active or knobs is None or self.was_told(config):
+            return
+        self.start(trial_id, from_plain(Knobs, knobs))
+        if self.active[trial_id].knobs.run_id != BASELINE:
+            self.recorder.search.add_pending(self.active[trial_id].knobs)
+
+    def was_told(self, config: Mapping[str, Any]) -> bool:
+        """Whether the search was told that the trial with this config has ended, and not by an error."""
+        run_id = read_carried(config).get("knobs", {}).get("run_id")
+        if run_id in self.recorder.told:
+            return True
+        retries = (told for told in self.recorder.told if RETRY in told)
+        return any(told.partition(RETRY)[0] == run_id for told in retries)
+
+    def observe(self, trial_id: str, result: Mapping[str, Any]) -> StopReason | None:
+        """Take in a result. Returns why its trial should end now, or None. The same one twice counts once."""
+        run = self._running(trial_id)
+        if run is None:
+            return None
+        report = TrialReport.from_result(result)
+        if report is None:
+            self._warn(UNMETERED)
+        else:
+            self.measurement = same_measurement(self.measurement, report.measured_by)
+            if report.shared and not self.recorder.count_shared:
+                self._warn(SHARED)
+        return self.recorder.observe(run, result)
+
+    def end(self, trial_id: str, result: Mapping[str, Any] | None, *, error: bool) -> None:
+        """A trial has ended; without a result its last one counts."""
+        run = self._running(trial_id)
+        if run is None:
+            return
+        if result is not None:
+            self.observe(trial_id, result)
+        if run.knobs.run_id == BASELINE:
+            self.baseline = None if error else run
+        elif result is None and not error and run.iteration == 0:  # it was removed before it began
+            self.recorder.search.drop_pending(run.knobs.run_id)
+        else:
+            self.recorder.end(run, error=error)
+        if not error:
+            del self.active[trial_id]
+
+    def note_stop(self, trial_id: str, reason: StopReason) -> None:
+        """A scheduler ends a trial: why, where the search itself has given no reason."""
+        run = self.active.get(trial_id)
+        if run is not None and run.stop is None:
+            run.stop = reason
+
+    def drop_all(self) -> None:
+        """Their experiment is over: what has not ended is not coming."""
+        for run_id in self.recorder.search.pending:
+            self.recorder.search.drop_pending(run_id)
+        self.active.clear()
+
+    def _running(self, trial_id: str) -> ActiveRun | None:
+        """The run of a trial that has not ended. One that has failed and reports again runs once more."""
+        run = self.active.get(trial_id)
+        search = self.recorder.search
+        if run is None or run.knobs.run_id in (BASELINE, *search.pending):
+            return run
+        if run.knobs.run_id in self.recorder.told:
+            return None
+        name, _, count = run.knobs.run_id.partition(RETRY)
+        knobs = dataclasses.replace(run.knobs, run_id=f"{name}{RETRY}{int(count or 0) + 1}")
+        search.add_pending(knobs)
+        self.start(trial_id, knobs)
+        return self.active[trial_id]
+
+    def _warn(self, text: str) -> None:
+        """Log a warning once."""
+        if text not in self._warned:
+            self._warned.add(text)
+            logger.warning("zeus-ray: %s", text)

@@ -11,6 +11,7 @@ import hypothesis
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # threads cost more than they save on small matrices
 
 import examples  # noqa: F401 — the profiles
 from fake_nvml.library import Library

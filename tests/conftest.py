@@ -44,6 +44,14 @@ def state_dir(tmp_path_factory, request, monkeypatch):
     return folder
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_fsync():
+    """Do not wait for the disk: no test cuts the power, and a thousand files take seconds to sync."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.fsync", lambda _file: None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def fake_nvml(tmp_path_factory):
     """The C library, built once. ``fake_nvml.node(folder, cards="V100,A100")`` makes GPUs."""

@@ -191,8 +191,8 @@ def measure_step(steps: int) -> None:
     from zeus_ray.leases.manager import LeaseManager
     from zeus_ray.leases.process import HolderProcess
     from zeus_ray.records import Knobs, Plan
+    from zeus_ray.training.distributed_gpu_group import DistributedGpuGroup
     from zeus_ray.training.gpu_group import GpuGroup, LeasedGpu
-    from zeus_ray.training.ranks import DistributedGpuGroup
     from zeus_ray.training.run import TrainingRun
 
     manager = LeaseManager(SimulatedGpu.open("V100", 0))

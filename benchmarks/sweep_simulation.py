@@ -16,7 +16,7 @@ import numpy as np
 
 from zeus_ray.carbon.csv_reader import read_csv
 from zeus_ray.carbon.forecasts.forecaster import HISTORY_S, Forecaster, ForecastUncertainty
-from zeus_ray.carbon.planning.capacity import FreeCapacity
+from zeus_ray.carbon.planning.interval_filling import FreeCapacity
 from zeus_ray.carbon.planning.width_planner import RemainingWork, WidthRules, plan_width
 from zeus_ray.carbon.series import Series
 from zeus_ray.units import DAY_S, HOUR_S

@@ -12,14 +12,14 @@ from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from zeus_ray.carbon.signal import open_signal as open_signal
+    from zeus_ray.carbon.open_signal import open_signal as open_signal
     from zeus_ray.errors import BadInput as BadInput
     from zeus_ray.errors import ZeusError as ZeusError
     from zeus_ray.jobs.recurring_job import RecurringJob as RecurringJob
     from zeus_ray.objective import Prices as Prices
     from zeus_ray.records import EmissionsConfig as EmissionsConfig
     from zeus_ray.records import Target as Target
-    from zeus_ray.reporting.recommended import recommended as recommended
+    from zeus_ray.reporting.recommended_from_result import recommended as recommended
     from zeus_ray.reporting.search_report import show as show
     from zeus_ray.search.search import Search as Search
     from zeus_ray.training.session import session as session
@@ -48,10 +48,10 @@ _HOMES = {
     "resources": "zeus_ray.tune.resources",
     "TrialReporter": "zeus_ray.tune.reporter",
     "verify": "zeus_ray.tune.verify",
-    "recommended": "zeus_ray.reporting.recommended",
+    "recommended": "zeus_ray.reporting.recommended_from_result",
     "show": "zeus_ray.reporting.search_report",
     "Prices": "zeus_ray.objective",
-    "open_signal": "zeus_ray.carbon.signal",
+    "open_signal": "zeus_ray.carbon.open_signal",
 }
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604 — the keys are strings
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from zeus_ray.carbon.emissions import EnergyPricer, mean_between
+from zeus_ray.carbon.open_signal import ConstantSignal, RecordedSignal
 from zeus_ray.carbon.series import Series
-from zeus_ray.carbon.signal import ConstantSignal, RecordedSignal
 from zeus_ray.records import EmissionsConfig, to_json
 from zeus_ray.units import HOUR_S, J_PER_KWH
 

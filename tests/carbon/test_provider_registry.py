@@ -5,8 +5,8 @@ import textwrap
 
 import pytest
 
+from zeus_ray.carbon.open_signal import open_signal, signal_specs
 from zeus_ray.carbon.providers.provider_registry import PROVIDERS, make_provider, provider_class
-from zeus_ray.carbon.signal import open_signal, signal_specs
 from zeus_ray.cli.main import main
 from zeus_ray.errors import BadInput
 

@@ -15,13 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zeus_ray.carbon import http_client
+from zeus_ray.carbon.fetched_signal import RemoteSignal
 from zeus_ray.carbon.forecasts.signal_forecast import forecast_signal
+from zeus_ray.carbon.open_signal import open_signal
 from zeus_ray.carbon.providers.electricity_maps import ElectricityMaps
 from zeus_ray.carbon.providers.uk import Uk
 from zeus_ray.carbon.providers.watttime import WattTime
-from zeus_ray.carbon.remote_signal import RemoteSignal
 from zeus_ray.carbon.series import Series
-from zeus_ray.carbon.signal import open_signal
 from zeus_ray.errors import BadInput, SignalLost
 
 TOKEN = "s3cret-t0ken"  # noqa: S105 — the test's own

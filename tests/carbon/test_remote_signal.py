@@ -18,7 +18,7 @@ from zeus_ray.carbon.cache import (
     CachedSignal,
     cache_file,
 )
-from zeus_ray.carbon.remote_signal import FETCH_EVERY_S, RemoteSignal
+from zeus_ray.carbon.fetched_signal import FETCH_EVERY_S, RemoteSignal
 from zeus_ray.carbon.series import Series
 from zeus_ray.errors import SignalLost
 from zeus_ray.units import HOUR_S

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from zeus_ray.carbon.search_objective import SearchObjective, resolve_objective
+from zeus_ray.carbon.open_signal import ConstantSignal, RecordedSignal
+from zeus_ray.carbon.priced_objective import SearchObjective, resolve_objective
 from zeus_ray.carbon.series import Series
-from zeus_ray.carbon.signal import ConstantSignal, RecordedSignal
 from zeus_ray.errors import BadInput
 from zeus_ray.objective import Prices, cost
 
@@ -81,8 +81,8 @@ def test_possible_arguments():
 
 def test_a_provider_that_does_not_answer_changes_nothing(tmp_path):
     """The search goes on at the long-run price and does not wait. No server is on the discard port."""
+    from zeus_ray.carbon.fetched_signal import RemoteSignal
     from zeus_ray.carbon.providers.uk import Uk
-    from zeus_ray.carbon.remote_signal import RemoteSignal
 
     signal = RemoteSignal(Uk(base_url="http://127.0.0.1:9"), cache=tmp_path / "x.json")
     objective, _eta = resolve_objective("carbon", signal, **GIVEN)

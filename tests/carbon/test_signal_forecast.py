@@ -4,7 +4,7 @@ import numpy as np
 from test_baseline_forecasts import days
 
 from zeus_ray.carbon.forecasts.signal_forecast import forecast_signal, forecast_uncertainty
-from zeus_ray.carbon.signal import ConstantSignal, RecordedSignal
+from zeus_ray.carbon.open_signal import ConstantSignal, RecordedSignal
 from zeus_ray.units import DAY_S, HOUR_S
 
 

@@ -5,11 +5,11 @@ import math
 import numpy as np
 import pytest
 
-from zeus_ray.carbon.planning.sweep_planner import SweepPlanner, SweepState
+from zeus_ray.carbon.open_signal import ConstantSignal, RecordedSignal
+from zeus_ray.carbon.planning.sweep_replanning import SweepPlanner, SweepState
 from zeus_ray.carbon.planning.trial_hours import TrialHours
 from zeus_ray.carbon.planning.width_planner import WidthRules
 from zeus_ray.carbon.series import Series
-from zeus_ray.carbon.signal import ConstantSignal, RecordedSignal
 from zeus_ray.errors import BadInput
 from zeus_ray.units import HOUR_S
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zeus_ray.carbon.forecasts.forecaster import ForecastUncertainty
-from zeus_ray.carbon.planning.capacity import FreeCapacity
+from zeus_ray.carbon.planning.interval_filling import FreeCapacity
 from zeus_ray.carbon.planning.width_planner import RemainingWork, WidthRules, plan_width
 from zeus_ray.carbon.series import Series
 from zeus_ray.errors import BadInput

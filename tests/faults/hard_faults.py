@@ -16,7 +16,7 @@ from process_faults import ORIGINAL_W, WANTED_W, wait_until
 
 import zeus_ray
 from zeus_ray.leases import doctor
-from zeus_ray.leases.ended_leases import ended_lease
+from zeus_ray.leases.ended_lease_usage import ended_lease
 from zeus_ray.leases.journal import Journal
 from zeus_ray.leases.journal_record import write_record
 from zeus_ray.leases.recovery import restore_all

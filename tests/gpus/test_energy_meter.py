@@ -205,3 +205,26 @@ def test_a_meter_continues_from_the_last_reading_of_another(metered):
         spend(node, meter, 5)
         spent_j = meter.read().energy_j - last.energy_j
         assert spent_j == pytest.approx(node.true_energy_j() - true_j, rel=0.01)
+
+
+@pytest.mark.parametrize("jump_j", [None, -1.0, -1e3, 1e3, 1e6])
+def test_a_counter_that_is_reset_or_jumps_is_replaced_within_the_stated_bound(metered, jump_j):
+    """At any moment, with a load that changes; ``None``: a reset."""
+    node, meter = metered(**SLOW)
+    draw = Draw(7)
+    spend(node, meter, 2)
+    for _ in range(30):
+        begin, true_j = meter.read(), node.true_energy_j()
+        at = draw.uniform(0, 3)
+        for step in range(12):
+            node.load(draw.random())
+            node.advance(draw.uniform(0.2, 0.3))
+            meter.sample(meter._gpu.power_w())
+            if at is not None and step * 0.25 > at:
+                at = node.reload_driver() if jump_j is None else node.jump_counter(jump_j)
+                node.advance(draw.uniform(0, 0.1))
+            meter.check_counter()
+            meter.learn(meter.watch())
+        end, true_j = meter.read(), node.true_energy_j() - true_j
+        bound_j = begin.err_j + end.err_j + end.drift_j - begin.drift_j
+        assert abs(end.energy_j - begin.energy_j - true_j) <= max(bound_j, 0.01 * true_j)

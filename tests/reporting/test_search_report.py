@@ -8,8 +8,8 @@ import pytest
 
 import zeus_ray as zeus
 from zeus_ray.records import TrialReport
+from zeus_ray.reporting.final_metric_comparison import compare_final_metrics
 from zeus_ray.reporting.search_report import SearchReport, show
-from zeus_ray.reporting.verification import compare_final_metrics
 
 
 def test_text_has_the_table_and_the_sentences(search):

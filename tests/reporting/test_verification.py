@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zeus_ray.errors import BadInput
-from zeus_ray.reporting.verification import compare_final_metrics, student_t
+from zeus_ray.reporting.final_metric_comparison import compare_final_metrics, student_t
 
 
 @pytest.mark.parametrize(

@@ -32,8 +32,8 @@ def test_one_actor_asks_for_all_and_is_created_again_when_it_dies(grid):
     import ray
 
     from zeus_ray.actors.signal_actor import share_signal
+    from zeus_ray.carbon.fetched_signal import RemoteSignal
     from zeus_ray.carbon.providers.uk import Uk
-    from zeus_ray.carbon.remote_signal import RemoteSignal
 
     before_s = time.time() // 1800 * 1800 - 7200
     grid.replies["/intensity/"] = {"data": [half_hour(before_s + 1800 * i, 100 + i) for i in range(4)]}
@@ -50,8 +50,8 @@ def test_one_actor_asks_for_all_and_is_created_again_when_it_dies(grid):
 
 def test_a_token_that_the_head_node_lacks_is_noted(grid):
     from zeus_ray.actors.signal_actor import share_signal
+    from zeus_ray.carbon.fetched_signal import RemoteSignal
     from zeus_ray.carbon.providers.electricity_maps import ElectricityMaps
-    from zeus_ray.carbon.remote_signal import RemoteSignal
 
     signal = share_signal(RemoteSignal(ElectricityMaps("DE", grid.url), fallback=400.0, background=False))
     assert not signal.refresh()
@@ -73,7 +73,7 @@ def test_a_shared_signal_is_opened_without_a_token():
 
 def test_a_signal_without_a_provider_is_not_shared():
     from zeus_ray.actors.signal_actor import share_signal
-    from zeus_ray.carbon.signal import ConstantSignal
+    from zeus_ray.carbon.open_signal import ConstantSignal
 
     signal = ConstantSignal(400.0)
     assert share_signal(signal) is signal

@@ -13,14 +13,14 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from zeus_ray import __version__
 from zeus_ray.actors import NAMESPACE
 from zeus_ray.actors.gpu_actor import GpuActor
-from zeus_ray.actors.job_signals import JobSignal, read_job_signal
+from zeus_ray.actors.job_carbon_signals import JobSignal, read_job_signal
 from zeus_ray.errors import BadInput, DeviceError, LeaseRefused, NoDevice
 from zeus_ray.gpus import discovery as discover
 from zeus_ray.gpus.energy.readings import Reading
-from zeus_ray.leases.answering import AnsweringService
 from zeus_ray.leases.lease import Lease
 from zeus_ray.leases.process import HolderProcess, proof_of_process
 from zeus_ray.leases.service import GpuLeaseService
+from zeus_ray.leases.service_with_deadline import AnsweringService
 from zeus_ray.training.attempts import AttemptUsage, Held
 from zeus_ray.training.gpu_group import GpuGroup, LeasedGpu, joined
 

@@ -17,10 +17,10 @@ import ray
 from zeus_ray import __version__
 from zeus_ray.actors import NAMESPACE
 from zeus_ray.carbon.cache import CachedSignal, cache_file
+from zeus_ray.carbon.fetched_signal import RemoteSignal, SignalSource
+from zeus_ray.carbon.open_signal import open_signal
 from zeus_ray.carbon.providers.provider_registry import PROVIDERS, make_provider
-from zeus_ray.carbon.remote_signal import RemoteSignal, SignalSource
 from zeus_ray.carbon.series import Series, Signal
-from zeus_ray.carbon.signal import open_signal
 from zeus_ray.errors import SignalLost
 
 HEAD_NODE = {"node:__internal_head__": 0.001}

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from zeus_ray.carbon.open_signal import open_signal
 from zeus_ray.carbon.series import Signal
-from zeus_ray.carbon.signal import open_signal
 from zeus_ray.errors import BadInput
 from zeus_ray.records import NAN, EmissionsConfig, from_json
 from zeus_ray.units import J_PER_KWH

@@ -21,7 +21,7 @@ class SignalHelp(TyperCommand):
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 — click's, which typer hides
         """Add one line per signal to the help text."""
-        from zeus_ray.carbon.signal import signal_specs
+        from zeus_ray.carbon.open_signal import signal_specs
 
         lines = [f"- `--signal {spec}`: {about}" for spec, about in signal_specs()]
         self.help = "\n".join([self.help or "", "", "Signals:", "", *lines])

@@ -45,7 +45,7 @@ def doctor_command(
 
     if address:
         with connected(address):
-            from zeus_ray.actors.inventory import examine_all
+            from zeus_ray.actors.cluster_inventory import examine_all
 
             nodes: Mapping[str, NodeReport] = examine_all()
     else:

@@ -12,9 +12,9 @@ import numpy as np
 
 from zeus_ray.carbon.emissions import EnergyPricer
 from zeus_ray.carbon.forecasts.signal_forecast import forecast_signal
+from zeus_ray.carbon.open_signal import open_signal
 from zeus_ray.carbon.planning.chase import Chase
 from zeus_ray.carbon.series import Signal
-from zeus_ray.carbon.signal import open_signal
 from zeus_ray.errors import BadInput, DeviceError, LeaseRefused, NoPermission
 from zeus_ray.gpus.energy.readings import Reading
 from zeus_ray.gpus.protocol import Gpu

@@ -21,7 +21,7 @@ from pathlib import Path
 from zeus_ray.errors import BadInput
 from zeus_ray.gpus.discovery import power_control
 from zeus_ray.gpus.registry import load_source
-from zeus_ray.leases.ended_leases import EndedLease
+from zeus_ray.leases.ended_lease_usage import EndedLease
 from zeus_ray.leases.file_lock import ANSWERS_WITHIN_S, FileLock, answers
 from zeus_ray.leases.gpu_claims import LimitNote
 from zeus_ray.leases.journal import Journal, limit_journals

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 from zeus_ray import units
 from zeus_ray.errors import BadInput
 from zeus_ray.records import Best
+from zeus_ray.reporting.final_metric_comparison import Verification
 from zeus_ray.reporting.savings import savings
 from zeus_ray.reporting.stored_answer import stored_answer
 from zeus_ray.reporting.trial_summary import TrialSummary, summaries
 from zeus_ray.reporting.trial_table import html_trial_table, trial_table
-from zeus_ray.reporting.verification import Verification
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -16,7 +16,7 @@ from torch.utils.data import BatchSampler
 
 from zeus_ray.errors import BadInput
 from zeus_ray.records import NAN
-from zeus_ray.training.loaders import BatchSizes, samples_per_epoch
+from zeus_ray.training.loader_size import BatchSizes, samples_per_epoch
 from zeus_ray.training.run import TrainingRun
 
 

@@ -20,10 +20,10 @@ from ray.tune.integration.ray_train import TuneReportCallback
 
 from zeus_ray.errors import BadInput, DoesNotFit
 from zeus_ray.records import NAN, Plan, StopReason, Target, TrialReport
-from zeus_ray.train.returned_fit import refuse_returned_fit
+from zeus_ray.train.refuse_returned_fit import refuse_returned_fit
 from zeus_ray.training.attempts import AttemptLog
+from zeus_ray.training.distributed_gpu_group import DistributedGpuGroup
 from zeus_ray.training.gpu_group import GpuGroup
-from zeus_ray.training.ranks import DistributedGpuGroup
 from zeus_ray.training.run import TrainingRun
 from zeus_ray.training.session import lease_or_none, open_session, plan_from_config
 from zeus_ray.tune.trial_context import TrialCallback, TrialContext

@@ -13,8 +13,8 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from zeus_ray.errors import BadInput
 from zeus_ray.records import NAN
-from zeus_ray.records.metrics import as_number, is_number
-from zeus_ray.training.loaders import samples_per_epoch
+from zeus_ray.records.metric_reading import as_number, is_number
+from zeus_ray.training.loader_size import samples_per_epoch
 from zeus_ray.training.run import TrainingRun
 
 SET_SUFFIX = "_runtime"

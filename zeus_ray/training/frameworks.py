@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 FRAMEWORKS = {
     "ray": "zeus_ray.tune.trial_context:RayTune",
-    "torch": "zeus_ray.train.torch:PyTorch",
+    "torch": "zeus_ray.train.torch_framework:PyTorch",
 }
 """By the name of the module that it is imported as: its :class:`Framework`, imported when that module is."""
 

@@ -14,10 +14,10 @@ from typing_extensions import Self
 from zeus_ray.errors import DeviceError, DeviceLost
 from zeus_ray.gpus.energy.readings import Reading
 from zeus_ray.gpus.protocol import LimitRange
-from zeus_ray.leases.answering import AnsweringService
 from zeus_ray.leases.lease import Lease
 from zeus_ray.leases.process import HolderProcess
 from zeus_ray.leases.service import GpuLeaseService
+from zeus_ray.leases.service_with_deadline import AnsweringService
 from zeus_ray.records import NAN, MeasuredBy, PowerProfile, to_json
 
 logger = logging.getLogger("zeus_ray")

@@ -18,9 +18,8 @@ from typing_extensions import Self
 from zeus_ray.errors import BadInput
 from zeus_ray.records.serialization import from_plain, to_plain
 from zeus_ray.training.group_window import GroupWindow, join, merge
-from zeus_ray.training.limit_choice import LimitChoice
 from zeus_ray.training.limit_curve import LogEstimate
-from zeus_ray.training.load_history import LoadHistory
+from zeus_ray.training.online_limit_choice import LimitChoice
 from zeus_ray.training.online_records import (
     ControllerState,
     LimitRecord,
@@ -30,6 +29,7 @@ from zeus_ray.training.online_records import (
     UnitPoint,
     Verdict,
 )
+from zeus_ray.training.profiles_after_load_change import LoadHistory
 from zeus_ray.training.step_statistics import ChangeTest, RankWindow
 
 SETTLE_GAIN = 0.002

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
-from zeus_ray.carbon.planning.sweep_planner import SweepPlanner
+from zeus_ray.carbon.open_signal import open_signal
+from zeus_ray.carbon.planning.sweep_replanning import SweepPlanner
 from zeus_ray.carbon.planning.width_planner import WidthRules, WidthSchedule
 from zeus_ray.carbon.series import Signal
-from zeus_ray.carbon.signal import open_signal
 from zeus_ray.errors import BadInput
 from zeus_ray.records import EmissionsConfig
-from zeus_ray.tune.controller import ControllerView, can_pause, trained_s
+from zeus_ray.tune.tune_controller import ControllerView, can_pause, trained_s
 from zeus_ray.units import HOUR_S, parse_iso_time
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """``ZeusSearcher``: Ray Tune's search algorithm over (batch size, power limit).
 
-It translates between Ray Tune and :class:`zeus_ray.decide.Search`, and decides nothing itself:
+It translates between Ray Tune and :class:`zeus_ray.search.search.Search`, and decides nothing itself:
 ``suggest`` asks the search and writes its suggestion into ``config["zeus"]``; results and ends of trials
 become progress and outcomes, are stored in the event log, and told.
 """
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ray.tune.search import Searcher
 
-from zeus_ray.carbon.search_objective import resolve_objective
+from zeus_ray.carbon.priced_objective import resolve_objective
 from zeus_ray.carbon.series import Signal
 from zeus_ray.errors import BadInput
 from zeus_ray.objective import Prices
@@ -36,8 +36,7 @@ from zeus_ray.store.event_log import EventLog, new_search_history
 from zeus_ray.store.search_recorder import SearchRecorder
 from zeus_ray.store.warm_start import read_warm_start
 from zeus_ray.training.session import carried_settings
-from zeus_ray.tune.baseline_answer import best_with_baseline
-from zeus_ray.tune.callers import refuse_wrappers
+from zeus_ray.tune.answer_or_baseline import best_with_baseline
 from zeus_ray.tune.other_parameters import OtherParameters
 from zeus_ray.tune.remaining import Remaining
 from zeus_ray.tune.search_properties import (
@@ -49,6 +48,7 @@ from zeus_ray.tune.search_properties import (
 )
 from zeus_ray.tune.searcher_snapshot import SearcherSnapshot, read_snapshot, write_snapshot
 from zeus_ray.tune.trial_runs import TrialRuns
+from zeus_ray.tune.wrapper_checks import refuse_wrappers
 
 if TYPE_CHECKING:
     from zeus_ray.search.policies import Policy

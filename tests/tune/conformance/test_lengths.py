@@ -7,8 +7,8 @@ import pytest
 pytestmark = pytest.mark.ray
 tune = pytest.importorskip("ray.tune")
 
+from conformance_jobs import SIZES, TARGET, Job  # noqa: E402
 from in_process import run  # noqa: E402 — after the marker: importing it takes seconds
-from jobs import SIZES, TARGET, Job  # noqa: E402
 
 import zeus_ray as zeus  # noqa: E402
 from zeus_ray.records import Target  # noqa: E402

@@ -8,8 +8,8 @@ import pytest
 pytestmark = pytest.mark.ray
 tune = pytest.importorskip("ray.tune")
 
+from conformance_jobs import SIZES, TARGET, Job, Unmetered  # noqa: E402
 from in_process import run  # noqa: E402 — after the marker: importing it takes seconds
-from jobs import SIZES, TARGET, Job, Unmetered  # noqa: E402
 from ray.tune.search import BasicVariantGenerator, Searcher  # noqa: E402
 from test_lengths import search, searcher  # noqa: E402
 

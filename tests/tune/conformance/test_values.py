@@ -11,7 +11,7 @@ import pytest
 pytestmark = pytest.mark.ray
 tune = pytest.importorskip("ray.tune")
 
-from jobs import SIZES, Job, Unmetered, accuracy, epochs_to_target  # noqa: E402 — after the marker
+from conformance_jobs import SIZES, Job, Unmetered, accuracy, epochs_to_target  # noqa: E402 — after the marker
 from ray.tune.schedulers import ASHAScheduler, MedianStoppingRule  # noqa: E402
 from test_lengths import search, searcher  # noqa: E402
 

@@ -8,8 +8,8 @@ import pytest
 pytestmark = pytest.mark.ray
 tune = pytest.importorskip("ray.tune")
 
+from conformance_jobs import SIZES, Job  # noqa: E402
 from in_process import run  # noqa: E402 — after the marker: importing it takes seconds
-from jobs import SIZES, Job  # noqa: E402
 from ray.tune.schedulers import (  # noqa: E402
     ASHAScheduler,
     FIFOScheduler,

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from zeus_ray.carbon.fetched_signal import RemoteSignal
 from zeus_ray.carbon.forecasts.signal_forecast import forecast_signal
+from zeus_ray.carbon.open_signal import RecordedSignal, open_signal
 from zeus_ray.carbon.planning.start_time import best_start, job_at, mean_with_pauses
-from zeus_ray.carbon.remote_signal import RemoteSignal
 from zeus_ray.carbon.series import Series, Signal
-from zeus_ray.carbon.signal import RecordedSignal, open_signal
 from zeus_ray.errors import BadInput, SignalLost
 from zeus_ray.units import HOUR_S
 

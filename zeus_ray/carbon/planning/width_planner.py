@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from zeus_ray.carbon.forecasts.forecaster import ForecastUncertainty
-from zeus_ray.carbon.planning.capacity import TINY, FreeCapacity
+from zeus_ray.carbon.planning.interval_filling import TINY, FreeCapacity
 from zeus_ray.carbon.planning.optimal_stopping import reservation_price
 from zeus_ray.carbon.series import Array, Series
 from zeus_ray.errors import BadInput

@@ -53,7 +53,7 @@ class Provider:
         return ""
 
     def fetch(self, since_s: float, now_s: float) -> tuple[Series | None, Series | None]:
-        """See :class:`~zeus_ray.carbon.remote_signal.SignalSource`."""
+        """See :class:`~zeus_ray.carbon.fetched_signal.SignalSource`."""
         raise NotImplementedError
 
 

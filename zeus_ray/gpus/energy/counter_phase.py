@@ -129,7 +129,9 @@ class CounterPhase:
             self._pause(COUNTER_POLL_S)
             begin_s, now_j = self._clock(), self._read()
             high_s = self._clock()
-            if now_j != before_j:
+            if now_j < before_j:  # a reset, or a step back: no update
+                before_j = now_j
+            elif now_j > before_j:
                 return CounterUpdate((low_s + high_s) / 2, (high_s - low_s) / 2)
             if high_s > give_up_s:
                 break

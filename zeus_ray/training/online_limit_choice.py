@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from zeus_ray.objective import eta_at, max_power_or_fallback_w
 from zeus_ray.training.group_window import GroupWindow
 from zeus_ray.training.limit_curve import LimitCurve, best_index, cost_curve, improvement
-from zeus_ray.training.limit_sharing import StageCurve, share_limits
 from zeus_ray.training.online_records import ControllerState, LimitRecord, OnlineSettings
+from zeus_ray.training.pipeline_stage_limits import StageCurve, share_limits
 
 CHECK_EVERY, CHECK_EVERY_S = 0.25, 1200.0
 """The limits next to the one held are measured again after this share of the run, at least these seconds."""

@@ -43,10 +43,11 @@ class Presence:
             make_private(self._folder.parent)
             make_private(self._folder)
             self._mark.unlink(missing_ok=True)
+            self._file.touch(mode=0o600)
             self._file.write_text(to_json(self._own))
             others = self._others()
             for other in others:
-                (self._folder / f"{other.pid}.{MARK}").touch()
+                (self._folder / f"{other.pid}.{MARK}").touch(mode=0o600)
         except OSError as error:
             logger.debug("zeus-ray: other processes on %s are not known: %s", self._uuid, error)
             return False

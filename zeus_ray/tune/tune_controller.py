@@ -16,7 +16,7 @@ from ray.tune.experiment import Trial
 from ray.tune.result import SHOULD_CHECKPOINT, TIME_TOTAL_S
 from ray.tune.trainable import FunctionTrainable
 
-from zeus_ray.carbon.planning.sweep_planner import SweepState
+from zeus_ray.carbon.planning.sweep_replanning import SweepState
 from zeus_ray.records import StopReason, TrialReport, result_key
 
 NO_NEW_TRIALS = -1

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from zeus_ray.carbon.forecasts.forecaster import HISTORY_S
+from zeus_ray.carbon.open_signal import open_signal
 from zeus_ray.carbon.series import Signal
-from zeus_ray.carbon.signal import open_signal
 from zeus_ray.errors import BadInput
 from zeus_ray.objective import Prices
 from zeus_ray.records import GRAMS, EmissionsConfig

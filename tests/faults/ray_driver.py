@@ -4,6 +4,7 @@ python ray_driver.py FOLDER LIMIT_W [LIMIT_W …]   several limits: the trial se
 The trial appends its energy to FOLDER/energy with every reading, and ends when FOLDER/stop exists.
 """
 
+import contextlib
 import json
 import logging
 import os
@@ -49,6 +50,10 @@ def main(folder, limits_w):
         "processes": [p.pid for p in processes],
     }
     print(json.dumps(pids), flush=True)  # noqa: T201 — read by the scenario
+    while not ray.wait([task], timeout=0.1)[0]:
+        # A raylet that was killed is reaped, as by the init process: workers of a zombie go on training.
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pids["raylet"], os.WNOHANG)
     ray.get(task)
     print("ended", flush=True)  # noqa: T201 — likewise
 

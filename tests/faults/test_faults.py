@@ -35,16 +35,7 @@ TESTED_ELSEWHERE = {
 @pytest.mark.ray
 @pytest.mark.parametrize(
     "kind",
-    [
-        pytest.param(
-            kind,
-            marks=[pytest.mark.xfail(reason="open fault: not restored while a raylet alone is dead")]
-            if kind is ray_faults.raylet_killed
-            else [],
-        )
-        for kind in ray_faults.KINDS
-        if kind not in TESTED_ELSEWHERE
-    ],
+    [kind for kind in ray_faults.KINDS if kind not in TESTED_ELSEWHERE],
     ids=lambda kind: kind.__name__,
 )
 def test_the_original_limit_is_restored_under_ray(fake_nvml, tmp_path, kind):

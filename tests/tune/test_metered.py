@@ -74,6 +74,49 @@ def test_our_entry_of_the_config_never_reaches_a_third_party(tmp_path, trainable
         assert read_carried(trial.last_result["config"])["knobs"]["batch_size"] == trial.config["batch_size"]
 
 
+class SetsItselfUpAgain(Boosts):
+    def reset_config(self, config):
+        self.setup(config)
+        return True
+
+
+class CleansUpAndSetsUpAgain(Boosts):
+    def reset_config(self, config):
+        self.cleanup()
+        self.setup(config)
+        return True
+
+
+class SetsItselfUpInAStep(Boosts):
+    def step(self):
+        if self.iteration == 3:
+            self.setup(self.config)
+        return super().step()
+
+
+@pytest.mark.parametrize("kind", [SetsItselfUpAgain, CleansUpAndSetsUpAgain, SetsItselfUpInAStep])
+def test_a_trainable_that_calls_its_own_setup_has_one_session_per_trial(tmp_path, kind):
+    alg = searcher()
+    result = tune.run(
+        zeus.metered(kind),
+        config={"batch_size": tune.choice([32, 64])},
+        metric="accuracy",
+        mode="max",
+        search_alg=alg,
+        scheduler=zeus.EnergyScheduler(alg),
+        num_samples=2,
+        storage_path=str(tmp_path),
+        reuse_actors=True,
+        max_concurrent_trials=1,
+        verbose=0,
+    )
+    for trial in result.trials:
+        report = TrialReport.from_result(trial.last_result)
+        assert (report.attempt, report.shared) == (1, False)
+        assert report.run_id == read_carried(trial.config)["knobs"]["run_id"]
+        assert len(list(tmp_path.rglob(f"*{trial.trial_id}*/zeus-attempt-*.json"))) == 1
+
+
 def test_ten_reports_are_enough_for_a_profile_of_any_number_of_limits(tmp_path):
     """As under PBT, which takes no searcher: each trial profiles by itself, 10 reports of 21 limits."""
     result = tune.run(

@@ -43,12 +43,17 @@ class MeteredTrainable(Base):  # type: ignore[misc]  # Ray is not typed
     config: dict[str, Any]
     _zeus_run: TrainingRun
     _zeus_open: ExitStack
+    _zeus_in_trainable = False
+    """Whether the trainable's own code runs. What it calls on itself then, such as ``setup`` in its
+    ``reset_config``, begins and ends no session."""
 
     def setup(self, config: dict[str, Any], **keywords: Any) -> None:  # noqa: ANN401 — of tune.with_parameters
         """A trial begins."""
+        nested = self._zeus_in_trainable
         with self._zeus_hidden():
             super().setup(without_reserved(config), **keywords)
-        self._zeus_begin(config)
+        if not nested:
+            self._zeus_begin(config)
 
     def step(self) -> dict[str, Any]:
         """One result: the trial's own metrics and the ``zeus/`` keys."""
@@ -63,7 +68,8 @@ class MeteredTrainable(Base):  # type: ignore[misc]  # Ray is not typed
 
     def load_checkpoint(self, checkpoint: Any) -> None:  # noqa: ANN401 — Tune's own
         """The trial continues from a checkpoint, after it was paused or killed."""
-        super().load_checkpoint(checkpoint)
+        with self._zeus_hidden():
+            super().load_checkpoint(checkpoint)
         self._zeus_run.begin(from_checkpoint=True)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -77,19 +83,22 @@ class MeteredTrainable(Base):  # type: ignore[misc]  # Ray is not typed
 
     def cleanup(self) -> None:
         """The trial ends, by itself or because it was stopped."""
+        nested = self._zeus_in_trainable
         try:
             super().cleanup()
         finally:
-            self._zeus_open.close()
+            if not nested:
+                self._zeus_open.close()
 
     @contextmanager
     def _zeus_hidden(self) -> Iterator[None]:
         """Our entry is not in ``self.config`` while the trainable's own code runs; Tune reports it after."""
+        nested, self._zeus_in_trainable = self._zeus_in_trainable, True
         whole, self.config = self.config, without_reserved(self.config)
         try:
             yield
         finally:
-            self.config = whole
+            self.config, self._zeus_in_trainable = whole, nested
 
     def _zeus_begin(self, config: dict[str, Any]) -> None:
         config = {"batch_size": 1, RESERVED: self._zeus_carried, **config}

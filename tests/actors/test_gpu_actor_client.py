@@ -25,4 +25,11 @@ def signature(kind, method):
 @pytest.mark.parametrize("kind", [GpuActor, GpuActorClient, CarbonAwareLeaseManager])
 @pytest.mark.parametrize("method", METHODS)
 def test_every_implementation_has_the_signature_of_the_protocol(kind, method):
-    assert signature(kind, method) == signature(GpuLeaseService, method)
+    expected, own = signature(GpuLeaseService, method), signature(kind, method)
+    # What proves the caller is for the client alone.
+    further = [p for name, p in own.parameters.items() if name not in expected.parameters]
+    assert all(
+        p.kind is p.KEYWORD_ONLY and p.default is not p.empty for p in further
+    )  # what proves the caller
+    shared = [p for name, p in own.parameters.items() if name in expected.parameters]
+    assert own.replace(parameters=shared) == expected

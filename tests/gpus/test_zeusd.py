@@ -143,6 +143,7 @@ def test_a_limit_out_of_range_is_not_sent(daemon):
     assert daemon.requests == []
 
 
+@pytest.mark.processes  # a second each
 @pytest.mark.parametrize(("status", "body"), [(200, {}), (202, {}), (207, {"errors": {"1": "busy"}})])
 def test_a_daemon_that_says_ok_and_does_nothing(daemon, status, body):
     daemon.reply = (status, body)
@@ -179,6 +180,7 @@ def trickle(path, data, pause_s):
     return server, ended
 
 
+@pytest.mark.processes  # a second
 def test_the_deadline_is_that_of_the_whole_request(make_node, tmp_path, monkeypatch):
     make_node("V100", no_permission=1)
     monkeypatch.setattr(zeusd, "ZEUSD_TIMEOUT_S", 0.3)

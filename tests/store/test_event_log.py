@@ -135,6 +135,7 @@ def test_any_damage_to_a_file_costs_that_event_alone(tmp_path_factory, damage, w
     assert [run_id for _kind, run_id in runs(log)] == [*left, "next"]
 
 
+@pytest.mark.processes  # two seconds
 def test_every_missing_or_changed_byte_is_noticed(folder):
     (name,) = fill(folder, 1)
     path = folder / name

@@ -10,7 +10,7 @@ tune = pytest.importorskip("ray.tune")
 from ray import cloudpickle  # noqa: E402 — after the marker: importing it takes seconds
 
 import zeus_ray as zeus  # noqa: E402
-from zeus_ray.records import PowerProfile, TrialReport, from_json  # noqa: E402
+from zeus_ray.records import PowerProfile, TrialReport, from_json, read_carried  # noqa: E402
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import the tests
 
@@ -71,7 +71,7 @@ def test_our_entry_of_the_config_never_reaches_a_third_party(tmp_path, trainable
     for trial in result.trials:
         assert trial.last_result["parameters"] == ["batch_size", "depth"]
         assert "zeus" in trial.config
-        assert trial.last_result["config"]["zeus"]["knobs"]["batch_size"] == trial.config["batch_size"]
+        assert read_carried(trial.last_result["config"])["knobs"]["batch_size"] == trial.config["batch_size"]
 
 
 def test_ten_reports_are_enough_for_a_profile_of_any_number_of_limits(tmp_path):

@@ -37,6 +37,7 @@ def test_version(capsys):
     assert capsys.readouterr().out == f"zeus-ray {__version__}\n"
 
 
+@pytest.mark.processes
 def test_help_imports_nothing_heavy():
     code = (
         "import sys; from zeus_ray.cli.main import main; main(['job', 'run', '--help']); print(*sys.modules)"

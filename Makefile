@@ -9,6 +9,7 @@ OLDEST_PYTHON ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.10.*/bin/pytho
 # Without torch, whose wheels for Python 3.10 are gigabytes: the tests that need it are skipped. All of them run with
 #   make test-oldest OLDEST_PYTHON=python3.11 OLDEST_EXTRAS=test,demo,lightning,transformers
 OLDEST_EXTRAS ?= test
+OLDEST_INSTALLED := $(OLDEST)/.installed-$(notdir $(OLDEST_PYTHON))-$(OLDEST_EXTRAS)
 
 .PHONY: demo test test-oldest check peer install clean
 
@@ -20,9 +21,10 @@ test: $(INSTALLED)  ## everything this machine can run
 	$(BIN)/pytest -m "frameworks"
 	$(BIN)/pytest -m "(ray or notebook or pictures or processes) and not frameworks"
 
-test-oldest: $(OLDEST)/.installed  ## the quick and the Ray tests with the oldest Python, Ray and libraries supported
+test-oldest: $(OLDEST_INSTALLED)  ## the quick and the Ray tests with the oldest Python, Ray and libraries supported
 	$(OLDEST)/bin/pytest
-	$(OLDEST)/bin/pytest -m "ray" -rs
+	$(OLDEST)/bin/pytest -m "frameworks" -rs
+	$(OLDEST)/bin/pytest -m "ray and not frameworks" -rs
 
 check: $(INSTALLED)  ## format, lint, types
 	$(BIN)/ruff format --check .
@@ -44,7 +46,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
-$(OLDEST)/.installed: pyproject.toml constraints-oldest.txt
+$(OLDEST_INSTALLED): pyproject.toml constraints-oldest.txt
 	@$(OLDEST_PYTHON) -c '' || \
 		{ echo "there is no $(OLDEST_PYTHON): install Python 3.10, or: make test-oldest OLDEST_PYTHON=/path/to/python3.10"; exit 1; }
 	$(OLDEST_PYTHON) -m venv --clear $(OLDEST)

@@ -3,7 +3,7 @@
 from hypothesis import settings
 
 # A busy machine is no counterexample.
-settings.register_profile("quick", deadline=None, max_examples=15)
+settings.register_profile("quick", deadline=None, max_examples=10)
 settings.register_profile("thorough", deadline=None, max_examples=100)
 
 

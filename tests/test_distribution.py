@@ -12,7 +12,8 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
-from test_rooms import FILES, imports
+from sources import FILES
+from test_rooms import imports
 
 ROOT = Path(__file__).parent.parent
 EXTRAS = ("torch", "lightning", "transformers", "accelerate", "sklearn", "optuna")
@@ -92,24 +93,26 @@ def test_the_wheel_has_every_file_of_the_package(wheel):
     assert {"zeus_ray/py.typed", "zeus_ray/actors/grafana.json"} <= inside
 
 
+def normalized(name):
+    """The name of a distribution, as PyPI compares it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
 @pytest.mark.processes
-def test_every_package_that_is_imported_is_a_declared_dependency(wheel):
+def test_the_declared_dependencies_are_those_that_are_imported(wheel):
     (name,) = (name for name in zipfile.ZipFile(wheel).namelist() if name.endswith("/METADATA"))
     text = zipfile.ZipFile(wheel).read(name).decode()
-    declared = {
-        re.sub(r"[-_.]+", "-", name).lower()
-        for name in re.findall(r"^Requires-Dist: ([\w.-]+)", text, re.MULTILINE)
-    }
+    declared = re.findall(r"^Requires-Dist: ([\w.-]+)(.*)$", text, re.MULTILINE)
+    required = {normalized(name) for name, more in declared if "extra ==" not in more}
+    allowed = {normalized(name) for name, _ in declared}
     distributions = metadata.packages_distributions()
     modules = {name.split(".")[0] for path in FILES for name in imports(path)} - {"zeus_ray"}
-    undeclared = {
-        module
+    imported = {
+        module: {normalized(name) for name in distributions.get(module, [module])}
         for module in modules - sys.stdlib_module_names
-        if declared.isdisjoint(
-            re.sub(r"[-_.]+", "-", name).lower() for name in distributions.get(module, [module])
-        )
     }
-    assert undeclared == set()
+    assert [module for module, names in imported.items() if not names & allowed] == []
+    assert required - set().union(*imported.values()) == set()
 
 
 @pytest.mark.processes

@@ -3,13 +3,10 @@
 import ast
 import re
 from collections import defaultdict
-from pathlib import Path
 
-import zeus_ray
+from sources import FILES, PACKAGE, tree
 
-PACKAGE = Path(zeus_ray.__file__).parent
 ROOT = PACKAGE.parent
-FILES = sorted(PACKAGE.rglob("*.py"))
 
 MAY_REPEAT = {
     "logger": "each module logs to the same logger",
@@ -31,7 +28,7 @@ FORBIDDEN_MODULES = {"books", "words"}
 
 def public_names(path):
     """Classes, functions, constants and type aliases that a module defines at its top level."""
-    for node in ast.parse(path.read_text()).body:
+    for node in tree(path).body:
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             names = [node.name]
         elif isinstance(node, ast.Assign):
@@ -74,8 +71,8 @@ def undocumented(node, where):
 
 def test_everything_public_has_a_docstring():
     """Ruff's rules D say so, too, as long as no line switches them off."""
-    trees = {str(path.relative_to(PACKAGE)): ast.parse(path.read_text()) for path in FILES}
-    assert [one for where, tree in trees.items() for one in undocumented(tree, where)] == []
+    found = [undocumented(tree(path), str(path.relative_to(PACKAGE))) for path in FILES]
+    assert [one for of_file in found for one in of_file] == []
 
 
 def test_no_forbidden_words():

@@ -4,13 +4,13 @@ import ast
 import functools
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from sources import FILES, nodes
+from sources import PACKAGE as ROOT
 
 import zeus_ray
 
-ROOT = Path(zeus_ray.__file__).parent
 BASE = {"records", "errors", "units"}
 MAY_IMPORT = {
     "errors": set(),
@@ -45,7 +45,6 @@ FOREIGN = {
     "fcntl": {"leases/file_lock.py"},
     "psutil": {"leases/process.py"},
 }
-FILES = sorted(ROOT.rglob("*.py"))
 
 
 def room(path):
@@ -59,14 +58,13 @@ def imports(path):
 
 
 def imported(path):
-    tree = ast.parse(path.read_text())
     for_types = {
         id(inner)
-        for node in ast.walk(tree)
+        for node in nodes(path)
         if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
         for inner in ast.walk(node)
     }
-    for node in ast.walk(tree):
+    for node in nodes(path):
         if id(node) in for_types:
             continue
         if isinstance(node, ast.Import):

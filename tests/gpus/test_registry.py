@@ -2,12 +2,11 @@
 
 import ast
 import importlib
-from pathlib import Path
 
 import pytest
 from lease_helpers import ENDED, crash, this_process
+from sources import FILES, nodes
 
-import zeus_ray
 from zeus_ray.gpus import discovery
 from zeus_ray.gpus.registry import GPU_SOURCES, load_source
 from zeus_ray.leases import doctor
@@ -132,7 +131,7 @@ def test_each_line_of_the_registry_names_a_source(name, tmp_path):
 
 
 def test_no_other_code_distinguishes_sources_by_name():
-    for path in Path(zeus_ray.__file__).parent.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
+    for path in FILES:
+        for node in nodes(path):
             operands = (node.left, *node.comparators) if isinstance(node, ast.Compare) else ()
             assert not {getattr(operand, "value", None) for operand in operands} & set(GPU_SOURCES), path

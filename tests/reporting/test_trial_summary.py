@@ -90,6 +90,7 @@ def test_another_type_is_refused(wrong):
         summaries(wrong)
 
 
+@pytest.mark.processes
 def test_importing_the_report_imports_nothing_heavy():
     code = (
         "import sys, zeus_ray.reporting.search_report; "

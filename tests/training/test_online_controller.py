@@ -3,7 +3,8 @@ import math
 import random
 
 import pytest
-from hypothesis import Phase, given, settings
+from examples import examples
+from hypothesis import Phase, given
 from hypothesis import strategies as st
 
 from zeus_ray.errors import BadInput
@@ -280,7 +281,7 @@ gpus = st.builds(
 )
 
 
-@settings(max_examples=12, deadline=None, phases=PHASES)
+@examples(60, phases=PHASES)
 @given(gpus, st.floats(0, 1))
 def test_never_much_worse_than_the_best_limit_or_none(gpu, eta):
     _probed, held = trained(controller(eta=eta), gpu, 1200)
@@ -288,7 +289,7 @@ def test_never_much_worse_than_the_best_limit_or_none(gpu, eta):
     assert cost_ratio(gpu, held, eta) <= min(1.03, 1.01 * none) + 0.02
 
 
-@settings(max_examples=6, deadline=None, phases=PHASES)
+@examples(30, phases=PHASES)
 @given(gpus, st.integers(0, 300))
 def test_same_numbers_same_decisions_also_from_a_stored_state(gpu, seconds):
     first = controller()

@@ -23,6 +23,7 @@ def simulated(state_dir, monkeypatch):  # noqa: ARG001 — which unsets the vari
     monkeypatch.setenv("ZEUS_RAY_GPU", "simulated:V100")
 
 
+@pytest.mark.processes
 def test_a_session_outside_ray_imports_neither_ray_nor_torch():
     code = (
         "import sys, zeus_ray as zeus\n"

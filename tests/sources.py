@@ -1,0 +1,20 @@
+"""The files of the package and their syntax trees, each parsed once for all tests that read code."""
+
+import ast
+import functools
+from pathlib import Path
+
+import zeus_ray
+
+PACKAGE = Path(zeus_ray.__file__).parent
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+@functools.cache
+def tree(path):
+    return ast.parse(path.read_text())
+
+
+@functools.cache
+def nodes(path):
+    return list(ast.walk(tree(path)))

@@ -86,6 +86,12 @@ def test_the_signal_is_required(capsys):
     assert "--signal" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("utc", ["2099-01-01T08:00Z", "2099-01-01T08:00+00:00"])
+def test_a_deadline_may_be_in_utc(capsys, utc):
+    assert main(["carbon", "--signal", "constant:4", "--deadline", utc]) == 0
+    assert "2099" not in capsys.readouterr().err
+
+
 def test_a_job_longer_than_the_time_to_the_deadline_is_refused(capsys):
     soon = dt.datetime.now().astimezone() + dt.timedelta(hours=2)
     assert main(["carbon", "--signal", "constant:4", "--hours", "3", "--deadline", soon.isoformat()]) == 2

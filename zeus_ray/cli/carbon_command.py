@@ -68,11 +68,12 @@ def carbon_command(
 
 def _parsed(deadline: str | None) -> dt.datetime | None:
     from zeus_ray.errors import BadInput
+    from zeus_ray.units import parse_iso_time
 
     if deadline is None:
         return None
     try:
-        return dt.datetime.fromisoformat(deadline).astimezone()
+        return parse_iso_time(deadline).astimezone()
     except (ValueError, OverflowError) as error:
         raise BadInput(
             f"--deadline is {deadline!r}; write a date and time such as 2026-12-01T08:00"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -17,7 +18,7 @@ from zeus_ray.records import GRAMS
 
 
 @dataclass(frozen=True)
-class Provider:
+class Provider(ABC):
     """A web API, asked for one zone. A subclass is a frozen dataclass, too.
 
     Attributes:
@@ -52,9 +53,9 @@ class Provider:
         """Which environment variables are missing, and where to get their values; "" if none is."""
         return ""
 
+    @abstractmethod
     def fetch(self, since_s: float, now_s: float) -> tuple[Series | None, Series | None]:
         """See :class:`~zeus_ray.carbon.fetched_signal.SignalSource`."""
-        raise NotImplementedError
 
 
 def read_secret(name: str) -> str:

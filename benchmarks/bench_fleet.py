@@ -19,7 +19,7 @@ import psutil
 import ray
 from ray.cluster_utils import Cluster
 
-from zeus_ray.actors.cluster_inventory import examine_all
+from zeus_ray.actors.ask_every_node import examine_all
 from zeus_ray.actors.gpu_actor_client import gpu_actor
 from zeus_ray.gpus import discovery
 from zeus_ray.leases.process import HolderProcess

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from zeus_ray.tune.resources import resources as resources
     from zeus_ray.tune.scheduler import EnergyScheduler as EnergyScheduler
     from zeus_ray.tune.searcher import ZeusSearcher as ZeusSearcher
-    from zeus_ray.tune.verify import verify as verify
+    from zeus_ray.tune.verify_final_metric import verify as verify
 
 __version__ = metadata.version("zeus-ray")
 
@@ -47,7 +47,7 @@ _HOMES = {
     "metered": "zeus_ray.tune.metered",
     "resources": "zeus_ray.tune.resources",
     "TrialReporter": "zeus_ray.tune.reporter",
-    "verify": "zeus_ray.tune.verify",
+    "verify": "zeus_ray.tune.verify_final_metric",
     "recommended": "zeus_ray.reporting.recommended_from_result",
     "show": "zeus_ray.reporting.search_report",
     "Prices": "zeus_ray.objective",

@@ -20,7 +20,7 @@ import ray  # noqa: E402 — after the marker: importing it takes seconds
 
 import zeus_ray as zeus  # noqa: E402
 from zeus_ray.actors import NAMESPACE  # noqa: E402
-from zeus_ray.actors import cluster_inventory as inventory  # noqa: E402
+from zeus_ray.actors import ask_every_node as inventory  # noqa: E402
 from zeus_ray.leases.doctor import Health, examine, unexamined  # noqa: E402
 from zeus_ray.records import EmissionsConfig, PowerProfile, Target, TrialReport, to_json  # noqa: E402
 

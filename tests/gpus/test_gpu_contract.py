@@ -10,7 +10,7 @@ from zeus_ray.errors import BadInput
 from zeus_ray.gpus import discovery
 from zeus_ray.gpus.nvml import NvmlGpu
 from zeus_ray.gpus.protocol import Gpu, PhysicalGpu
-from zeus_ray.gpus.virtual_gpu import VirtualGpu
+from zeus_ray.gpus.virtual_gpu_base import VirtualGpu
 from zeus_ray.leases.manager import LeaseManager
 from zeus_ray.leases.process import HolderProcess
 

@@ -8,7 +8,7 @@ import pytest
 from zeus_ray.errors import BadInput
 from zeus_ray.gpus import discovery
 from zeus_ray.gpus.replay import ReplayedJob, ReplayGpu, interpolate, parse_replay
-from zeus_ray.gpus.virtual_gpu import VirtualGpu
+from zeus_ray.gpus.virtual_gpu_base import VirtualGpu
 from zeus_ray.records import MeasuredBy
 
 HEADER = "dataset,network,batch_size,optimizer,power_limit,time_per_epoch,average_power"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from zeus_ray.errors import BadInput
 from zeus_ray.gpus import card_models as cards
 from zeus_ray.gpus.simulated import SimulatedGpu
-from zeus_ray.gpus.virtual_gpu import VirtualGpu
+from zeus_ray.gpus.virtual_gpu_base import VirtualGpu
 from zeus_ray.records import MeasuredBy
 
 ALL = st.sampled_from(list(cards.CARDS.values()))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from zeus_ray.errors import BadInput
-from zeus_ray.records.metric_reading import check_metric, metric_names, read_metric
+from zeus_ray.records.read_metric import check_metric, metric_names, read_metric
 
 
 class Tensor:

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zeus_ray.records import Target
-from zeus_ray.search.models import acquisition, drift, epoch_cost, epochs
+from zeus_ray.search.models import acquisition, drift, epochs
+from zeus_ray.search.models import unprofiled_epoch_cost as epoch_cost
 from zeus_ray.search.models.learning_curve import KEPT, Reference, evidence, thinned
 
 TARGET = Target("accuracy", 0.9)

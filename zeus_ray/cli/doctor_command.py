@@ -45,7 +45,7 @@ def doctor_command(
 
     if address:
         with connected(address):
-            from zeus_ray.actors.cluster_inventory import examine_all
+            from zeus_ray.actors.ask_every_node import examine_all
 
             nodes: Mapping[str, NodeReport] = examine_all()
     else:
@@ -137,7 +137,7 @@ def _savings_by_profile(gpus: Mapping[str, GpuReport], history: str) -> Iterator
     from zeus_ray.jobs.job_summary import merged_profiles
     from zeus_ray.search.power_limit import advise
     from zeus_ray.store.event_log import job_names, open_job_log
-    from zeus_ray.training.savings_estimate import in_words
+    from zeus_ray.training.savings_if_limit_were_set import in_words
 
     for job in job_names(history):
         for profile in merged_profiles(open_job_log(history, job).read()):

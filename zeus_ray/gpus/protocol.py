@@ -127,7 +127,7 @@ class GpuSource(ABC):
     """
 
     virtual = False
-    """Whether the GPUs exist only in this program (see :class:`zeus_ray.gpus.virtual_gpu.VirtualGpu`)."""
+    """Whether the GPUs exist in this program alone: a :class:`~zeus_ray.gpus.virtual_gpu_base.VirtualGpu`."""
     visible_variable = ""
     """Environment variable that lists the GPUs a process may use; "" where there is none."""
 

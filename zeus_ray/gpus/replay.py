@@ -17,7 +17,7 @@ from typing_extensions import Self
 
 from zeus_ray.errors import BadInput
 from zeus_ray.gpus.protocol import LimitRange
-from zeus_ray.gpus.virtual_gpu import VirtualGpu, VirtualSource
+from zeus_ray.gpus.virtual_gpu_base import VirtualGpu, VirtualSource
 from zeus_ray.records import MeasuredBy
 
 REPLAY_COLUMNS = (

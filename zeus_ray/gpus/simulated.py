@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing_extensions import Self
 
 from zeus_ray.gpus import card_models as cards
-from zeus_ray.gpus.virtual_gpu import VirtualGpu, VirtualSource
+from zeus_ray.gpus.virtual_gpu_base import VirtualGpu, VirtualSource
 from zeus_ray.records import MeasuredBy
 
 DEFAULT_CARD = "V100"

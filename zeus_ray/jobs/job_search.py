@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
 from typing import Any
 
-from zeus_ray.carbon.priced_objective import SearchObjective
+from zeus_ray.carbon.resolve_objective import SearchObjective
 from zeus_ray.errors import BadInput, TargetNotReached
 from zeus_ray.gpus import discovery
 from zeus_ray.jobs.explanations import expectation_sentence, knobs_sentence
@@ -21,7 +21,7 @@ from zeus_ray.search.search import Search
 from zeus_ray.store.event_log import EventLog, LoggedEvent
 from zeus_ray.store.event_replay import replay
 from zeus_ray.store.events import RunAsked, RunEnded, RunLost
-from zeus_ray.store.run_progress import ActiveRun
+from zeus_ray.store.run_under_way import ActiveRun
 from zeus_ray.store.search_recorder import SearchRecorder
 from zeus_ray.store.warm_start import WarmStart
 from zeus_ray.training.session import carried_settings

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from zeus_ray.records import NAN
-from zeus_ray.records.metric_reading import as_number, is_number, metric_entry
+from zeus_ray.records.read_metric import as_number, is_number, metric_entry
 
 NUMBER_PATTERN = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[+-]?(?:nan|inf(?:inity)?)"
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from zeus_ray.errors import BadInput
 from zeus_ray.gpus.energy.readings import Reading
 from zeus_ray.leases.journal_record import JournalRecord, LeaseEntry
+from zeus_ray.leases.lease_table import amount_field
 from zeus_ray.leases.state_dir import read_file
-from zeus_ray.leases.table import amount_field
 from zeus_ray.records import NAN, from_json, to_json
 
 ENDED_FILE = "ended-leases.jsonl"

@@ -10,9 +10,9 @@ from zeus_ray.gpus.protocol import Gpu, PhysicalGpu
 from zeus_ray.leases.ended_lease_usage import keep_ended_leases
 from zeus_ray.leases.journal import MEASUREMENT_JOURNAL, Journal
 from zeus_ray.leases.journal_record import JOURNAL_VERSION, JournalRecord, LeaseEntry, OtherVersion
+from zeus_ray.leases.lease_table import LeaseTable
 from zeus_ray.leases.limit_locks import LimitRights
 from zeus_ray.leases.process import HolderProcess, boot_id
-from zeus_ray.leases.table import LeaseTable
 
 logger = logging.getLogger("zeus_ray")
 

@@ -8,7 +8,7 @@ from typing_extensions import Self
 
 from zeus_ray.gpus.energy.readings import Reading
 from zeus_ray.gpus.protocol import Gpu, LimitRange
-from zeus_ray.gpus.virtual_gpu import VirtualGpu
+from zeus_ray.gpus.virtual_gpu_base import VirtualGpu
 from zeus_ray.records import MeasuredBy
 
 

@@ -17,15 +17,15 @@ from zeus_ray.gpus.energy.power_trace import PowerTrace
 from zeus_ray.gpus.energy.readings import NO_READING, EnergyReading, Reading
 from zeus_ray.gpus.energy.sampling_thread import SamplingThread
 from zeus_ray.gpus.protocol import Gpu
-from zeus_ray.gpus.virtual_gpu import VirtualGpu, as_virtual
+from zeus_ray.gpus.virtual_gpu_base import VirtualGpu, as_virtual
 from zeus_ray.leases.ended_lease_usage import ended_lease, keep_readings
-from zeus_ray.leases.gpu_sharing import Presence
 from zeus_ray.leases.journal_record import LeaseEntry
 from zeus_ray.leases.lease import GpuStatus, Lease
+from zeus_ray.leases.lease_table import EnergyPrice, LeaseTable
 from zeus_ray.leases.limit_owner import FORKED, LimitOwner
+from zeus_ray.leases.measuring_processes import Presence
 from zeus_ray.leases.process import HolderProcess
 from zeus_ray.leases.state_dir import state_dir as find_state_dir
-from zeus_ray.leases.table import EnergyPrice, LeaseTable
 from zeus_ray.leases.watchdog_start import ensure_watchdog
 from zeus_ray.records import NAN
 

@@ -6,8 +6,8 @@ A number that is not known is NaN, never 0.
 
 from __future__ import annotations
 
-from zeus_ray.records.metric_reading import check_metric, read_metric
 from zeus_ray.records.power_profile import PowerProfile, ProfilePoint
+from zeus_ray.records.read_metric import check_metric, read_metric
 from zeus_ray.records.runs import (
     BASELINE,
     NAN,

@@ -15,9 +15,9 @@ from typing_extensions import Self
 from zeus_ray.errors import BadInput, TargetNotReached
 from zeus_ray.objective import stop_reason
 from zeus_ray.records import Best, Knobs, Measurement, Outcome, PowerProfile, Progress, StopReason, Target
-from zeus_ray.search import budget_limits as enforcement
+from zeus_ray.search import exploration_budget_enforcement as enforcement
+from zeus_ray.search.choice_to_knobs import knobs_of
 from zeus_ray.search.exploration_budget import Exploration
-from zeus_ray.search.knobs_of_choice import knobs_of
 from zeus_ray.search.models.learning_curve import Curve
 from zeus_ray.search.policies import POLICIES, Choice, Policy
 from zeus_ray.search.recommendation import recommend

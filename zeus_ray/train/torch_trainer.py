@@ -26,7 +26,7 @@ from zeus_ray.training.distributed_gpu_group import DistributedGpuGroup
 from zeus_ray.training.gpu_group import GpuGroup
 from zeus_ray.training.run import TrainingRun
 from zeus_ray.training.session import lease_or_none, open_session, plan_from_config
-from zeus_ray.tune.trial_context import TrialCallback, TrialContext
+from zeus_ray.tune.current_trial import TrialCallback, TrialContext
 
 
 @contextmanager

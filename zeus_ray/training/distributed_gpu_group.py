@@ -2,7 +2,7 @@
 
 Each process runs the same code on the same numbers, so all of them come to the same limit, the same window
 and the same stop at the same step, without a coordinator. Only their clocks differ: with these groups,
-windows are counted in steps (see :class:`zeus_ray.training.run_progress_clock.RunClock`).
+windows are counted in steps (see :class:`zeus_ray.training.samples_and_time.RunClock`).
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from zeus_ray.training.session import RunContext
 
 FRAMEWORKS = {
-    "ray": "zeus_ray.tune.trial_context:RayTune",
-    "torch": "zeus_ray.train.torch_framework:PyTorch",
+    "ray": "zeus_ray.tune.current_trial:RayTune",
+    "torch": "zeus_ray.train.pytorch_sync_and_memory:PyTorch",
 }
 """By the name of the module that it is imported as: its :class:`Framework`, imported when that module is."""
 

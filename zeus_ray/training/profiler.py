@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from zeus_ray.errors import BadInput, DeviceError, DeviceLost
 from zeus_ray.gpus.energy.readings import Reading
 from zeus_ray.training.gpu_group import GpuGroup
-from zeus_ray.training.run_progress_clock import RunClock
+from zeus_ray.training.samples_and_time import RunClock
 
 EARLY = 0.05
 """A window may end too early by this share of it, where its time is estimated from steps."""

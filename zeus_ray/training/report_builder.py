@@ -10,8 +10,8 @@ from zeus_ray.records import NAN, Plan, PowerProfile, StopReason, TrialReport, t
 from zeus_ray.training.attempts import AttemptLog, AttemptUsage
 from zeus_ray.training.gpu_group import GpuGroup
 from zeus_ray.training.lr_scaling import ScaledLr
-from zeus_ray.training.run_progress_clock import RunClock
-from zeus_ray.training.savings_estimate import savings_estimate
+from zeus_ray.training.samples_and_time import RunClock
+from zeus_ray.training.savings_if_limit_were_set import savings_estimate
 
 
 class ReportBuilder:

@@ -14,10 +14,10 @@ from zeus_ray.objective import stop_reason
 from zeus_ray.records import NAN, Plan, StopReason, check_metric, read_metric
 from zeus_ray.training.attempts import AttemptLog
 from zeus_ray.training.gpu_group import GpuGroup, PowerPoints, write_power_traces
-from zeus_ray.training.limit_control import LimitController
 from zeus_ray.training.lr_scaling import LrRule, ScaledLr, WarmUp, scaled, warm_up
 from zeus_ray.training.report_builder import ReportBuilder
-from zeus_ray.training.run_progress_clock import RunClock
+from zeus_ray.training.run_limit_controller import LimitController
+from zeus_ray.training.samples_and_time import RunClock
 from zeus_ray.training.steps_loop import Batch, one_pass
 
 logger = logging.getLogger("zeus_ray")

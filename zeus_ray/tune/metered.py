@@ -23,7 +23,7 @@ from zeus_ray.training.session import (
     plan_from_config,
     without_reserved,
 )
-from zeus_ray.tune.trial_context import TrialContext
+from zeus_ray.tune.current_trial import TrialContext
 
 if TYPE_CHECKING:  # the mixin stands in front of a Trainable, which it does not import
     from ray.tune import Trainable as Base

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ray.tune.search import Searcher
 
-from zeus_ray.carbon.priced_objective import resolve_objective
+from zeus_ray.carbon.resolve_objective import resolve_objective
 from zeus_ray.carbon.series import Signal
 from zeus_ray.errors import BadInput
 from zeus_ray.objective import Prices
@@ -36,7 +36,7 @@ from zeus_ray.store.event_log import EventLog, new_search_history
 from zeus_ray.store.search_recorder import SearchRecorder
 from zeus_ray.store.warm_start import read_warm_start
 from zeus_ray.training.session import carried_settings
-from zeus_ray.tune.answer_or_baseline import best_with_baseline
+from zeus_ray.tune.never_worse_than_baseline import best_with_baseline
 from zeus_ray.tune.other_parameters import OtherParameters
 from zeus_ray.tune.remaining import Remaining
 from zeus_ray.tune.search_properties import (

@@ -10,7 +10,7 @@ from ray import cloudpickle
 
 from zeus_ray.errors import BadInput
 from zeus_ray.records import Knobs, from_json, to_json
-from zeus_ray.store.run_progress import ActiveRun
+from zeus_ray.store.run_under_way import ActiveRun
 from zeus_ray.tune.remaining import Remaining
 
 SNAPSHOT_VERSION = 2

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from zeus_ray.search.models import drift, epoch_cost, epochs
+from zeus_ray.search.models import drift, epochs
+from zeus_ray.search.models import unprofiled_epoch_cost as epoch_cost
 from zeus_ray.search.models.learning_curve import Array, Curve, Reference, evidence
 from zeus_ray.search.state import CompletedRun, SearchState
 

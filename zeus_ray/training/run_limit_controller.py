@@ -11,7 +11,7 @@ from zeus_ray.records import NAN, Plan, PowerProfile, ProfilePoint
 from zeus_ray.search import power_limit as power
 from zeus_ray.training.gpu_group import GpuGroup
 from zeus_ray.training.profiler import Profiler, ProfilingWindow
-from zeus_ray.training.run_progress_clock import RunClock
+from zeus_ray.training.samples_and_time import RunClock
 
 PointsByLimit = dict[float, ProfilePoint]
 """Points of a profile by their limit (W)."""

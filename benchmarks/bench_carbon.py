@@ -26,7 +26,7 @@ from zeus_ray.carbon.forecasts.baseline_forecasts import BlendedForecast
 from zeus_ray.carbon.forecasts.gp_forecast import GpForecast
 from zeus_ray.carbon.planning.width_planner import WidthRules
 from zeus_ray.gpus import card_models as cards
-from zeus_ray.units import HOUR_S
+from zeus_ray.quantity_format import HOUR_S
 
 WORK_H = (12, 24, 72)
 DEADLINES = (1.0, 1.25, 1.5, 2.0, 3.0)

@@ -23,7 +23,7 @@ from zeus_ray.carbon.forecasts.forecaster import ForecastUncertainty
 from zeus_ray.carbon.forecasts.gp_forecast import GpForecast
 from zeus_ray.carbon.planning.width_planner import WidthRules
 from zeus_ray.carbon.series import Series
-from zeus_ray.units import DAY_S, HOUR_S
+from zeus_ray.quantity_format import DAY_S, HOUR_S
 
 WINDOW_S = 83 * HOUR_S
 STARTS_EVERY_S = 11 * HOUR_S

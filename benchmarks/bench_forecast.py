@@ -24,7 +24,7 @@ from zeus_ray.carbon.forecasts.baseline_forecasts import (
 from zeus_ray.carbon.forecasts.forecaster import HISTORY_S, Forecaster
 from zeus_ray.carbon.forecasts.gp_forecast import GpForecast
 from zeus_ray.carbon.series import Series
-from zeus_ray.units import DAY_S, HOUR_S, WEEK_S
+from zeus_ray.quantity_format import DAY_S, HOUR_S, WEEK_S
 
 LEADS_H = (1, 6, 24, 48)
 FORECASTERS: dict[str, Forecaster] = {

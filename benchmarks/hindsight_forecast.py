@@ -15,7 +15,7 @@ import numpy as np
 from zeus_ray.carbon.forecasts.forecaster import HISTORY_S, ForecastUncertainty
 from zeus_ray.carbon.forecasts.gp_forecast import GpForecast
 from zeus_ray.carbon.series import Array, Series
-from zeus_ray.units import DAY_S, HOUR_S
+from zeus_ray.quantity_format import DAY_S, HOUR_S
 
 LAGS_H = (0, 1, 2, 3, 6, 12, 23, 24, 47, 71, 143, 167)
 MEANS_H = (24, 72, 168)

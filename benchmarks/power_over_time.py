@@ -22,8 +22,8 @@ from zeus_ray.carbon.planning.width_planner import WidthRules
 from zeus_ray.carbon.series import Array, Series
 from zeus_ray.errors import BadInput
 from zeus_ray.gpus.card_models import Card, power_w, time_per_sample_s, uncapped_power_w
+from zeus_ray.quantity_format import HOUR_S, J_PER_KWH
 from zeus_ray.records import PowerProfile
-from zeus_ray.units import HOUR_S, J_PER_KWH
 
 BATCH = 256
 JOB_H = 12.0

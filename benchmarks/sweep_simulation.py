@@ -19,7 +19,7 @@ from zeus_ray.carbon.forecasts.forecaster import HISTORY_S, Forecaster, Forecast
 from zeus_ray.carbon.planning.interval_filling import FreeCapacity
 from zeus_ray.carbon.planning.width_planner import RemainingWork, WidthRules, plan_width
 from zeus_ray.carbon.series import Series
-from zeus_ray.units import DAY_S, HOUR_S
+from zeus_ray.quantity_format import DAY_S, HOUR_S
 
 Policy = Callable[[WidthRules, RemainingWork, float], int]
 """How many trials run now (the third argument, s)."""

@@ -11,10 +11,10 @@ from sources import PACKAGE as ROOT
 
 import zeus_ray
 
-BASE = {"records", "errors", "units"}
+BASE = {"records", "errors", "quantity_format"}
 MAY_IMPORT = {
     "errors": set(),
-    "units": set(),
+    "quantity_format": set(),
     "records": {"errors"},
     "objective": BASE,
     "search": BASE | {"objective"},

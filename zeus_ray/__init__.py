@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from zeus_ray.reporting.search_report import show as show
     from zeus_ray.search.search import Search as Search
     from zeus_ray.training.session import session as session
-    from zeus_ray.tune.elastic import Elastic as Elastic
     from zeus_ray.tune.metered import metered as metered
+    from zeus_ray.tune.pause_trials_for_carbon import Elastic as Elastic
     from zeus_ray.tune.reporter import TrialReporter as TrialReporter
     from zeus_ray.tune.resources import resources as resources
     from zeus_ray.tune.scheduler import EnergyScheduler as EnergyScheduler
@@ -37,7 +37,7 @@ _HOMES = {
     "Search": "zeus_ray.search.search",
     "Target": "zeus_ray.records",
     "EmissionsConfig": "zeus_ray.records",
-    "Elastic": "zeus_ray.tune.elastic",
+    "Elastic": "zeus_ray.tune.pause_trials_for_carbon",
     "BadInput": "zeus_ray.errors",
     "ZeusError": "zeus_ray.errors",
     "ZeusSearcher": "zeus_ray.tune.searcher",

@@ -10,8 +10,8 @@ import math
 from dataclasses import dataclass
 
 from zeus_ray.errors import BadInput
+from zeus_ray.quantity_format import HOUR_S, J_PER_KWH
 from zeus_ray.records import NAN, StopReason
-from zeus_ray.units import HOUR_S, J_PER_KWH
 
 FALLBACK_MAX_POWER_W = 300.0
 """MAXPOWER where it is unknown: typical of a data-centre GPU. It only sets the exchange rate between

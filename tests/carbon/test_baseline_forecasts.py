@@ -15,7 +15,7 @@ from zeus_ray.carbon.forecasts.baseline_forecasts import (
     SvrForecast,
 )
 from zeus_ray.carbon.series import Series
-from zeus_ray.units import DAY_S, HOUR_S, WEEK_S
+from zeus_ray.quantity_format import DAY_S, HOUR_S, WEEK_S
 
 FORECASTS = [PersistenceForecast(), SameHourForecast(), SameHourForecast(WEEK_S), BlendedForecast()]
 

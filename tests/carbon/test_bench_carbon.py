@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from test_baseline_forecasts import days
 
-from zeus_ray.units import DAY_S, HOUR_S
+from zeus_ray.quantity_format import DAY_S, HOUR_S
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 

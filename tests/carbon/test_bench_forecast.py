@@ -9,7 +9,7 @@ import pytest
 from test_baseline_forecasts import days
 
 from zeus_ray.carbon.forecasts.baseline_forecasts import PersistenceForecast, SameHourForecast
-from zeus_ray.units import DAY_S
+from zeus_ray.quantity_format import DAY_S
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "bench_forecast.py"
 

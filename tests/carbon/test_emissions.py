@@ -8,8 +8,8 @@ import pytest
 from zeus_ray.carbon.emissions import EnergyPricer, mean_between
 from zeus_ray.carbon.open_signal import ConstantSignal, RecordedSignal
 from zeus_ray.carbon.series import Series
+from zeus_ray.quantity_format import HOUR_S, J_PER_KWH
 from zeus_ray.records import EmissionsConfig, to_json
-from zeus_ray.units import HOUR_S, J_PER_KWH
 
 HALVES = RecordedSignal(Series(0.0, HOUR_S, np.array([100.0, 300.0])))
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from zeus_ray.carbon.forecasts.gp_forecast import GpForecast, covariance
 from zeus_ray.carbon.series import Series
-from zeus_ray.units import DAY_S
+from zeus_ray.quantity_format import DAY_S
 
 DAY = 100 + 50 * np.sin(2 * np.pi * np.arange(24) / 24)
 

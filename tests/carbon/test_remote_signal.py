@@ -21,7 +21,7 @@ from zeus_ray.carbon.cache import (
 from zeus_ray.carbon.fetched_signal import FETCH_EVERY_S, RemoteSignal
 from zeus_ray.carbon.series import Series
 from zeus_ray.errors import SignalLost
-from zeus_ray.units import HOUR_S
+from zeus_ray.quantity_format import HOUR_S
 
 T0 = 1.7e9 - 1.7e9 % 3600
 

@@ -5,7 +5,7 @@ from test_baseline_forecasts import days
 
 from zeus_ray.carbon.forecasts.signal_forecast import forecast_signal, forecast_uncertainty
 from zeus_ray.carbon.open_signal import ConstantSignal, RecordedSignal
-from zeus_ray.units import DAY_S, HOUR_S
+from zeus_ray.quantity_format import DAY_S, HOUR_S
 
 
 def test_the_providers_forecast_is_continued_from_history():

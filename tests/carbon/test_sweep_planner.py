@@ -11,7 +11,7 @@ from zeus_ray.carbon.planning.trial_hours import TrialHours
 from zeus_ray.carbon.planning.width_planner import WidthRules
 from zeus_ray.carbon.series import Series
 from zeus_ray.errors import BadInput
-from zeus_ray.units import HOUR_S
+from zeus_ray.quantity_format import HOUR_S
 
 RULES = WidthRules(deadline_s=10 * HOUR_S, max_trials=2, replan_every_s=300.0)
 DIRTY_THEN_CLEAN = RecordedSignal(Series(0.0, HOUR_S, np.array([200.0] * 4 + [100.0] * 6)))

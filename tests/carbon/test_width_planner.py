@@ -13,7 +13,7 @@ from zeus_ray.carbon.planning.interval_filling import FreeCapacity
 from zeus_ray.carbon.planning.width_planner import RemainingWork, WidthRules, plan_width
 from zeus_ray.carbon.series import Series
 from zeus_ray.errors import BadInput
-from zeus_ray.units import HOUR_S
+from zeus_ray.quantity_format import HOUR_S
 
 PRICES = st.one_of(st.floats(0, 1000), st.just(math.nan), st.floats(-50, 0))
 REPLAN_S = HOUR_S / 4

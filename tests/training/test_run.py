@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from runs import NO_GPU, Loader, leased, plan, reported, train
 
 from zeus_ray.errors import BadInput
-from zeus_ray.gpus.energy.power_trace import PowerTrace
+from zeus_ray.gpus.energy.bounded_power_trace import PowerTrace
 from zeus_ray.gpus.simulated import SimulatedGpu
 from zeus_ray.leases.manager import LeaseManager
 from zeus_ray.records import StopReason, Target, TrialReport

@@ -20,7 +20,7 @@ from ray.tune.search import ConcurrencyLimiter  # noqa: E402 — after the marke
 
 import zeus_ray as zeus  # noqa: E402
 from zeus_ray.carbon.series import Series  # noqa: E402
-from zeus_ray.units import HOUR_S, J_PER_KWH  # noqa: E402
+from zeus_ray.quantity_format import HOUR_S, J_PER_KWH  # noqa: E402
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import the tests
 

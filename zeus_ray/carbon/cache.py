@@ -15,8 +15,8 @@ import numpy as np
 from zeus_ray.carbon.resampling import resample
 from zeus_ray.carbon.series import LATEST_S, Series
 from zeus_ray.errors import BadInput
+from zeus_ray.quantity_format import DAY_S, HOUR_S
 from zeus_ray.records import from_json, to_json
-from zeus_ray.units import DAY_S, HOUR_S
 
 logger = logging.getLogger("zeus_ray")
 

@@ -10,8 +10,8 @@ import numpy as np
 from zeus_ray.carbon.open_signal import open_signal
 from zeus_ray.carbon.series import Signal
 from zeus_ray.errors import BadInput
+from zeus_ray.quantity_format import J_PER_KWH
 from zeus_ray.records import NAN, EmissionsConfig, from_json
-from zeus_ray.units import J_PER_KWH
 
 SAMPLE_SIGNAL_S = 5.0
 """Signals change every five minutes at most, so the error at a change is small."""

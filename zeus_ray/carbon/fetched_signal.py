@@ -26,7 +26,7 @@ from zeus_ray.carbon.cache import (
 )
 from zeus_ray.carbon.series import Series
 from zeus_ray.errors import SignalLost
-from zeus_ray.units import DAY_S, HOUR_S
+from zeus_ray.quantity_format import DAY_S, HOUR_S
 
 logger = logging.getLogger("zeus_ray")
 

@@ -21,7 +21,7 @@ from typing_extensions import Self
 from zeus_ray.carbon.resampling import resample
 from zeus_ray.carbon.series import Series
 from zeus_ray.errors import BadInput, SignalLost
-from zeus_ray.units import HOUR_S, parse_iso_time
+from zeus_ray.quantity_format import HOUR_S, parse_iso_time
 
 HTTP_TIMEOUT_S = 10.0
 RETRY_REFUSED_S = HOUR_S

@@ -16,8 +16,8 @@ import numpy as np
 from zeus_ray.carbon.providers.provider_registry import PROVIDERS, open_provider, provider_class
 from zeus_ray.carbon.series import Series, Signal
 from zeus_ray.errors import BadInput
+from zeus_ray.quantity_format import HOUR_S
 from zeus_ray.records import GRAMS
-from zeus_ray.units import HOUR_S
 
 
 @dataclass(frozen=True)

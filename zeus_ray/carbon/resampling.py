@@ -14,7 +14,7 @@ import numpy as np
 
 from zeus_ray.carbon.series import Array, Series
 from zeus_ray.errors import BadInput
-from zeus_ray.units import HOUR_S
+from zeus_ray.quantity_format import HOUR_S
 
 MAX_INTERVALS = 5_000_000
 """Nine years of minutes. More intervals than that mean a wrong year in one row."""

@@ -68,7 +68,7 @@ def carbon_command(
 
 def _parsed(deadline: str | None) -> dt.datetime | None:
     from zeus_ray.errors import BadInput
-    from zeus_ray.units import parse_iso_time
+    from zeus_ray.quantity_format import parse_iso_time
 
     if deadline is None:
         return None

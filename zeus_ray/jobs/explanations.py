@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from zeus_ray.jobs.job_summary import JobSummary
+from zeus_ray.quantity_format import energy, power, seconds
 from zeus_ray.records import Best, Knobs, Target
-from zeus_ray.units import energy, power, seconds
 
 
 def knobs_sentence(knobs: Knobs, target: Target, best: Best, summary: JobSummary) -> str:

@@ -21,7 +21,7 @@ from zeus_ray.search.search import Search
 from zeus_ray.store.event_log import EventLog, LoggedEvent
 from zeus_ray.store.event_replay import replay
 from zeus_ray.store.events import RunAsked, RunEnded, RunLost
-from zeus_ray.store.run_under_way import ActiveRun
+from zeus_ray.store.reported_run import ActiveRun
 from zeus_ray.store.search_recorder import SearchRecorder
 from zeus_ray.store.warm_start import WarmStart
 from zeus_ray.training.session import carried_settings

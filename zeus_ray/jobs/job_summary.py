@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from zeus_ray.quantity_format import UNKNOWN, counted, energy, percent, seconds, three_digits
 from zeus_ray.records import (
     NAN,
     Knobs,
@@ -21,7 +22,6 @@ from zeus_ray.records import (
 from zeus_ray.reporting.savings import how_measured
 from zeus_ray.store.event_log import LoggedEvent
 from zeus_ray.store.events import ProfileMeasured, RunAsked, RunEnded, RunLost
-from zeus_ray.units import UNKNOWN, counted, energy, percent, seconds, three_digits
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult

@@ -20,8 +20,8 @@ from zeus_ray.gpus.energy.readings import Reading
 from zeus_ray.gpus.protocol import Gpu
 from zeus_ray.leases.journal_record import LeaseEntry
 from zeus_ray.leases.manager import LeaseManager
+from zeus_ray.quantity_format import DAY_S
 from zeus_ray.records import EmissionsConfig, PowerProfile, from_json
-from zeus_ray.units import DAY_S
 
 MAX_INTENSITY_OVER_S = 28 * DAY_S
 """MAXCI of Chase: the highest intensity of the last four weeks and of the forecast."""

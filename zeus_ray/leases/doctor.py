@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zeus_ray.errors import BadInput, DeviceError, NoDevice, NoPermission
-from zeus_ray.gpus.deadlines import each_within
+from zeus_ray.gpus.ask_gpus_with_deadline import each_within
 from zeus_ray.gpus.discovery import CONTROL_VARIABLE, GPU_VARIABLE, gpu_source, open_gpus, power_control
 from zeus_ray.gpus.protocol import Gpu, PhysicalGpu
 from zeus_ray.gpus.registry import DEFAULT_SOURCE, load_source

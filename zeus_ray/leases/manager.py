@@ -12,8 +12,8 @@ from pathlib import Path
 
 from zeus_ray.errors import DeviceError, LeaseRefused
 from zeus_ray.gpus.discovery import power_control, strictest
+from zeus_ray.gpus.energy.bounded_power_trace import PowerTrace
 from zeus_ray.gpus.energy.energy_meter import EnergyMeter
-from zeus_ray.gpus.energy.power_trace import PowerTrace
 from zeus_ray.gpus.energy.readings import NO_READING, EnergyReading, Reading
 from zeus_ray.gpus.energy.sampling_thread import SamplingThread
 from zeus_ray.gpus.protocol import Gpu

@@ -14,9 +14,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from zeus_ray.errors import BadInput
+from zeus_ray.quantity_format import energy_scale, time_scale
 from zeus_ray.reporting import figure_style as style
 from zeus_ray.reporting.trial_summary import TrialSummary
-from zeus_ray.units import energy_scale, time_scale
 
 SAVED_DPI = 160
 

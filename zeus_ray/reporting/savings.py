@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
+from zeus_ray.quantity_format import energy, less, power, seconds, watt_hours
 from zeus_ray.records import NAN, Best, MeasuredBy
 from zeus_ray.reporting.trial_summary import TrialSummary
-from zeus_ray.units import energy, less, power, seconds, watt_hours
 
 SAME_KNOBS_W = 1.0
 """Power limits that are closer than this are the same: GPUs round what is asked for."""

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from zeus_ray import units
+from zeus_ray import quantity_format as units
 from zeus_ray.errors import BadInput
 from zeus_ray.records import Best
 from zeus_ray.reporting.final_metric_comparison import Verification

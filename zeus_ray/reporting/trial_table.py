@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from zeus_ray.quantity_format import UNKNOWN, energy_scale, three_digits, time_scale
 from zeus_ray.records import StopReason
 from zeus_ray.reporting.trial_summary import TrialSummary
-from zeus_ray.units import UNKNOWN, energy_scale, three_digits, time_scale
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -12,7 +12,7 @@ from zeus_ray.search.search import Search
 from zeus_ray.store.event_log import EventLog
 from zeus_ray.store.event_replay import replay
 from zeus_ray.store.events import Event, ProfileMeasured, RunEnded
-from zeus_ray.store.run_under_way import ActiveRun
+from zeus_ray.store.reported_run import ActiveRun
 
 logger = logging.getLogger("zeus_ray")
 

@@ -17,8 +17,8 @@ from typing_extensions import Self
 
 from zeus_ray.errors import BadInput
 from zeus_ray.records.serialization import from_plain, to_plain
-from zeus_ray.training.group_window import GroupWindow, join, merge
 from zeus_ray.training.limit_curve import LogEstimate
+from zeus_ray.training.merge_rank_windows import GroupWindow, join, merge
 from zeus_ray.training.online_limit_choice import LimitChoice
 from zeus_ray.training.online_records import (
     ControllerState,

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 
 from zeus_ray.objective import eta_at, max_power_or_fallback_w
-from zeus_ray.training.group_window import GroupWindow
 from zeus_ray.training.limit_curve import LimitCurve, best_index, cost_curve, improvement
+from zeus_ray.training.merge_rank_windows import GroupWindow
 from zeus_ray.training.online_records import ControllerState, LimitRecord, OnlineSettings
 from zeus_ray.training.pipeline_stage_limits import StageCurve, share_limits
 

@@ -6,8 +6,8 @@ import math
 from copy import deepcopy
 from dataclasses import replace
 
-from zeus_ray.training.group_window import GroupWindow, merge
 from zeus_ray.training.limit_curve import LogEstimate
+from zeus_ray.training.merge_rank_windows import GroupWindow, merge
 from zeus_ray.training.online_limit_choice import LimitChoice
 from zeus_ray.training.online_records import LimitRecord
 from zeus_ray.training.step_statistics import ChangeTest

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
+from zeus_ray.quantity_format import energy, less
 from zeus_ray.records import NAN, Plan
 from zeus_ray.search.power_limit import LimitAdvice, advise
-from zeus_ray.units import energy, less
 
 
 def savings_estimate(

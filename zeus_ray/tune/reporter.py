@@ -12,8 +12,8 @@ from ray.tune import Callback
 from ray.tune.experimental import output
 from rich.console import Console
 
+from zeus_ray.quantity_format import energy, power, seconds
 from zeus_ray.records import TrialReport, read_carried, read_metric, result_key
-from zeus_ray.units import energy, power, seconds
 
 SHOWN = ("energy_j", "time_s", "power_limit_w", "epochs", "stop_reason")
 """Fields of a report that Ray Tune's own output prints; every result has all of them."""

@@ -31,8 +31,8 @@ from zeus_ray.records import (
 )
 from zeus_ray.training.session import carried_settings
 from zeus_ray.tune import reporter as _shorter_output  # noqa: F401 — see its first lines
-from zeus_ray.tune.elastic import Elastic
 from zeus_ray.tune.experiment_save_rate import BoundedSaves
+from zeus_ray.tune.pause_trials_for_carbon import Elastic
 from zeus_ray.tune.resources import check_resources
 from zeus_ray.tune.searcher import ZeusSearcher
 from zeus_ray.tune.tune_controller import ControllerView

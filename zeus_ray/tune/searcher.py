@@ -38,7 +38,7 @@ from zeus_ray.store.warm_start import read_warm_start
 from zeus_ray.training.session import carried_settings
 from zeus_ray.tune.never_worse_than_baseline import best_with_baseline
 from zeus_ray.tune.other_parameters import OtherParameters
-from zeus_ray.tune.remaining import Remaining
+from zeus_ray.tune.remaining_trials_and_time import Remaining
 from zeus_ray.tune.search_properties import (
     SearchSpace,
     agreed_target,

@@ -10,8 +10,8 @@ from ray import cloudpickle
 
 from zeus_ray.errors import BadInput
 from zeus_ray.records import Knobs, from_json, to_json
-from zeus_ray.store.run_under_way import ActiveRun
-from zeus_ray.tune.remaining import Remaining
+from zeus_ray.store.reported_run import ActiveRun
+from zeus_ray.tune.remaining_trials_and_time import Remaining
 
 SNAPSHOT_VERSION = 2
 

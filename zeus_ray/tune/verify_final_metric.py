@@ -10,13 +10,13 @@ from typing import Any
 from ray import tune
 
 from zeus_ray.errors import BadInput
+from zeus_ray.quantity_format import power
 from zeus_ray.records import RESERVED, Best, Knobs, Plan, Target, from_plain, read_carried, read_metric
 from zeus_ray.reporting.final_metric_comparison import MIN_REPEATS, Verification, compare_final_metrics
 from zeus_ray.reporting.savings import savings
 from zeus_ray.reporting.stored_answer import stored_answer
 from zeus_ray.reporting.trial_summary import summaries
 from zeus_ray.tune.config_paths import with_entry
-from zeus_ray.units import power
 
 _CHOSEN, _DEFAULT = "chosen", "default"
 

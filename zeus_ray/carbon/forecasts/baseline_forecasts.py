@@ -9,7 +9,7 @@ import numpy as np
 
 from zeus_ray.carbon.forecasts.forecaster import series_after, step_count
 from zeus_ray.carbon.series import Series, fill_gaps
-from zeus_ray.units import DAY_S, WEEK_S
+from zeus_ray.quantity_format import DAY_S, WEEK_S
 
 
 @dataclass(frozen=True)

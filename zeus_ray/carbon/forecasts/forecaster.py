@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from zeus_ray.carbon.series import Array, Series
-from zeus_ray.units import WEEK_S
+from zeus_ray.quantity_format import WEEK_S
 
 HISTORY_S = 4 * WEEK_S
 """How much history a forecast uses. More would mix seasons."""

@@ -27,7 +27,7 @@ import numpy as np
 from zeus_ray.carbon.forecasts.baseline_forecasts import PersistenceForecast
 from zeus_ray.carbon.forecasts.forecaster import ForecastUncertainty, series_after, step_count
 from zeus_ray.carbon.series import Array, Series, fill_gaps
-from zeus_ray.units import DAY_S, HOUR_S
+from zeus_ray.quantity_format import DAY_S, HOUR_S
 
 # Chosen on the first halves of two grids (CISO and ERCO 2022): on four weeks of history and on the first
 # days of files that begin there. The optimum is flat; benchmarks/CARBON.md has the variants.

@@ -9,7 +9,7 @@ import numpy as np
 from zeus_ray.carbon.forecasts.forecaster import HISTORY_S, Forecaster, ForecastUncertainty
 from zeus_ray.carbon.forecasts.gp_forecast import GpForecast
 from zeus_ray.carbon.series import Series, Signal, fill_gaps
-from zeus_ray.units import HOUR_S
+from zeus_ray.quantity_format import HOUR_S
 
 
 def forecast_signal(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from zeus_ray.carbon.series import Array
-from zeus_ray.units import HOUR_S
+from zeus_ray.quantity_format import HOUR_S
 
 TINY = 1e-9
 MAX_ENDS = 200

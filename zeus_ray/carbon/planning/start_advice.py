@@ -14,7 +14,7 @@ from zeus_ray.carbon.open_signal import RecordedSignal, open_signal
 from zeus_ray.carbon.planning.start_time import best_start, job_at, mean_with_pauses
 from zeus_ray.carbon.series import Series, Signal
 from zeus_ray.errors import BadInput, SignalLost
-from zeus_ray.units import HOUR_S
+from zeus_ray.quantity_format import HOUR_S
 
 SHORTEST_FORECAST_H = 48
 LONGEST_FORECAST_H = 7 * 24

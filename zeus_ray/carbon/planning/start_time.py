@@ -9,7 +9,7 @@ import numpy as np
 
 from zeus_ray.carbon.series import Series
 from zeus_ray.errors import BadInput
-from zeus_ray.units import HOUR_S
+from zeus_ray.quantity_format import HOUR_S
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from zeus_ray.carbon.planning.trial_hours import TrialHours
 from zeus_ray.carbon.planning.width_planner import WidthRules, WidthSchedule, plan_width
 from zeus_ray.carbon.series import Signal
 from zeus_ray.errors import BadInput
-from zeus_ray.units import HOUR_S, J_PER_KWH
+from zeus_ray.quantity_format import HOUR_S, J_PER_KWH
 
 
 @dataclass(frozen=True, kw_only=True)

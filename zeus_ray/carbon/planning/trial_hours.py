@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection
 
 from zeus_ray.carbon.planning.width_planner import RemainingWork
-from zeus_ray.units import HOUR_S
+from zeus_ray.quantity_format import HOUR_S
 
 
 class TrialHours:

@@ -23,7 +23,7 @@ from zeus_ray.carbon.planning.interval_filling import TINY, FreeCapacity
 from zeus_ray.carbon.planning.optimal_stopping import reservation_price
 from zeus_ray.carbon.series import Array, Series
 from zeus_ray.errors import BadInput
-from zeus_ray.units import HOUR_S
+from zeus_ray.quantity_format import HOUR_S
 
 
 @dataclass(frozen=True, kw_only=True)

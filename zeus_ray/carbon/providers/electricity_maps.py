@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from zeus_ray.carbon.http_client import RETRY_REFUSED_S, JsonApi, RequestRefused, none_if_refused, split_range
 from zeus_ray.carbon.providers.provider import Provider, read_token
 from zeus_ray.carbon.series import Series
-from zeus_ray.units import DAY_S
+from zeus_ray.quantity_format import DAY_S
 
 ELECTRICITYMAPS_TOKEN = "ELECTRICITYMAPS_TOKEN"  # noqa: S105 — the variable's name, not a token
 SANDBOX_METHOD = "SANDBOX_MODE_DATA"

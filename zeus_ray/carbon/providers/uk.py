@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from zeus_ray.carbon.http_client import JsonApi, split_range, utc_minute
 from zeus_ray.carbon.providers.provider import Provider
 from zeus_ray.carbon.series import Series
-from zeus_ray.units import DAY_S
+from zeus_ray.quantity_format import DAY_S
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from zeus_ray.carbon.http_client import RETRY_REFUSED_S, JsonApi, RequestRefused
 from zeus_ray.carbon.providers.provider import Provider, read_secret, read_token
 from zeus_ray.carbon.series import Series
 from zeus_ray.errors import SignalLost
-from zeus_ray.units import DAY_S
+from zeus_ray.quantity_format import DAY_S
 
 WATTTIME_USER, WATTTIME_PASSWORD = "WATTTIME_USER", "WATTTIME_PASSWORD"
 WATTTIME_TOKEN = "WATTTIME_TOKEN"  # noqa: S105 — the name of a variable

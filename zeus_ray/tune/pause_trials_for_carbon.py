@@ -15,9 +15,9 @@ from zeus_ray.carbon.planning.sweep_replanning import SweepPlanner
 from zeus_ray.carbon.planning.width_planner import WidthRules, WidthSchedule
 from zeus_ray.carbon.series import Signal
 from zeus_ray.errors import BadInput
+from zeus_ray.quantity_format import HOUR_S, parse_iso_time
 from zeus_ray.records import EmissionsConfig
 from zeus_ray.tune.tune_controller import ControllerView, can_pause, trained_s
-from zeus_ray.units import HOUR_S, parse_iso_time
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

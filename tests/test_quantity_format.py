@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from zeus_ray import units
+from zeus_ray import quantity_format as units
 
 NAN = math.nan
 

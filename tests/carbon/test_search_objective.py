@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from zeus_ray.carbon.open_signal import ConstantSignal, RecordedSignal
-from zeus_ray.carbon.resolve_objective import SearchObjective, resolve_objective
+from zeus_ray.carbon.search_objective import SearchObjective, resolve_objective
 from zeus_ray.carbon.series import Series
 from zeus_ray.errors import BadInput
 from zeus_ray.objective import Prices, cost

@@ -3,7 +3,8 @@ import math
 import pytest
 
 from zeus_ray.errors import BadInput
-from zeus_ray.training.step_statistics import ChangeTest, StepRecorder, outliers
+from zeus_ray.training.load_change_test import ChangeTest
+from zeus_ray.training.step_statistics import StepRecorder, outliers
 
 STEADY = [0.1] * 20
 

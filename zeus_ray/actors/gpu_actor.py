@@ -17,7 +17,7 @@ import ray
 from ray.util.metrics import Counter, Gauge
 
 from zeus_ray.actors.signal_actor import open_shared_signal
-from zeus_ray.actors.signals_from_job_files import JobSignal, JobSignals
+from zeus_ray.actors.signal_file_sent_to_actor import JobSignal, JobSignals
 from zeus_ray.errors import LeaseRefused
 from zeus_ray.gpus import discovery as discover
 from zeus_ray.gpus.energy.readings import Reading

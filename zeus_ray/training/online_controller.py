@@ -18,6 +18,7 @@ from typing_extensions import Self
 from zeus_ray.errors import BadInput
 from zeus_ray.records.serialization import from_plain, to_plain
 from zeus_ray.training.limit_curve import LogEstimate
+from zeus_ray.training.load_change_test import ChangeTest
 from zeus_ray.training.merge_rank_windows import GroupWindow, join, merge
 from zeus_ray.training.online_limit_choice import LimitChoice
 from zeus_ray.training.online_records import (
@@ -30,7 +31,7 @@ from zeus_ray.training.online_records import (
     Verdict,
 )
 from zeus_ray.training.profiles_after_load_change import LoadHistory
-from zeus_ray.training.step_statistics import ChangeTest, RankWindow
+from zeus_ray.training.step_statistics import RankWindow
 
 SETTLE_GAIN = 0.002
 """A first profile ends when no window is expected to lower the cost by this much (ln)."""

@@ -8,7 +8,7 @@ from enum import Enum
 
 from zeus_ray.errors import BadInput
 from zeus_ray.training.limit_curve import LogEstimate
-from zeus_ray.training.step_statistics import ChangeTest
+from zeus_ray.training.load_change_test import ChangeTest
 
 
 class Verdict(str, Enum):

@@ -7,10 +7,10 @@ from copy import deepcopy
 from dataclasses import replace
 
 from zeus_ray.training.limit_curve import LogEstimate
+from zeus_ray.training.load_change_test import ChangeTest
 from zeus_ray.training.merge_rank_windows import GroupWindow, merge
 from zeus_ray.training.online_limit_choice import LimitChoice
 from zeus_ray.training.online_records import LimitRecord
-from zeus_ray.training.step_statistics import ChangeTest
 
 NEW_LOAD = 0.1
 """A shift above this (ln, time and power together) leaves nothing of the old profile."""

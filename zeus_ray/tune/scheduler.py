@@ -30,13 +30,13 @@ from zeus_ray.records import (
     to_plain,
 )
 from zeus_ray.training.session import carried_settings
-from zeus_ray.tune import reporter as _shorter_output  # noqa: F401 — see its first lines
+from zeus_ray.tune import trial_reporter as _shorter_output  # noqa: F401 — see its first lines
 from zeus_ray.tune.experiment_save_rate import BoundedSaves
 from zeus_ray.tune.pause_trials_for_carbon import Elastic
+from zeus_ray.tune.refuse_wrappers import innermost_searcher, refuse_wrapped
 from zeus_ray.tune.resources import check_resources
 from zeus_ray.tune.searcher import ZeusSearcher
 from zeus_ray.tune.tune_controller import ControllerView
-from zeus_ray.tune.wrapper_checks import innermost_searcher, refuse_wrapped
 
 logger = logging.getLogger("zeus_ray")
 

@@ -14,7 +14,7 @@ from ray.tune.search.variant_generator import generate_variants, parse_spec_vars
 from zeus_ray.errors import BadInput
 from zeus_ray.records import RESERVED, Target
 from zeus_ray.tune.config_paths import NO_ENTRY, entries, entry_at, overlaid, with_entry, without_entry
-from zeus_ray.tune.wrapper_checks import STAND_IN, take_real_value
+from zeus_ray.tune.values_replaced_by_tune import STAND_IN, take_real_value
 
 
 class SearchSpace:

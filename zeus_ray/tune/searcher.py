@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ray.tune.search import Searcher
 
-from zeus_ray.carbon.resolve_objective import resolve_objective
+from zeus_ray.carbon.search_objective import resolve_objective
 from zeus_ray.carbon.series import Signal
 from zeus_ray.errors import BadInput
 from zeus_ray.objective import Prices
@@ -38,6 +38,7 @@ from zeus_ray.store.warm_start import read_warm_start
 from zeus_ray.training.session import carried_settings
 from zeus_ray.tune.never_worse_than_baseline import best_with_baseline
 from zeus_ray.tune.other_parameters import OtherParameters
+from zeus_ray.tune.refuse_wrappers import refuse_wrappers
 from zeus_ray.tune.remaining_trials_and_time import Remaining
 from zeus_ray.tune.search_properties import (
     SearchSpace,
@@ -48,7 +49,6 @@ from zeus_ray.tune.search_properties import (
 )
 from zeus_ray.tune.searcher_snapshot import SearcherSnapshot, read_snapshot, write_snapshot
 from zeus_ray.tune.trial_runs import TrialRuns
-from zeus_ray.tune.wrapper_checks import refuse_wrappers
 
 if TYPE_CHECKING:
     from zeus_ray.search.policies import Policy

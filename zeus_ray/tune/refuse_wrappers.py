@@ -1,8 +1,4 @@
-"""What a searcher must know of those who call it, and Ray Tune does not tell it.
-
-Which wrappers stand around it: only those that pass every result on are allowed. And which objects Ray Tune
-has replaced in the space by stand-ins: numpy's integers are such objects.
-"""
+"""Refuses wrappers of a searcher, such as ``Repeater``, that do not pass every result on to it."""
 
 from __future__ import annotations
 
@@ -13,8 +9,6 @@ from ray.tune.search import Searcher
 
 from zeus_ray.errors import BadInput
 
-STAND_IN = "__ref_ph"
-"""The first element of the tuple that Ray Tune puts in place of an object of a space."""
 FRAMES = 6
 """Calls from a wrapper's method to ours, through Ray Tune's helpers."""
 
@@ -31,28 +25,6 @@ def refuse_wrappers(searcher: Searcher) -> None:
             return
         _check(frame.f_locals.get("self"), searcher)
         frame = frame.f_back
-
-
-def take_real_value(value: object) -> object:
-    """The object of the space that ``value`` stands for; ``value`` itself where it is no stand-in.
-
-    Call it while ``tune.run`` hands over its space: the objects are in a variable of it. They are taken out
-    of there, because Ray Tune (2.60) fails on a trial that has a plain value in the place of a stand-in.
-    """
-    if not (isinstance(value, tuple) and len(value) == 2 and value[0] == STAND_IN):
-        return value
-    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 — see above
-    while frame is not None:
-        resolvers = frame.f_locals.get("placeholder_resolvers") or {}
-        for path, at_path in list(resolvers.items()):
-            found = next((each for each in at_path if each.get_placeholder() == value), None)
-            if found is not None:
-                at_path.remove(found)
-                if not at_path:
-                    del resolvers[path]
-                return found.resolve()
-        frame = frame.f_back
-    return value
 
 
 def innermost_searcher(outermost: object) -> object:

@@ -6,6 +6,7 @@ import hang_faults
 import other_user_faults
 import process_faults
 import state_folder_faults
+import training_faults
 
 PROCESS_KINDS = tuple(
     kind
@@ -16,6 +17,7 @@ PROCESS_KINDS = tuple(
         state_folder_faults,
         other_user_faults,
         energy_faults,
+        training_faults,
     )
     for kind in module.KINDS
 )

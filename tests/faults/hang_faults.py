@@ -3,10 +3,9 @@
 import os
 import random
 import shutil
-import time
 from pathlib import Path
 
-from scenario import GOES_ON, STOPPED, WANTED_W, journal_of, kinds_in, new_watchdog, say, wait_until
+from scenario import GOES_ON, STOPPED, WANTED_W, journal_of, kinds_in, new_watchdog, wait_until
 
 import zeus_ray
 from zeus_ray.leases.watchdog_start import running_watchdog
@@ -79,32 +78,6 @@ def another_gpu_hangs(scenario):
     other.hang_name = b""
     scenario.seconds_until_restored(other)
     return seconds
-
-
-def gpu_hangs_during_training(scenario):
-    """The run goes on, unmeasured; its limit comes back once the GPU answers."""
-    process = scenario.start("trains", WANTED_W, env={"CUDA_VISIBLE_DEVICES": "0"})
-    assert process.stdout.readline().split()[0] == "reported"
-    scenario.gpu.hang_name = b"*"
-    start_s = time.monotonic()
-    assert say(process)[0] == "reported"
-    assert say(process)[0] == "reported"
-    assert time.monotonic() - start_s < 25, "the run was delayed more than once"
-    process.stdin.write("\n")
-    process.stdin.flush()
-    assert process.stdout.readline() == "trained\n"
-    process.wait()
-    scenario.gpu.hang_name = b""
-    return scenario.seconds_until_restored()
-
-
-def gpu_hangs_before_training(scenario):
-    scenario.gpu.hang_name = b"*"
-    process = scenario.start("trains", WANTED_W, env={"CUDA_VISIBLE_DEVICES": scenario.node.gpus[1].uuid})
-    assert process.stdout.readline().split()[0] == "reported"
-    assert scenario.node.gpus[1].limit_w == WANTED_W
-    scenario.kill(process)
-    return scenario.seconds_until_restored(scenario.node.gpus[1])
 
 
 def package_deleted(scenario):

@@ -1,6 +1,7 @@
 """The processes that are killed in fault scenarios: python roles.py ROLE UUID …"""
 
 import contextlib
+import json
 import os
 import resource
 import select
@@ -67,18 +68,19 @@ def notebook(uuid, limit_w):
     wait_for_end()
 
 
-def trains(_uuid, limit_w):
+def trains(_uuid, limit_w, emissions=""):
     """A whole run that trains for a while, and says how it went."""
     send("ready")
-    with session({"batch_size": 8}, power_limit_w=float(limit_w)) as run:
+    config = (
+        {"batch_size": 8, "zeus": {"emissions": json.loads(emissions)}} if emissions else {"batch_size": 8}
+    )
+    with session(config, power_limit_w=float(limit_w)) as run:
         for _epoch in range(3):
             for _batch in run.steps([None] * 10):
                 time.sleep(0.02)
-            run.report({})
-            send("reported", time.monotonic())
+            send("reported", run.report({})["zeus/energy_j"])
             sys.stdin.readline()
     send("trained")
-    os._exit(0)  # a thread in a driver that hangs must not keep the process
 
 
 def steps(uuid, *limits_w):

@@ -6,21 +6,28 @@ the limit is restored. It raises AssertionError where anything else went wrong.
 
 import contextlib
 import os
+import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import psutil
 from fake_nvml.library import Clock
+from fake_zeusd import FakeZeusd
 
+from zeus_ray.leases.ended_lease_usage import ENDED_FILE
 from zeus_ray.leases.journal import Journal
-from zeus_ray.leases.watchdog_start import running_watchdog
+from zeus_ray.leases.watchdog_start import WATCHDOG_NAME, running_watchdog
 
 ROLES = Path(__file__).with_name("roles.py")
 ORIGINAL_W, WANTED_W = 270.0, 150.0
 RESTORED_WITHIN_S = 10.0
+TRAINED_WITHIN_S = 45.0
+"""A run of three epochs: Python starts on a busy machine, and a driver that hangs delays the run a little."""
+OTHER_UID = 65534
 STOPPED, GOES_ON = signal.SIGSTOP, signal.SIGCONT
 
 
@@ -37,6 +44,7 @@ class Scenario:
         self.expected_w = ORIGINAL_W
         self.state = folder / "state"
         self.clock = Clock(library, folder)
+        self.zeusd = None
         locks = folder / "locks"
         locks.mkdir()
         locks.chmod(0o1777)
@@ -53,6 +61,37 @@ class Scenario:
         self._started.append(process)
         process.first = process.stdout.readline().split()
         return process
+
+    def start_zeusd(self, **moods):
+        """From now on limits are set by zeusd, which is in these moods."""
+        for gpu in self.node.gpus:
+            gpu.no_permission = 1
+        path = self.folder / "zeusd.sock"
+        path.unlink(missing_ok=True)
+        self.zeusd = FakeZeusd(path, self.node)
+        for name, value in moods.items():
+            setattr(self.zeusd, name, value)
+        self.env["ZEUSD_SOCK_PATH"] = str(path)
+        return self.zeusd
+
+    def fill_disk(self, *processes):
+        """From now on no file of these processes and of the watchdog can grow."""
+        watchdog = running_watchdog(self.state)
+        for pid in [process.pid for process in processes] + ([watchdog.pid] if watchdog else []):
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, 0))
+
+    def put_pipes(self):
+        """Whatever is read or written in the state folder is a pipe, at which a process would wait."""
+        self.state.mkdir(mode=0o700)
+        name = self.gpu.uuid
+        folder = self.state / f"{name}.processes"
+        folder.mkdir(mode=0o700)
+        (folder / "1").touch()
+        os.mkfifo(folder / "1234")
+        files = [f"{name}.{end}" for end in ("json.draft", "json.copy", "json.copy.draft", "measured")]
+        files += [f"{WATCHDOG_NAME}.{end}" for end in ("pid.draft", "pid", "log", "status.draft", "status")]
+        for file in (*files, f"{name}.json.lock", ENDED_FILE):
+            os.mkfifo(self.state / file)
 
     def kill(self, process, number=signal.SIGKILL):
         process.send_signal(number)
@@ -84,6 +123,8 @@ class Scenario:
     def close(self):
         for gpu in self.node.gpus:
             gpu.hang_name = b""
+        if self.zeusd is not None:
+            self.zeusd.end()
         for process in self._started:
             process.kill()
             process.wait()
@@ -118,6 +159,23 @@ def say(process, line=""):
     process.stdin.write(f"{line}\n")
     process.stdin.flush()
     return process.stdout.readline().split()
+
+
+def train_to_the_end(process):
+    """Let a run of the role ``trains`` end. Returns the energy that each of its epochs reported (J)."""
+    timer = threading.Timer(TRAINED_WITHIN_S, process.kill)
+    timer.start()
+    words, energies_j = [], []
+    for line in process.stdout:
+        words = line.split()
+        if words[0] == "reported":
+            energies_j.append(float(words[1]))
+            process.stdin.write("\n")
+            process.stdin.flush()
+    code = process.wait()
+    timer.cancel()
+    assert (words, code) == (["trained"], 0), f"the run did not train to its end: {words}, exit code {code}"
+    return energies_j
 
 
 def close_input(process):

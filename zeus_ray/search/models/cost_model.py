@@ -24,8 +24,9 @@ REFERENCES = 3
 
 @dataclass(frozen=True)
 class Stopped:
-    """What partial runs of a size have shown: an observation of log epochs, and the chance of never."""
+    """What partial runs of a size have shown: how many, posterior of log epochs, and the chance of never."""
 
+    runs: int
     log_epochs: float
     var: float
     never: float
@@ -57,18 +58,17 @@ class CostModel:
             ),
         )
 
-    def costs(self) -> Array:
-        """Cost (J) of a run of so many epochs [sizes, grid]."""
-        return np.asarray(np.exp(self.log_grid) * self.epoch_costs[:, None])
-
     def column(self, size: int) -> int:
         """Index of a size in the arrays."""
         return self.sizes.index(size)
 
     def of_run(
         self, size: int, curve: Curve, epoch: float, references: Sequence[Reference], state: SearchState
-    ) -> tuple[Array, float]:
-        """Probability of epochs (on the grid) and chance of never of a run that has come to ``epoch``."""
+    ) -> tuple[Array, float, bool]:
+        """Probability of epochs (on the grid) and chance of never of a run that has come to ``epoch``.
+
+        The third value says whether its learning curve was informative.
+        """
         i = self.column(size)
         prior = self.posterior.on_grid(self.log_grid, np.full(len(self.sizes), self.scatter**2))[i]
         chance = min(max(float(self.never[i]), 0.01), 0.99)
@@ -81,9 +81,9 @@ class CostModel:
         ahead = np.exp(self.log_grid) > epoch + 1e-9
         survives = float(p[ahead].sum())
         if survives < 1e-9:
-            return p, 1.0
+            return p, 1.0, shown is not None
         never = 1 / (1 + math.exp(-log_odds))
-        return np.where(ahead, p, 0.0) / survives, never / (never + (1 - never) * survives)
+        return np.where(ahead, p, 0.0) / survives, never / (never + (1 - never) * survives), shown is not None
 
 
 def cost_model(

@@ -36,6 +36,7 @@ from zeus_ray.tune.pause_trials_for_carbon import Elastic
 from zeus_ray.tune.refuse_wrappers import innermost_searcher, refuse_wrapped
 from zeus_ray.tune.resources import check_resources
 from zeus_ray.tune.searcher import ZeusSearcher
+from zeus_ray.tune.trial_state_json import write_compactly
 from zeus_ray.tune.tune_controller import ControllerView
 
 logger = logging.getLogger("zeus_ray")
@@ -181,6 +182,7 @@ class EnergyScheduler(TrialScheduler):  # type: ignore[misc]  # Ray is not typed
         """Check the trial's resources, complete its config, and after a restore learn from it."""
         if len(tune_controller.get_trials()) == 1:
             self._check_experiment(tune_controller.search_alg, trial)
+        write_compactly(trial)
         ControllerView(tune_controller).add_to_results(self._reasons)
         trial.config[RESERVED] = self._carried(trial)
         self._learn_cheapest(TrialReport.from_result(trial.last_result or {}))

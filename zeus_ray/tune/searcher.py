@@ -258,7 +258,13 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         self._remaining = Remaining.of_experiment(num_samples, time_budget_s)
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        """The next trial's config; None: not now; ``Searcher.FINISHED``: nothing is worth trying."""
+        """The next trial's config; None: not now; ``Searcher.FINISHED``: nothing is worth trying.
+
+        Raises:
+            BadInput: before the first, for a wrapper that would keep results to itself.
+        """
+        if not self._suggested:
+            refuse_wrappers(self)
         knobs = self._waiting_knobs or self._next_knobs()
         self._waiting_knobs = None
         if knobs is None:

@@ -78,8 +78,6 @@ def test_a_repeater_is_refused_at_construction():
 @pytest.mark.parametrize("config", [None, {}])
 def test_a_wrapper_that_keeps_results_to_itself_is_refused(tmp_path, scheduler, config):
     alg = searcher(batch_sizes=SIZES)
-    if config == {} and not scheduler:
-        pytest.skip("Tune says nothing to either of them before the first trial")
     with pytest.raises(zeus.BadInput, match="Means does not pass on"):
         search(
             Means(alg),

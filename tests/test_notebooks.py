@@ -31,3 +31,18 @@ def test_a_notebook_runs_and_displays_tables_and_plots(path, tmp_path, monkeypat
     ]
     assert "text/html" in shown
     assert "image/png" in shown
+    if "eta" in "".join(cell.source for cell in notebook.cells if "searcher.best" in cell.source):
+        check_one_answer(notebook)
+
+
+def check_one_answer(notebook):
+    """The table, the sentence on it and ``searcher.best()`` name the same batch size and limit."""
+    outputs = [out for cell in notebook.cells for out in cell.get("outputs", [])]
+    page = next(
+        out["data"]["text/html"] for out in outputs if "<table>" in out.get("data", {}).get("text/html", "")
+    )
+    text = "".join(out.get("text", "") for out in outputs)
+    size, limit_w = re.search(r"eta 0.5: batch size +(\d+) at (\d+) W", text).groups()
+    assert f"batch size {size} at {limit_w} W" in re.search(r"<ul><li>(.*?)</li>", page).group(1)
+    row = next(row for row in page.split("<tr") if f">best {size}<" in row or f">baseline {size}<" in row)
+    assert f">{limit_w}<" in row

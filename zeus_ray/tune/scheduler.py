@@ -197,7 +197,9 @@ class EnergyScheduler(TrialScheduler):  # type: ignore[misc]  # Ray is not typed
     def _check_experiment(self, search_alg: object, trial: Trial) -> None:
         """Before the first trial: the searcher is the one that Tune has, and its GPUs can be metered."""
         used = innermost_searcher(search_alg)
-        if self._searcher is None and isinstance(used, ZeusSearcher) and self._target is None:
+        if isinstance(used, ZeusSearcher) and (
+            used.is_copy_of(self._searcher) or (self._searcher is None and self._target is None)
+        ):
             self._searcher = used
         if self._searcher is not None and used is not self._searcher:
             raise BadInput(

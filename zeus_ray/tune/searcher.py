@@ -297,6 +297,10 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         self._other.on_trial_complete(trial_id, result, error=error)
         self._runs.end(trial_id, result, error=error)
 
+    def is_copy_of(self, other: object) -> bool:
+        """Whether ``other`` is this searcher, or a copy: Ray Client pickles searcher and scheduler apart."""
+        return isinstance(other, ZeusSearcher) and other._history == self._history  # noqa: SLF001 — its own class
+
     # --- what EnergyScheduler calls --------------------------------------------------------------
 
     def note_stop(self, trial_id: str, reason: StopReason) -> None:

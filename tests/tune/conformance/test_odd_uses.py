@@ -1,5 +1,6 @@
 """Uses of Ray Tune that are seldom and allowed: each gives the right answer, or says what to do."""
 
+import contextlib
 import copy
 import logging
 import math
@@ -113,10 +114,9 @@ def test_a_tuner_is_restored_with_trials_that_failed(tmp_path):
 @pytest.mark.parametrize("fail_fast", [True, "raise"])
 def test_fail_fast_leaves_a_searcher_that_goes_on(tmp_path, fail_fast):
     alg = searcher(points_to_evaluate=[32])
-    try:
+    raised = pytest.raises(RuntimeError) if fail_fast == "raise" else contextlib.nullcontext()
+    with raised:
         search(alg, tmp_path / "1", train=Fails, num_samples=4, fail_fast=fail_fast)
-    except Exception as error:  # noqa: BLE001 — which Ray raises itself
-        assert "out of luck" in str(error)
     search(alg, tmp_path / "2", num_samples=4)
     assert math.isfinite(alg.best().cost.mean)
     assert not alg.search.pending
@@ -163,7 +163,7 @@ METRICS = {
     "spaces": ("top 1", lambda value: {"top 1": value}),
     "numpy": ("acc", lambda value: {"acc": np.float32(value)}),
     "an array without dimension": ("acc", lambda value: {"acc": np.array(value)}),
-    "beside truth values": ("acc", lambda value: {"acc": value, "done_well": np.bool_(True), "ok": True}),
+    "beside truth values": ("acc", lambda value: {"acc": value, "done_well": np.bool_(1), "ok": True}),
 }
 
 
@@ -272,7 +272,7 @@ def test_population_based_training_beside_the_searcher_is_refused_with_what_to_d
     base = PopulationBasedTraining(
         time_attr="training_iteration", perturbation_interval=2, hyperparam_mutations={"lr": [1, 2]}
     )
-    with pytest.raises((zeus.BadInput, ValueError), match="PopulationBasedTraining|search"):
+    with pytest.raises((zeus.BadInput, ValueError), match=r"PopulationBasedTraining|search"):
         search(
             alg,
             tmp_path,

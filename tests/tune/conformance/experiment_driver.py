@@ -1,6 +1,7 @@
 """A driver of its own: ``experiment_driver.py ADDRESS STORAGE NAME SEED``. Not a test.
 
-It prints its answer as JSON. ``ADDRESS`` is that of a cluster, or ``ray://…`` for Ray Client. Users write these very lines.
+It prints its answer as JSON. ``ADDRESS`` is that of a cluster, or ``ray://…`` for Ray Client. Users write
+these very lines.
 """
 
 import json

@@ -3,6 +3,8 @@
 import json
 import math
 import os
+import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -36,15 +38,17 @@ def node(tmp_path):
     }
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--num-cpus=4"]
     options = [f"--port={ports[0]}", f"--ray-client-server-port={ports[1]}", "--include-dashboard=false"]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    head = subprocess.Popen([*command, *options, f"--temp-dir={short_folder(tmp_path)}"], env=env, **quiet)
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True}
+    short = short_folder(tmp_path)
+    head = subprocess.Popen([*command, *options, f"--temp-dir={short}"], env=env, **quiet)
     try:
         for port in ports:
             wait_until_listening(port, head)
         yield env, f"127.0.0.1:{ports[0]}", f"ray://127.0.0.1:{ports[1]}"
     finally:
-        head.terminate()
-        head.wait(timeout=30)
+        os.killpg(head.pid, signal.SIGKILL)  # its own children alone; ending by itself takes it a minute
+        head.wait()
+        shutil.rmtree(short, ignore_errors=True)
 
 
 def short_folder(tmp_path):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+MOST_LINES = 40
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 
 
@@ -46,3 +47,46 @@ def check_one_answer(notebook):
     assert f"batch size {size} at {limit_w} W" in re.search(r"<ul><li>(.*?)</li>", page).group(1)
     row = next(row for row in page.split("<tr") if f">best {size}<" in row or f">baseline {size}<" in row)
     assert f">{limit_w}<" in row
+
+
+SEARCH = """
+import ray
+from ray import tune
+import zeus_ray as zeus
+
+def train(config):
+    with zeus.session(config) as run:
+        for epoch in range(1, 31):
+            for _batch in run.steps([None] * 100):
+                pass
+            run.report({"accuracy": 1 - 0.8**epoch})
+
+ray.init("local", include_dashboard=False, num_cpus=2, log_to_driver=False)
+searcher = zeus.ZeusSearcher(target=zeus.Target("accuracy", 0.9), default_batch_size=64)
+result = tune.run(
+    train,
+    config={"batch_size": tune.choice([32, 64, 128])},
+    search_alg=searcher,
+    scheduler=zeus.EnergyScheduler(searcher),
+    num_samples=4,
+    resources_per_trial=zeus.resources(),
+)
+ray.shutdown()
+zeus.show(result)
+"""
+
+
+@pytest.mark.notebook
+def test_a_first_search_in_a_notebook_prints_few_lines(tmp_path, monkeypatch):
+    """As Tune is by default: neither verbose= nor a reporter is given."""
+    import nbformat
+    from nbclient import NotebookClient
+
+    for name in ("HOME", "XDG_STATE_HOME", "IPYTHONDIR"):
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.setenv("ZEUS_RAY_GPU", "simulated:V100")
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(SEARCH)])
+    resources = {"metadata": {"path": str(tmp_path)}}
+    NotebookClient(notebook, timeout=300, kernel_name="python3", resources=resources).execute()
+    lines = "".join(out.get("text", "") for out in notebook.cells[0].outputs).splitlines()
+    assert len(lines) <= MOST_LINES, lines

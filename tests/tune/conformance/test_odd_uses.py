@@ -14,7 +14,14 @@ tune = pytest.importorskip("ray.tune")
 
 from conformance_jobs import SIZES, TARGET, Job, Unmetered, accuracy, sizes_of  # noqa: E402
 from in_process import in_this_process, run  # noqa: E402 — after the marker: importing it takes seconds
-from ray.tune.schedulers import PopulationBasedTraining  # noqa: E402
+from ray.tune.error import TuneError  # noqa: E402
+from ray.tune.schedulers import (  # noqa: E402
+    ASHAScheduler,
+    AsyncHyperBandScheduler,
+    MedianStoppingRule,
+    PopulationBasedTraining,
+    ResourceChangingScheduler,
+)
 from ray.tune.stopper import CombinedStopper, MaximumIterationStopper, TrialPlateauStopper  # noqa: E402
 from test_lengths import search, searcher  # noqa: E402
 
@@ -317,3 +324,118 @@ def test_a_searcher_used_without_its_scheduler_says_so_or_answers(tmp_path, capl
     with caplog.at_level(logging.WARNING):
         search(alg, tmp_path, scheduler=False, num_samples=4)
     assert math.isfinite(alg.best().cost.mean)
+
+
+class Silent(Job):
+    """Ends without a result."""
+
+    def step(self):
+        return {"done": True, "accuracy": None}
+
+
+def test_trials_that_never_evaluate_end_the_search_and_are_no_success(tmp_path):
+    alg = searcher()
+    result = search(alg, tmp_path, train=Silent, num_samples=30)
+    assert math.isnan(alg.best().cost.mean)
+    assert len(result.trials) <= 30
+    assert not alg.search.pending
+
+
+def reports_nothing(config):
+    config["batch_size"] += 0
+
+
+def test_a_function_that_reports_nothing_is_an_error_that_names_the_metric(tmp_path):
+    with pytest.raises(TuneError, match="did not include the specified metric"):
+        search(searcher(), tmp_path, train=reports_nothing, num_samples=12)
+
+
+def test_no_trial_at_all_is_an_answer_of_the_default(tmp_path):
+    alg = searcher()
+    search(alg, tmp_path, num_samples=1, time_budget_s=0)
+    assert alg.best().batch_size == 64
+
+
+PAUSING = {
+    "median that pauses": lambda: MedianStoppingRule(grace_period=2, min_samples_required=2, hard_stop=False),
+    "brackets": lambda: AsyncHyperBandScheduler(max_t=40, grace_period=2, brackets=3),
+    "own metric": lambda: ASHAScheduler(metric="accuracy", mode="max", max_t=40),
+    "resources": lambda: ResourceChangingScheduler(ASHAScheduler(max_t=40), lambda *_: None),
+}
+
+
+@pytest.mark.parametrize("name", PAUSING)
+@pytest.mark.parametrize("width", [1, 3])
+def test_more_bases_end_with_an_answer(tmp_path, name, width):
+    alg = searcher()
+    metric = {} if name == "own metric" else {"metric": "accuracy", "mode": "max"}
+    scheduler = zeus.EnergyScheduler(alg, base=PAUSING[name]())
+    result = search(alg, tmp_path, scheduler=scheduler, num_samples=6, max_concurrent_trials=width, **metric)
+    assert all(trial.status == "TERMINATED" for trial in result.trials)
+    assert math.isfinite(alg.best().cost.mean)
+    assert not alg.search.pending
+
+
+class Short(Job):
+    """Ends by itself after three epochs, below the target."""
+
+    EPOCHS = 3
+
+
+def test_trials_that_end_by_themselves_below_the_target_are_failures(tmp_path):
+    alg = searcher()
+    result = search(alg, tmp_path, train=Short, num_samples=10)
+    assert math.isnan(alg.best().cost.mean)
+    assert not any(trial.last_result["zeus/target_reached"] for trial in result.trials)
+    assert "reached the target" in zeus.show(result).sentences[0]
+
+
+@pytest.mark.parametrize("value", [len, math.inf, {1, 2}, np.arange(3), (1, 2), object])
+def test_constants_of_any_type_reach_the_trial(tmp_path, value):
+    space = {"batch_size": tune.choice(SIZES), "thing": value}
+    result = search(searcher(), tmp_path, config=space, num_samples=2)
+    for trial in result.trials:
+        given = trial.config["thing"]
+        assert given is value or np.all(np.asarray(given == value)), given
+
+
+def test_another_searcher_of_ray_with_the_scheduler_alone(tmp_path):
+    from ray.tune.search.basic_variant import BasicVariantGenerator
+
+    result = run(
+        Unmetered,
+        tmp_path,
+        search_alg=BasicVariantGenerator(max_concurrent=2),
+        scheduler=zeus.EnergyScheduler(target=TARGET),
+        config={"batch_size": tune.grid_search(SIZES)},
+        stop={"training_iteration": 5},
+    )
+    assert sorted(sizes_of(result)) == SIZES
+
+
+def test_trial_names_of_the_user_are_kept(tmp_path):
+    result = search(
+        searcher(),
+        tmp_path,
+        num_samples=2,
+        trial_name_creator=lambda trial: f"mine-{trial.trial_id}",
+        trial_dirname_creator=lambda trial: f"folder-{trial.trial_id}",
+    )
+    for trial in result.trials:
+        assert str(trial) == f"mine-{trial.trial_id}"
+        assert trial.path.endswith(f"folder-{trial.trial_id}")
+
+
+def test_a_stored_state_of_a_trial_is_what_tune_reads(tmp_path):
+    """The compact form has the same content as Tune's own."""
+    result = search(searcher(), tmp_path, num_samples=2)
+    for trial in result.trials:
+        own = type(trial.run_metadata).__base__
+        again = own.from_json_state(trial.run_metadata.get_json_state())
+        assert again.metric_analysis["accuracy"] == trial.run_metadata.metric_analysis["accuracy"]
+        assert again.metric_n_steps["accuracy"] == trial.run_metadata.metric_n_steps["accuracy"]
+        assert again.last_result["zeus/run_id"] == trial.last_result["zeus/run_id"]
+        trial.run_metadata.invalidate_cache()
+        by_tune = own.from_json_state(own.get_json_state(trial.run_metadata))
+        assert by_tune.last_result.keys() == again.last_result.keys()
+        assert by_tune.metric_n_steps.keys() == again.metric_n_steps.keys()

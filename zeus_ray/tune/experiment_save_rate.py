@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from ray.tune.experiment import Trial
 
-REST = 100.0
-"""Times as long as a save has taken, until the next one: saves take at most 1 % of the driver's time. A save
+REST = 25.0
+"""Times as long as a save has taken, until the next one: saves take at most 4 % of the driver's time. A save
 takes longer the more trials there are, and one for each trial would make an experiment quadratic."""
 
 

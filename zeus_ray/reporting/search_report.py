@@ -15,7 +15,7 @@ from zeus_ray import quantity_format as units
 from zeus_ray.errors import BadInput
 from zeus_ray.records import Best
 from zeus_ray.reporting.final_metric_comparison import Verification
-from zeus_ray.reporting.savings import savings
+from zeus_ray.reporting.savings import same_knobs, savings
 from zeus_ray.reporting.stored_answer import stored_answer
 from zeus_ray.reporting.trial_summary import TrialSummary, summaries
 from zeus_ray.reporting.trial_table import html_trial_table, trial_table
@@ -54,11 +54,11 @@ class SearchReport:
         return saved.sentences() + expected + remarks + verified
 
     def _winner(self) -> TrialSummary | None:
-        """The trial of the answer: the cheapest with its knobs."""
+        """The trial of the answer: the cheapest with its knobs; None where none had its power limit."""
         best = savings(self.trials, answer=self.best).best
         if best is None:
             return None
-        return next((trial for trial in self.trials if trial.trial_id == best.trial_id), None)
+        return next((t for t in self.trials if t.trial_id == best.trial_id and same_knobs(t, best)), None)
 
     def pareto(self) -> Figure | None:
         """Energy against time of all trials; None where no energy was measured."""
@@ -99,7 +99,8 @@ class SearchReport:
         figure = self.pareto()
         style = "max-width:800px;width:100%"
         image = f'<img style="{style}" alt="Pareto plot" src="{_data_url(figure)}">' if figure else ""
-        return f"<div>{html_trial_table(self.trials, self.hyperparameters)}<ul>{items}</ul>{image}</div>"
+        table = html_trial_table(self.trials, self.hyperparameters, self._winner())
+        return f"<div>{table}<ul>{items}</ul>{image}</div>"
 
 
 def show(

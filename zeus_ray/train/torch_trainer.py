@@ -37,6 +37,7 @@ def session(
     power_limit_w: float | None = None,
     power_limits_w: Sequence[float] | None = None,
     eta: float | None = None,
+    max_slowdown: float | None = None,
     target: Target | None = None,
     accumulate: int | None = None,
     window_s: float = 5.0,
@@ -56,6 +57,7 @@ def session(
         power_limit_w=power_limit_w,
         power_limits_w=power_limits_w,
         eta=eta,
+        max_slowdown=max_slowdown,
         target=target,
         accumulate=accumulate,
     )
@@ -75,6 +77,7 @@ class RayTrainRun(TrainingRun):
         super().__init__(plan, group, **options)
         self.rank = int(torch.distributed.get_rank())
         self.workers = int(torch.distributed.get_world_size())
+        self.logs_notes = self.rank == 0
         self._mine = group.mine
         if len(group) and plan.gpus not in (None, len(group)):
             raise BadInput(
@@ -91,11 +94,6 @@ class RayTrainRun(TrainingRun):
     def micro_batch_size(self) -> int:
         """Samples that go through the model at once in this worker: its share."""
         return super().micro_batch_size // self.workers
-
-    @property
-    def note(self) -> str:
-        """What the user should know at the start; only rank 0 tells it."""
-        return super().note if self.rank == 0 else ""
 
     def send(self, result: dict[str, Any], checkpoint: Checkpoint | None = None, **options: Any) -> None:  # noqa: ANN401 — Ray Train's own
         """Pass the result to ``ray.train.report``; does not return when the job ends there."""

@@ -35,9 +35,11 @@ class TrainingRun:
         stop: None, or why the run should end now. Under Ray Tune ``report`` ends the trial then; elsewhere
             the training loop has to check it.
         strict_metric: whether a report without the target metric, or with a text for it, is an error.
+        logs_notes: whether this process logs what the user should know; of several of one job only one does.
     """
 
     strict_metric = True
+    logs_notes = True
 
     def __init__(
         self,
@@ -331,6 +333,6 @@ class TrainingRun:
 
     def warn_once(self, message: str) -> None:
         """Warn, of each thing once."""
-        if message and message not in self._said:
+        if self.logs_notes and message and message not in self._said:
             self._said.add(message)
             logger.warning("zeus-ray: %s", message)

@@ -210,7 +210,8 @@ class LimitController:
         """Where the plan says so, let the limit follow the carbon signal from now on."""
         emissions = self._plan.emissions
         if emissions is not None and emissions.eta is not None:
-            self._group.follow(profile)
+            bound = self._plan.max_slowdown
+            self._group.follow(profile if bound is None else power.within_slowdown(profile, bound))
             self._clock.limit_changed()
 
     def _best_limit_w(self, profile: PowerProfile) -> float:

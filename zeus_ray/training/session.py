@@ -13,6 +13,7 @@ from zeus_ray.errors import BadInput, DeviceError, LeaseRefused, NoDevice
 from zeus_ray.gpus import discovery as discover
 from zeus_ray.leases.carbon_aware_limit import CarbonAwareLeaseManager
 from zeus_ray.leases.process import HolderProcess
+from zeus_ray.objective import eta_or_default
 from zeus_ray.records import RESERVED, EmissionsConfig, Knobs, Plan, Target, from_plain, read_carried, to_json
 from zeus_ray.training.attempts import AttemptLog
 from zeus_ray.training.frameworks import imported_frameworks, is_out_of_memory
@@ -29,6 +30,7 @@ def session(
     power_limit_w: float | None = None,
     power_limits_w: Sequence[float] | None = None,
     eta: float | None = None,
+    max_slowdown: float | None = None,
     target: Target | None = None,
     accumulate: int | None = None,
     gpus: int = 1,
@@ -48,7 +50,9 @@ def session(
         power_limit_w: run at this limit (W per GPU).
         power_limits_w: profile these limits (W per GPU) and continue at the best one; () leaves the limit as
             it is. With neither of the two and no plan, the GPU's own range is profiled.
-        eta: weight of energy against time, 0 to 1 (Zeus, Eq. 2; default 0.5).
+        eta: weight of energy against time, 0 to 1 (Zeus, Eq. 2); None: 0.5, or 1 with ``max_slowdown``.
+        max_slowdown: choose only among limits at most this many times as slow as the fastest one; without
+            ``eta``, the one of least energy. None: any.
         target: the metric value that counts as trained; reaching it sets ``run.stop``.
         accumulate: micro-batches per optimizer step, where the script accumulates gradients itself: it gives
             its loader ``run.micro_batch_size``, and steps the optimizer where ``run.step_ends``.
@@ -66,6 +70,7 @@ def session(
         power_limit_w=power_limit_w,
         power_limits_w=power_limits_w,
         eta=eta,
+        max_slowdown=max_slowdown,
         target=target,
         accumulate=accumulate,
     )
@@ -132,8 +137,7 @@ def open_session(
         run = context.run_type(plan, group, attempts=context.attempts(), window_s=window_s, settle_s=settle_s)
         run.config = without_reserved(config or {})
         run.begin(from_checkpoint=context.from_checkpoint)
-        if run.note:
-            logger.warning("zeus-ray: %s", run.note)
+        run.warn_once(run.note)
         try:
             yield run
         except Exception as error:
@@ -142,8 +146,8 @@ def open_session(
             logger.warning("zeus-ray: batch size %d does not fit: %s", run.batch_size, error)
             run.out_of_memory(error)
         finally:
-            for note in filter(None, (run.unfinished, run.advice)):
-                logger.warning("zeus-ray: %s", note)
+            for note in (run.unfinished, run.advice):
+                run.warn_once(note)
     finally:
         group.release()
 
@@ -180,13 +184,15 @@ def plan_from_config(
     power_limit_w: float | None = None,
     power_limits_w: Sequence[float] | None = None,
     eta: float | None = None,
+    max_slowdown: float | None = None,
     target: Target | None = None,
     accumulate: int | None = None,
 ) -> Plan:
     """The search's plan where the config has one; else one from the arguments of :func:`session`.
 
     Raises:
-        BadInput: no positive whole batch size, or one that cannot be accumulated; eta outside 0 to 1.
+        BadInput: no positive whole batch size, or one that cannot be accumulated; eta outside 0 to 1;
+            max_slowdown below 1.
     """
     carried = read_carried(config)
     if "knobs" in carried:
@@ -205,8 +211,7 @@ def plan_from_config(
     parts = 1 if accumulate is None else accumulate
     if not isinstance(parts, int) or parts < 1 or size % parts:
         raise BadInput(f"accumulate is {parts!r}; allowed: a whole number that divides the batch size {size}")
-    if eta is not None and not 0 <= eta <= 1:
-        raise BadInput(f"eta is {eta}; allowed: 0 (time alone) to 1 (energy alone)")
+    eta = eta_or_default(eta, max_slowdown)
     if target is None and carried.get("target"):
         target = from_plain(Target, carried["target"])
     emissions = carried.get("emissions")
@@ -219,7 +224,8 @@ def plan_from_config(
     )
     return Plan(
         knobs=knobs,
-        eta=0.5 if eta is None else eta,
+        eta=eta,
+        max_slowdown=max_slowdown,
         target=target,
         default_batch_size=size,
         power_control=carried.get("power_control", "auto"),

@@ -81,12 +81,12 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
             in ``zeus/carbon_g`` and ``zeus/price``; ``zeus/cost`` stays at the long-run mean, so that
             runs compare); or ``Prices(energy=0.30, time=2.0)``: what a kWh and an hour cost you.
         signal: of carbon or price, such as "uk" or "csv:PATH"; see :func:`zeus_ray.open_signal`.
-        eta: 1 saves energy (or carbon, or money) alone, 0 time alone; None: 0.5.
+        eta: 1 saves energy (or carbon, or money) alone, 0 time alone; None: 0.5, or 1 with ``max_slowdown``.
         power_limits_w: limits to consider (W per GPU); None: each GPU's own range.
         max_power_w: MAXPOWER of Eq. 2 (W per GPU); None: the highest limit of the GPU.
         gpus: GPUs of one trial.
-        max_slowdown: consider only limits at most this many times as slow as the fastest one; with eta=1,
-            the least energy in at most that time. None: any.
+        max_slowdown: consider only limits at most this many times as slow as the fastest one; without
+            ``eta``, the least energy in at most that time. None: any.
         beta: a run is ended before it costs more than beta times the cheapest (Zeus, section 4.3).
         max_epochs: a run that has not reached the target by then has failed.
         policy: "zeus-ray", "nsdi23" for the published one, or an instance, of which the search gets a copy.
@@ -152,7 +152,7 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         self._mode: str | None
         self._target = target
         self._objective, eta = resolve_objective(
-            objective, signal, eta=eta, max_power_w=max_power_w, gpus=gpus
+            objective, signal, eta=eta, max_power_w=max_power_w, gpus=gpus, max_slowdown=max_slowdown
         )
         self._options: dict[str, Any] = {
             "default_batch_size": default_batch_size,
@@ -258,7 +258,13 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         self._remaining = Remaining.of_experiment(num_samples, time_budget_s)
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        """The next trial's config; None: not now; ``Searcher.FINISHED``: nothing is worth trying."""
+        """The next trial's config; None: not now; ``Searcher.FINISHED``: nothing is worth trying.
+
+        Raises:
+            BadInput: before the first, for a wrapper that would keep results to itself.
+        """
+        if not self._suggested:
+            refuse_wrappers(self)
         knobs = self._waiting_knobs or self._next_knobs()
         self._waiting_knobs = None
         if knobs is None:
@@ -290,6 +296,10 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         """
         self._other.on_trial_complete(trial_id, result, error=error)
         self._runs.end(trial_id, result, error=error)
+
+    def is_copy_of(self, other: object) -> bool:
+        """Whether ``other`` is this searcher, or a copy: Ray Client pickles searcher and scheduler apart."""
+        return isinstance(other, ZeusSearcher) and other._history == self._history  # noqa: SLF001 — its own class
 
     # --- what EnergyScheduler calls --------------------------------------------------------------
 

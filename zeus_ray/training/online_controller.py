@@ -81,6 +81,11 @@ class OnlineController:
         return self._state.phase == "settled"
 
     @property
+    def profiled(self) -> bool:
+        """Whether the first profile is complete, or a stored one confirmed."""
+        return self._state.first_done
+
+    @property
     def limits_w(self) -> tuple[float, ...]:
         """The limit of each stage (W per GPU) that is to be held now."""
         state, limits = self._state, self.settings.limits_w
@@ -218,6 +223,8 @@ class OnlineController:
 
     def set_energy_price(self, price: float) -> None:
         """A joule now costs ``price`` times what it does in the long run (carbon or tariff); decides anew."""
+        if price == self._state.price:
+            return
         self._state.price = price
         if self.settled and self._state.energy_known and not self._state.stale:
             self._settle()

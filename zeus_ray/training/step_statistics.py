@@ -11,6 +11,7 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from zeus_ray.errors import BadInput
 from zeus_ray.records import NAN
@@ -40,6 +41,7 @@ class RankWindow:
         units: work done since the window was set, settling included.
         wall_s: seconds since the window was set, settling and outliers included.
         stage: the pipeline stage of this process, from 0.
+        gpus: GPUs that ``power_w`` is the mean of; 0 for a process without one of its own.
         busy_s: seconds per unit in which this stage computes; NaN where it is not known.
     """
 
@@ -53,6 +55,7 @@ class RankWindow:
     units: float
     wall_s: float
     stage: int = 0
+    gpus: int = 1
     busy_s: float = NAN
 
 
@@ -81,10 +84,11 @@ class StepRecorder:
         self.begin()
 
     def begin(self, energy_j: float = NAN) -> None:
-        """A window begins (after settling); ``energy_j``: where the counter of this GPU stands."""
+        """A window begins (after settling); ``energy_j``: where the counter of this process's GPUs stands."""
         self.times_s: list[float] = []
         self._sizes: list[float] = []
-        self._marks: list[tuple[int, float]] = [(0, energy_j)]
+        self._steps: list[int] = []
+        self._marks = [_Mark(0, energy_j)]
         self._broken: set[int] = set()
 
     def step(self, time_s: float) -> None:
@@ -96,14 +100,36 @@ class StepRecorder:
         self.times_s.append(time_s)
         self._sizes.append(units)
 
+    def lap(self, time_s: float, steps: int, units: float) -> None:
+        """``steps`` steps took ``time_s`` together, where single steps cannot be timed. Not to be mixed."""
+        self.times_s.append(time_s)
+        self._sizes.append(units)
+        self._steps.append(steps)
+
+    @property
+    def so_far(self) -> tuple[float, float]:
+        """Seconds and units of work since the window began."""
+        return math.fsum(self.times_s), math.fsum(self._sizes) or self._units * len(self.times_s)
+
     def mark(self, energy_j: float) -> None:
         """The counter stands at ``energy_j`` after the latest step; about once a second is enough."""
-        if len(self.times_s) > self._marks[-1][0]:
-            self._marks.append((len(self.times_s), energy_j))
+        if len(self.times_s) > self._marks[-1].steps:
+            self._marks.append(_Mark(len(self.times_s), energy_j))
 
     def interrupt(self) -> None:
-        """Training pauses here (evaluation): the power around it does not count."""
+        """Training pauses here, and energy is not read: the power around it does not count."""
         self._broken |= {len(self._marks) - 1, len(self._marks)}
+
+    def go_on(self, energy_j: float, *, long: bool) -> None:
+        """Training continues after a pause, before which ``mark`` was called.
+
+        Args:
+            energy_j: where the counter stands now.
+            long: whether the pause was long enough to show in a power reading that lags.
+        """
+        if long:
+            self._broken |= {len(self._marks) - 1, len(self._marks) + 1}
+        self._marks.append(_Mark(len(self.times_s), energy_j, paused=True))
 
     def finish(
         self,
@@ -125,17 +151,19 @@ class StepRecorder:
         """
         self.mark(energy_j)
         sizes = self._sizes or [self._units] * len(self.times_s)
+        counts = self._steps or [1] * len(self.times_s)
         times = self.times_s
         if not times or len(sizes) != len(times) or min(times) <= 0 or min(sizes) <= 0:
             return RankWindow(
                 unit_s=NAN,
                 unit_sd=NAN,
-                steps=len(times),
+                steps=sum(counts),
                 step_s=NAN,
                 clean=0.0,
                 units=settling_units,
                 wall_s=settling_s + sum(times),
                 stage=self._stage,
+                gpus=gpus,
             )
         per_unit = [t / u for t, u in zip(times, sizes, strict=True)]
         slow = outliers(per_unit)
@@ -149,14 +177,15 @@ class StepRecorder:
         return RankWindow(
             unit_s=mean,
             unit_sd=sd / mean / math.sqrt(len(kept)),
-            power_w=power_w / gpus,
+            power_w=power_w / gpus if gpus else NAN,
             power_sd=power_sd,
-            steps=len(times),
-            step_s=statistics.median(times),
+            steps=sum(counts),
+            step_s=statistics.median(t / n for t, n in zip(times, counts, strict=True)),
             clean=(clean_s if math.isfinite(power_w) else kept_s) / total_s,
             units=settling_units + math.fsum(sizes),
             wall_s=settling_s + total_s,
             stage=self._stage,
+            gpus=gpus,
             busy_s=busy_s,
         )
 
@@ -164,21 +193,35 @@ class StepRecorder:
         """Average power (W), its relative standard error, and the seconds it was averaged over.
 
         Energy is attributed between marks. A stretch with an outlier does not count, nor does the one
-        after it, because the power reading lags by up to a second.
+        after it, nor those around a pause, because the power reading lags by up to a second; where nothing
+        else is left, only those with an outlier do not count.
         """
+        strict = self._averaged(slow, lags=True)
+        return strict if math.isfinite(strict[0]) else self._averaged(slow, lags=False)
+
+    def _averaged(self, slow: Sequence[bool], *, lags: bool) -> tuple[float, float, float]:
         energy_j = used_s = 0.0
         joints, was_good, after_bad = 0, False, False
-        for number, ((i, start_j), (j, end_j)) in enumerate(
-            zip(self._marks, self._marks[1:], strict=False), 1
-        ):
-            bad = any(slow[i:j]) or number in self._broken
-            good = not bad and not after_bad and math.isfinite(end_j - start_j)
+        for number, (start, end) in enumerate(zip(self._marks, self._marks[1:], strict=False), 1):
+            if end.paused:
+                was_good = False
+                continue
+            bad = any(slow[start.steps : end.steps]) or (lags and number in self._broken)
+            good = not bad and not (lags and after_bad) and math.isfinite(end.energy_j - start.energy_j)
             after_bad = bad
             if good:
-                energy_j += end_j - start_j
-                used_s += math.fsum(self.times_s[i:j])
+                energy_j += end.energy_j - start.energy_j
+                used_s += math.fsum(self.times_s[start.steps : end.steps])
                 joints += not was_good
             was_good = good
         if used_s <= 0 or energy_j <= 0:
             return NAN, NAN, used_s
         return energy_j / used_s, COUNTER_ERROR_S * math.sqrt(joints) / used_s, used_s
+
+
+class _Mark(NamedTuple):
+    """The counter after so many steps (or laps); ``paused``: nothing was trained since the mark before."""
+
+    steps: int
+    energy_j: float
+    paused: bool = False

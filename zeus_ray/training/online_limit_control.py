@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from zeus_ray.errors import DeviceError, DeviceLost
@@ -27,6 +28,8 @@ from zeus_ray.training.window_measurement import WindowMeasurement
 
 INTERVAL_SD = 0.01
 """Relative error of the time and power of a report interval, which is taken as one window."""
+
+CHANGED_BY_OTHERS = "someone else has set the power limit: what is measured since then does not count"
 
 logger = logging.getLogger("zeus_ray")
 
@@ -348,14 +351,20 @@ class OnlineLimitControl:
 
     def _refused(self, reading: Reading) -> str:
         if self._sets and reading.limit_changed_by_others:
-            return "someone else has set the power limit: what is measured since then does not count"
+            return CHANGED_BY_OTHERS
         return self._refusal
 
     def _refuse(self, why: str) -> None:
-        """Go on at the limits that are set; the processes still agree on when to stop."""
-        if self._sets:
-            logger.warning("zeus-ray: the power limit stays as it is: %s", why or "see above")
-        self._final, self._sets, self._refusal = self.per_unit, False, why or "no answer"
+        """Go on without choosing; the processes still agree on when to stop.
+
+        Where a limit could not be set in some process, all go to the highest one, as far as they can.
+        """
+        if self._sets and why:
+            logger.warning("zeus-ray: no power limit is chosen any more: %s", why)
+        if self._sets and why not in ("", CHANGED_BY_OTHERS):
+            with suppress(DeviceError):
+                self._group.mine.set_limit(max(self._wanted_w))
+        self._final, self._sets, self._refusal = self.per_unit, False, why or "the others do not answer"
         limit_w = self._clock.read().power_limit_w
         settings = OnlineSettings(limits_w=(limit_w if limit_w > 0 else 1.0,), window_s=self._window_s)
         self._controller = OnlineController(settings)

@@ -118,10 +118,18 @@ class ClockedGpu:
         return self
 
 
-def own_plan(batch_size=32, *, eta=0.5, target=None, cost_cap=math.inf, limits_w=None, max_slowdown=None, **online):
+def own_plan(
+    batch_size=32, *, eta=0.5, target=None, limits_w=None, max_slowdown=None, cost_cap=math.inf, accumulate=1, **online
+):
     """The plan of a run without a search."""
     return Plan(
-        knobs=Knobs(run_id="", batch_size=batch_size, probe_limits_w=limits_w, cost_cap=cost_cap),
+        knobs=Knobs(
+            run_id="",
+            batch_size=batch_size,
+            probe_limits_w=limits_w,
+            cost_cap=cost_cap,
+            accumulate=accumulate,
+        ),
         eta=1.0 if max_slowdown else eta,
         max_slowdown=max_slowdown,
         target=target,

@@ -172,6 +172,34 @@ def test_a_step_that_raises_is_not_trained(gpu):
     assert run._clock.samples == 32 * 5
 
 
+class QueueingGpu(ClockedGpu):
+    """Work is queued: a step takes the processor 2 ms, and it waits for the GPU at each tenth (``loss.item()``)."""
+
+    done_s, steps = 0.0, 0
+
+    def work(self, steps=1.0):
+        self.now_s += 0.002
+        took_s = steps * self.time_s(self.limit_w)
+        self.done_s = max(self.done_s, self.now_s) + took_s
+        self.energy_j += took_s * self.power_w(self.limit_w)
+        self.steps += 1
+        if self.steps % 10 == 0:
+            self.finish()
+
+    def finish(self):
+        self.now_s = max(self.now_s, self.done_s)
+
+
+def test_steps_that_run_ahead_of_the_gpu_are_timed_on_it(monkeypatch):
+    gpu = QueueingGpu(step_s=0.05).put_on(monkeypatch)
+    monkeypatch.setattr("zeus_ray.training.window_measurement.runs_ahead", lambda: True)
+    run = run_of(gpu)
+    run._clock.finish = gpu.finish
+    step_for(run, gpu, 200)
+    assert_true_times(gpu, reported(run), rel=0.01)
+    assert gpu.cost(gpu.limit_w) <= 1.01 * gpu.cost(gpu.best_w())
+
+
 # --- it goes on --------------------------------------------------------------------------------------
 
 

@@ -11,7 +11,6 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from zeus_ray.errors import BadInput
 from zeus_ray.records import NAN
@@ -88,8 +87,9 @@ class StepRecorder:
         self.times_s: list[float] = []
         self._sizes: list[float] = []
         self._steps: list[int] = []
-        self._marks = [_Mark(0, energy_j)]
+        self._marks = [(0, energy_j)]
         self._broken: set[int] = set()
+        self._lost: set[int] = set()
 
     def step(self, time_s: float) -> None:
         """A step took ``time_s``."""
@@ -113,23 +113,17 @@ class StepRecorder:
 
     def mark(self, energy_j: float) -> None:
         """The counter stands at ``energy_j`` after the latest step; about once a second is enough."""
-        if len(self.times_s) > self._marks[-1].steps:
-            self._marks.append(_Mark(len(self.times_s), energy_j))
+        if len(self.times_s) > self._marks[-1][0]:
+            self._marks.append((len(self.times_s), energy_j))
 
-    def interrupt(self) -> None:
-        """Training pauses here, and energy is not read: the power around it does not count."""
-        self._broken |= {len(self._marks) - 1, len(self._marks)}
+    def interrupt(self, *, lost: bool = False) -> None:
+        """Training has paused: a power reading that lags shows the pause in this stretch and the next.
 
-    def go_on(self, energy_j: float, *, long: bool) -> None:
-        """Training continues after a pause, before which ``mark`` was called.
-
-        Args:
-            energy_j: where the counter stands now.
-            long: whether the pause was long enough to show in a power reading that lags.
+        ``lost``: the energy of the pause is not known, so that this stretch never counts.
         """
-        if long:
-            self._broken |= {len(self._marks) - 1, len(self._marks) + 1}
-        self._marks.append(_Mark(len(self.times_s), energy_j, paused=True))
+        self._broken |= {len(self._marks), len(self._marks) + 1}
+        if lost:
+            self._lost.add(len(self._marks))
 
     def finish(
         self,
@@ -202,26 +196,17 @@ class StepRecorder:
     def _averaged(self, slow: Sequence[bool], *, lags: bool) -> tuple[float, float, float]:
         energy_j = used_s = 0.0
         joints, was_good, after_bad = 0, False, False
-        for number, (start, end) in enumerate(zip(self._marks, self._marks[1:], strict=False), 1):
-            if end.paused:
-                was_good = False
-                continue
-            bad = any(slow[start.steps : end.steps]) or (lags and number in self._broken)
-            good = not bad and not (lags and after_bad) and math.isfinite(end.energy_j - start.energy_j)
+        for number, ((i, start_j), (j, end_j)) in enumerate(
+            zip(self._marks, self._marks[1:], strict=False), 1
+        ):
+            bad = any(slow[i:j]) or number in self._lost or (lags and number in self._broken)
+            good = not bad and not (lags and after_bad) and math.isfinite(end_j - start_j)
             after_bad = bad
             if good:
-                energy_j += end.energy_j - start.energy_j
-                used_s += math.fsum(self.times_s[start.steps : end.steps])
+                energy_j += end_j - start_j
+                used_s += math.fsum(self.times_s[i:j])
                 joints += not was_good
             was_good = good
         if used_s <= 0 or energy_j <= 0:
             return NAN, NAN, used_s
         return energy_j / used_s, COUNTER_ERROR_S * math.sqrt(joints) / used_s, used_s
-
-
-class _Mark(NamedTuple):
-    """The counter after so many steps (or laps); ``paused``: nothing was trained since the mark before."""
-
-    steps: int
-    energy_j: float
-    paused: bool = False

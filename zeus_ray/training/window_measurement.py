@@ -1,8 +1,8 @@
 """One window as one process measures it: settling, then steps, timed here, with the energy of its own GPUs.
 
-Nothing in this file waits for another process. Where the framework queues work on the GPU and runs ahead of it,
-single steps cannot be timed by the clock of the processor: then all steps of about a second are one lap, at
-whose end the process waits for the GPU.
+Nothing in this file waits for another process. Where the framework queues work on the GPU and runs ahead of
+it, single steps cannot be timed by the clock of the processor: then all steps of about a second are one lap,
+at whose end the process waits for the GPU.
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ class WindowMeasurement:
         self._recorder = StepRecorder(units_per_step, stage)
         self._virtual = group.virtual
         self._began_s: float | None = None
-        self._paused_s = -math.inf
+        self._paused_at: tuple[float, float] | None = None
+        self._in_step_s = 0.0
+        self._pauses_j = 0.0
         self._steps, self._left, self._settling = 0, 0, False
         self._settled = (0.0, 0.0)
         self._lap: tuple[int, float] | None = None
@@ -66,12 +68,14 @@ class WindowMeasurement:
 
     def _begin_part(self, steps: int) -> None:
         self._left = steps
+        self._clock.finish()
+        self._pauses_j, self._in_step_s = 0.0, 0.0
         self._recorder.begin(self._energy_j())
         self._lap = (0, 0.0) if runs_ahead() else None
         self._went_on()
 
     def _went_on(self) -> None:
-        self._began_s = self._now()
+        self._began_s = self._now() - self._in_step_s
         self._mark_at_s = math.inf if self._virtual else self._began_s + self._every_s
 
     def step(self, units: float | None = None) -> bool:
@@ -103,24 +107,32 @@ class WindowMeasurement:
         return False
 
     def pause(self) -> None:
-        """Training pauses; does nothing in a pause."""
+        """Training pauses, between two steps or within one; does nothing in a pause."""
         if self._began_s is not None:
-            self._mark()
-            self._began_s, self._paused_s = None, self._now()
+            self._close_lap()
+            self._clock.finish()
+            energy_j, now = self._energy_j(), self._now()
+            self._in_step_s, self._began_s, self._paused_at = now - self._began_s, None, (now, energy_j)
 
     def drop(self) -> None:
         """Training pauses, and nothing may be read now."""
         if self._began_s is not None:
             self._lap = None if self._lap is None else (0, 0.0)
-            self._recorder.interrupt()
-            self._began_s, self._paused_s = None, self._now()
+            self._in_step_s, self._began_s, self._paused_at = 0.0, None, None
 
     def resume(self) -> None:
-        """Training continues; does nothing while it does."""
-        if self._began_s is None:
-            energy_j = self._energy_j()
-            self._recorder.go_on(energy_j, long=self._now() - self._paused_s > LONG_PAUSE_S)
-            self._went_on()
+        """Training continues; does nothing while it does. Time and energy of the pause are left out."""
+        if self._began_s is not None:
+            return
+        self._clock.finish()
+        if self._paused_at is None:
+            self._recorder.interrupt(lost=True)
+        else:
+            at_s, energy_j = self._paused_at
+            self._pauses_j += self._energy_j() - energy_j
+            if self._now() - at_s > LONG_PAUSE_S:
+                self._recorder.interrupt()
+        self._went_on()
 
     def finish(self) -> tuple[RankWindow, Reading]:
         """The window ends: what it measured, and the reading at its end."""
@@ -128,7 +140,7 @@ class WindowMeasurement:
         reading = self._read()
         settling_s, settling_units = self._settled
         window = self._recorder.finish(
-            reading.energy_j,
+            reading.energy_j - self._pauses_j,
             settling_s=settling_s,
             settling_units=settling_units,
             gpus=len(self._group.mine),
@@ -149,7 +161,8 @@ class WindowMeasurement:
         self._began_s, self._lap = now, (0, 0.0)
 
     def _energy_j(self) -> float:
-        return self._read().energy_j
+        """Where the counter stands, without what was used in pauses of this window."""
+        return self._read().energy_j - self._pauses_j
 
     def _read(self) -> Reading:
         """This process's own GPUs; virtual ones train first what was counted."""

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from runs import NO_GPU, ClockedGpu, own_plan, reported, step_for
 
+import zeus_ray as zeus
 from zeus_ray.errors import BadInput, DeviceError
 from zeus_ray.records import StopReason, Target
 from zeus_ray.training.distributed_gpu_group import DistributedGpuGroup
@@ -310,3 +311,31 @@ def test_ranks_are_found_in_the_variables_of_each_launcher(env, expected):
 def test_each_process_has_its_own_gpus(visible, local_rank, gpus, by_hand, chosen):
     ranks = Ranks(rank=local_rank, local_rank=local_rank, world_size=8)
     assert list(gpus_of_rank(range(visible), ranks, gpus, by_hand=by_hand)) == chosen
+
+
+@pytest.fixture
+def launched(monkeypatch):
+    """Makes this process one of several, as torchrun does, on a machine with eight simulated GPUs."""
+
+    def launch(rank, world_size=2):
+        monkeypatch.setenv("ZEUS_RAY_GPU", "simulated:V100")
+        for name, value in {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world_size}.items():
+            monkeypatch.setenv(name, str(value))
+
+    return launch
+
+
+def test_one_process_may_measure_for_all(launched):
+    launched(0)
+    with zeus.session(batch_size=100, gpus=8) as run:
+        assert (len(run._group), run.processes, run.micro_batch_size) == (8, 1, 100)
+    launched(1)
+    with pytest.raises(BadInput, match="in rank 0 alone"), zeus.session(batch_size=100, gpus=8):
+        pass
+
+
+def test_each_process_has_its_share_of_the_batch_and_its_gpu(launched, monkeypatch):
+    launched(1)
+    monkeypatch.setattr("zeus_ray.training.rank_context.find_gather", lambda _ranks: None)
+    with zeus.session(batch_size=100) as run:
+        assert (run.micro_batch_size, run._group.mine.leases[0].uuid) == (50, "SIM-V100-1")

@@ -3,12 +3,14 @@
 import itertools
 import json
 import math
+from dataclasses import replace
 
 import pytest
 from runs import ClockedGpu, Loader, own_plan, reported, step_for
 
 from zeus_ray.errors import BadInput, DeviceError, DeviceLost, LeaseRefused
-from zeus_ray.records import PowerProfile, StopReason, Target, from_json
+from zeus_ray.records import EmissionsConfig, PowerProfile, StopReason, Target, from_json
+from zeus_ray.training.energy_price_over_time import EnergyPriceOverTime
 from zeus_ray.training.run import TrainingRun
 
 
@@ -227,6 +229,25 @@ def test_the_limit_follows_a_price(gpu):
         run.set_energy_price(math.nan)
 
 
+def test_the_price_is_the_signals_over_its_mean_asked_again_in_time(tmp_path):
+    began_s, hours = 1_700_000_000, [100] * 50 + [300] * 4
+    rows = "".join(f"{began_s + 3600 * h},{value}\n" for h, value in enumerate(hours))
+    (tmp_path / "grid.csv").write_text("time,value\n" + rows)
+    emissions = EmissionsConfig(signal=f"csv:{tmp_path / 'grid.csv'}")
+    now = [began_s + 49 * 3600.0]
+    price = EnergyPriceOverTime(replace(own_plan(), emissions=emissions), clock=lambda: now[0])
+    assert price.now() == pytest.approx(1)
+    now[0] += 600
+    assert price.now() == pytest.approx(1)
+    now[0] += 3600
+    assert 2.5 < price.now() < 3
+    price.set(0.5)
+    now[0] += 3600
+    assert price.now() == 0.5
+    unknown = replace(emissions, signal="csv:/nowhere.csv")
+    assert EnergyPriceOverTime(replace(own_plan(), emissions=unknown)).now() == 1
+
+
 @pytest.mark.parametrize("bound", [1.03, 1.1])
 def test_a_slow_down_is_kept(gpu, bound):
     run = run_of(gpu, own_plan(max_slowdown=bound))
@@ -306,8 +327,6 @@ def test_a_gpu_that_is_silent_for_a_while_is_profiled_after_it(gpu):
 
 
 def test_a_fixed_limit_is_held_and_measured(gpu):
-    from dataclasses import replace
-
     plan = own_plan()
     plan = replace(plan, knobs=replace(plan.knobs, power_limit_w=200.0))
     run = run_of(gpu, plan)

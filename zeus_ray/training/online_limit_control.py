@@ -283,6 +283,7 @@ class OnlineLimitControl:
             logger.warning("zeus-ray: %s", self.note)
         if alone and not len(self._group):
             self._inert = True
+        self._clock.limit_changed()  # virtual GPUs: now of all processes
         mine = FirstExchange(
             stage=self._options.stage,
             gpus=len(self._group.mine),

@@ -73,11 +73,12 @@ class RankContext(RunContext):
         """Lease this process's GPUs: by its rank on this machine, or all that CUDA_VISIBLE_DEVICES leaves it.
 
         Raises:
-            BadInput: a search has planned the run, and the processes cannot exchange what they measure.
+            BadInput: a search has planned the run, and the processes cannot exchange what they measure; or
+                several processes want all GPUs.
         """
         mine = lease_or_none(self._lease_mine, plan, gpus)
-        if gpus > 1 and len(mine) == gpus == self.ranks.local_world_size == self.ranks.world_size:
-            return mine  # one process measures for all
+        if gpus > 1 and self._measures_for_all(plan, gpus):
+            return mine
         if plan.online is not None:
             return RankGpuGroup(mine, self.ranks, find_gather)
         gather = find_gather(self.ranks)
@@ -88,6 +89,24 @@ class RankContext(RunContext):
                 "before the session, and open the session in every process"
             )
         return DistributedGpuGroup(mine, gather)
+
+    def _measures_for_all(self, plan: Plan, gpus: int) -> bool:
+        """Whether this process has all GPUs that there are; then it opens the only session of the job."""
+        source, _control = gpu_settings(plan)
+        if load_source(source).visible_variable in os.environ:
+            return False
+        try:
+            visible = len(discover.open_gpus(source))
+        except NoDevice:
+            return False
+        if visible != gpus:
+            return False
+        if self.ranks.local_rank:
+            raise BadInput(
+                f"gpus is {gpus} in each of several processes, but this machine has {visible}: open the session in "
+                "every process with its own number of GPUs, or with all of them in rank 0 alone"
+            )
+        return True
 
     def _lease_mine(self, plan: Plan, gpus: int) -> GpuGroup:
         source, _control = gpu_settings(plan)

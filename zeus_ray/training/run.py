@@ -96,6 +96,11 @@ class TrainingRun:
         return self.batch_size // self.accumulate
 
     @property
+    def unit(self) -> str:
+        """What the run counts: "steps", "samples" or "tokens"; "" where a search has planned it."""
+        return self.plan.online.unit if self.plan.online else ""
+
+    @property
     def gpu(self) -> str:
         """The kind of GPU ("" without one)."""
         return self._group.gpu

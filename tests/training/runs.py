@@ -119,7 +119,15 @@ class ClockedGpu:
 
 
 def own_plan(
-    batch_size=32, *, eta=0.5, target=None, limits_w=None, max_slowdown=None, cost_cap=math.inf, accumulate=1, **online
+    batch_size=32,
+    *,
+    eta=0.5,
+    target=None,
+    limits_w=None,
+    max_slowdown=None,
+    cost_cap=math.inf,
+    accumulate=1,
+    **online,
 ):
     """The plan of a run without a search."""
     return Plan(

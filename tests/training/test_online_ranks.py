@@ -1,12 +1,10 @@
 """A job of several processes without a search: each is a thread with a clock and a GPU of its own."""
 
-import json
-import math
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from runs import NO_GPU, ClockedGpu, own_plan, reported, step_for
+from runs import NO_GPU, ClockedGpu, own_plan, reported
 
 import zeus_ray as zeus
 from zeus_ray.errors import BadInput, DeviceError
@@ -21,7 +19,7 @@ class Job:
     """Threads that step together, as data-parallel processes do, and count what they gather."""
 
     def __init__(self, size, monkeypatch, **load):
-        self.size, self.gathered, self.steps = size, 0, 0
+        self.size, self.gathered = size, 0
         self.gpus = [ClockedGpu(index=rank, **load) for rank in range(size)]
         self.values, self.barrier = [None] * size, threading.Barrier(size, timeout=20)
         self.mine = threading.local()
@@ -42,17 +40,17 @@ class Job:
         ranks = Ranks(rank=rank, local_rank=rank, world_size=self.size, launcher="a test")
         return RankGpuGroup(gpu.group() if gpu else NO_GPU, ranks, lambda _ranks: self.gather_of(rank))
 
-    def together(self, gpu, factor=1.0):
-        """One step: the slowest process is waited for."""
-        self.mine.took_s = gpu.time_s(gpu.limit_w) * factor
-        gpu.spend(self.mine.took_s, gpu.power_w(gpu.limit_w))
-
     def run(self, work, plan=None, groups=None, **options):
         def in_thread(rank):
             gpu = self.gpus[rank]
             self.mine.gpu = gpu
             group = (groups or self.group)(rank, gpu)
-            kind = RankRun(Ranks(rank=rank, local_rank=rank, world_size=self.size), plan or own_plan(64), group, **options)
+            kind = RankRun(
+                Ranks(rank=rank, local_rank=rank, world_size=self.size),
+                plan or own_plan(64),
+                group,
+                **options,
+            )
             try:
                 return work(rank, kind, gpu)
             except BaseException:
@@ -232,7 +230,7 @@ def test_a_gpu_that_two_processes_use_counts_once(monkeypatch, caplog):
 def test_a_process_without_a_gpu_takes_part(monkeypatch):
     job = Job(2, monkeypatch)
 
-    def work(rank, run, gpu):
+    def work(_rank, run, gpu):
         limits = []
         for _ in range(500):
             with run.step():
@@ -240,7 +238,9 @@ def test_a_process_without_a_gpu_takes_part(monkeypatch):
                 gpu.spend(0.2, 100)
         return run._limit._held_w, reported(run)
 
-    (held, report), (same, _report) = job.run(work, groups=lambda rank, gpu: job.group(rank, None if rank else gpu))
+    (held, report), (same, _report) = job.run(
+        work, groups=lambda rank, gpu: job.group(rank, None if rank else gpu)
+    )
     assert held == same
     assert report.energy_j == pytest.approx(job.gpus[0].energy_j)
 
@@ -269,7 +269,10 @@ def test_a_batch_that_cannot_be_split_is_refused(monkeypatch):
     [
         ({"RANK": "5", "LOCAL_RANK": "1", "WORLD_SIZE": "8", "LOCAL_WORLD_SIZE": "4"}, (5, 1, 8, 4)),
         ({"SLURM_PROCID": "3", "SLURM_LOCALID": "1", "SLURM_STEP_NUM_TASKS": "4"}, (3, 1, 4, 0)),
-        ({"OMPI_COMM_WORLD_RANK": "2", "OMPI_COMM_WORLD_LOCAL_RANK": "0", "OMPI_COMM_WORLD_SIZE": "4"}, (2, 0, 4, 0)),
+        (
+            {"OMPI_COMM_WORLD_RANK": "2", "OMPI_COMM_WORLD_LOCAL_RANK": "0", "OMPI_COMM_WORLD_SIZE": "4"},
+            (2, 0, 4, 0),
+        ),
         ({"PMI_RANK": "1", "PMI_SIZE": "2", "MPI_LOCALRANKID": "1"}, (1, 1, 2, 0)),
         ({"PMI_RANK": "5", "PMI_SIZE": "8", "MPI_LOCALNRANKS": "4"}, (5, 1, 8, 4)),
         ({"SLURM_PROCID": "0", "SLURM_NTASKS": "4", "SLURM_LOCALID": "0"}, None),  # a batch script

@@ -1,4 +1,4 @@
-"""A run without a search chooses its power limit while it trains: one process, a load whose truth is known."""
+"""A run without a search chooses its power limit while it trains: one process, a load that is known."""
 
 import itertools
 import json
@@ -175,7 +175,7 @@ def test_a_step_that_raises_is_not_trained(gpu):
 
 
 class QueueingGpu(ClockedGpu):
-    """Work is queued: a step takes the processor 2 ms, and it waits for the GPU at each tenth (``loss.item()``)."""
+    """Work is queued: a step takes the processor 2 ms; each tenth waits for the GPU (``loss.item()``)."""
 
     done_s, steps = 0.0, 0
 

@@ -132,7 +132,9 @@ def test_limits_are_back_after_a_kill(scenario, job, killed):
     }[killed]
     for pid in victims:
         os.kill(pid, signal.SIGKILL)
-    if killed == "launcher":  # its processes train on, as torchrun leaves them: the limit is theirs until they end
+    if (
+        killed == "launcher"
+    ):  # its processes train on, as torchrun leaves them: the limit is theirs until they end
         for pid in pids:
             os.kill(pid, signal.SIGTERM)
     wait_until(lambda: scenario.node.limits_w == [ORIGINAL_W, ORIGINAL_W], within_s=60)

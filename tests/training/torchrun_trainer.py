@@ -1,7 +1,7 @@
 """One process of a job under torchrun: python torchrun_trainer.py FOLDER STEPS [WAY]
 
-Each step takes 10 ms and an all-reduce. FOLDER/rank-N.json gets the limit of this rank's GPU at each step and the
-last report. Ways: "leaves" (rank 0 wishes to stop at step 300), "kept" (a named job), "alone" (no process group).
+Each step takes 10 ms and an all-reduce. FOLDER/rank-N.json gets the limit of this rank's GPU at each step and
+the last report. Ways: "leaves" (rank 0 wishes to stop), "kept" (a named job), "alone" (no process group).
 """
 
 import json

@@ -70,7 +70,9 @@ class ZeusCallback(TrainerCallback):  # type: ignore[misc]  # Transformers' type
                 "per_device_train_batch_size=run.micro_batch_size, gradient_accumulation_steps=run.accumulate"
             )
         if self._run.unit == "tokens" and args.include_num_input_tokens_seen in (False, "no"):
-            raise BadInput("unit is 'tokens', which are not counted: include_num_input_tokens_seen=True counts them")
+            raise BadInput(
+                "unit is 'tokens', which are not counted: include_num_input_tokens_seen=True counts them"
+            )
         self._training, self._resumed = True, state.global_step > 0
         self._tokens_seen = float(state.num_input_tokens_seen)
 
@@ -99,7 +101,10 @@ class ZeusCallback(TrainerCallback):  # type: ignore[misc]  # Transformers' type
     ) -> None:
         """The optimizer has stepped; evaluation, saving or logging may follow before the next step."""
         self._reported, self._trained = False, True
-        tokens, self._tokens_seen = state.num_input_tokens_seen - self._tokens_seen, state.num_input_tokens_seen
+        tokens, self._tokens_seen = (
+            state.num_input_tokens_seen - self._tokens_seen,
+            state.num_input_tokens_seen,
+        )
         self._run.after_step(tokens=float(tokens) if self._run.unit == "tokens" else None)
         if self._run.stop:
             control.should_training_stop = True

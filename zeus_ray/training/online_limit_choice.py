@@ -11,6 +11,7 @@ from zeus_ray.training.merge_rank_windows import GroupWindow
 from zeus_ray.training.online_records import ControllerState, LimitRecord, OnlineSettings
 from zeus_ray.training.pipeline_stage_limits import StageCurve, share_limits
 
+SURPRISE_SDS = 3.5
 BRACKET_GAIN = 0.01
 """A limit below all measured ones is measured where cost could fall by more than this (ln)."""
 CHECK_EVERY, CHECK_EVERY_S = 0.25, 1200.0
@@ -106,8 +107,8 @@ class LimitChoice:
     def _beyond_lowest(self, cost: LimitCurve, best: int, allowed: Sequence[int]) -> int | None:
         """The next limit below the best, where that is the lowest measured one and cost still falls there.
 
-        The curves know the usual shape only; a load that hardly slows down has its best limit far below. Cost is
-        convex over ln(limit), so that the line through the two lowest measured limits is a lower bound.
+        The curves know the usual shape only; a load that hardly slows down has its best limit far below. Cost
+        is convex over ln(limit), so that the line through the two lowest measured limits is a lower bound.
         """
         known = [k for k in allowed if self.state.records[k].time is not None]
         below = [k for k in allowed if k > best]
@@ -154,17 +155,21 @@ class LimitChoice:
 
     def surprise(self, window: GroupWindow) -> bool:
         """Whether the time of a window contradicts all other limits together (a disturbance while it ran)."""
-        state = self.state
-        if state.phase != "profile" or state.records[self.top].power is None or state.pending == self.top:
+        return self._seen_elsewhere() >= 3 and self.unexpected(window, sds=SURPRISE_SDS)
+
+    def unexpected(self, window: GroupWindow, *, sds: float = 1.5) -> bool:
+        """Whether the time of a window is so many standard deviations from what the other limits say."""
+        state, k = self.state, self.state.pending
+        if state.phase != "profile" or state.records[self.top].power is None or k == self.top:
             return False
-        others = {i: r.time for i, r in enumerate(state.records) if r.time is not None and i != state.pending}
+        others = {i: r.time for i, r in enumerate(state.records) if r.time is not None and i != k}
         expected = LimitCurve.fit(self.ratios(), others, "time")
-        k = state.pending
-        if len(others) < 3:
-            return False
-        return abs(window.time.mean - expected.mean[k]) > 3.5 * math.sqrt(
+        return abs(window.time.mean - expected.mean[k]) > sds * math.sqrt(
             expected.cov[k][k] + window.time.var
         )
+
+    def _seen_elsewhere(self) -> int:
+        return sum(r.time is not None and i != self.state.pending for i, r in enumerate(self.state.records))
 
     def work(self) -> tuple[float, float]:
         """Seconds that the work so far takes at the highest limit, and the seconds it took beyond that."""

@@ -1,8 +1,8 @@
 """The power limit of a run without a search: chosen while it trains, window by window.
 
-At the edge of a window, which every process of the job reaches after the same step, the processes exchange what
-they measured. Each feeds its own :class:`~zeus_ray.training.online_controller.OnlineController` with all of it,
-and so all hold the same limit from the same step on. Between edges no process waits for another.
+At the edge of a window, which every process of the job reaches after the same step, the processes exchange
+what they measured. Each feeds its own :class:`~zeus_ray.training.online_controller.OnlineController` with all
+of it, and so all hold the same limit from the same step on. Between edges no process waits for another.
 """
 
 from __future__ import annotations
@@ -10,59 +10,33 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 
 from zeus_ray.errors import DeviceError, DeviceLost
 from zeus_ray.gpus.energy.readings import Reading
-from zeus_ray.records import NAN, OnlineOptions, Plan, PowerProfile, ProfilePoint
+from zeus_ray.records import NAN, OnlineOptions, Plan, PowerProfile
 from zeus_ray.training.energy_price_over_time import EnergyPriceOverTime
+from zeus_ray.training.exchange_between_ranks import FirstExchange, WindowEdge, gpus_by_stage
 from zeus_ray.training.gpu_group import GpuGroup
 from zeus_ray.training.kept_limit_profile import KeptLimitProfile
+from zeus_ray.training.limits_to_choose_from import limits_to_choose_from, may_choose, wants_limit
 from zeus_ray.training.online_controller import OnlineController
 from zeus_ray.training.online_records import OnlineSettings, UnitPoint
 from zeus_ray.training.run_limit_controller import why_no_limit
 from zeus_ray.training.samples_and_time import RunClock
-from zeus_ray.training.step_statistics import RankWindow
-from zeus_ray.training.usage_per_unit import UnitCounter, UnitReport
+from zeus_ray.training.step_statistics import interval_as_window
+from zeus_ray.training.usage_per_unit import UnitCounter, UnitReport, points_per_epoch
 from zeus_ray.training.window_measurement import WindowMeasurement
-
-INTERVAL_SD = 0.01
-"""Relative error of the time and power of a report interval, which is taken as one window."""
 
 CHANGED_BY_OTHERS = "someone else has set the power limit: what is measured since then does not count"
 
 logger = logging.getLogger("zeus_ray")
 
 
-@dataclass(frozen=True, kw_only=True)
-class FirstExchange:
-    """What a process tells the others before the first step: its stage, its GPUs, the profile it has kept."""
-
-    stage: int
-    gpus: int
-    kept: tuple[UnitPoint, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class WindowEdge:
-    """What a process tells the others at the edge of a window.
-
-    Attributes:
-        window: what it measured.
-        refusal: why no limit may be chosen any more; "".
-        energy_price: what a joule costs now, in multiples of its long-run mean.
-    """
-
-    window: RankWindow
-    refusal: str
-    energy_price: float
-
-
 class OnlineLimitControl:
     """Holds the limit that an :class:`OnlineController` chooses, from the first step to the end of the run.
 
-    It has the methods of :class:`~zeus_ray.training.run_limit_controller.LimitController`. Where limits may not
-    be set, or only one is given, it measures, and the processes still agree on when to stop.
+    It has the methods of :class:`~zeus_ray.training.run_limit_controller.LimitController`. Where limits may
+    not be set, or only one is given, it measures, and the processes still agree on when to stop.
 
     Args:
         plan: the run's plan, with ``online``.
@@ -92,7 +66,7 @@ class OnlineLimitControl:
         window_s: float,
         settle_s: float,
     ) -> None:
-        self.note = why_no_limit(group) if plan.knobs.probe_limits_w != () or plan.knobs.power_limit_w else ""
+        self.note = why_no_limit(group) if wants_limit(plan) else ""
         self._plan = plan
         self._options = plan.online or OnlineOptions()
         self._group = group
@@ -112,7 +86,7 @@ class OnlineLimitControl:
         self._final: tuple[UnitPoint, ...] | None = None
         self._interval_began: Reading | None = None
         self._inert = not len(group) and not group.stops_together
-        self._sets = self._may_set()
+        self._sets = may_choose(plan, group)
         self._wanted_w = self._limits()
         if self._sets and plan.knobs.power_limit_w is not None:
             self._group.mine.set_limit(plan.knobs.power_limit_w)
@@ -129,24 +103,20 @@ class OnlineLimitControl:
 
     @property
     def profile(self) -> PowerProfile | None:
-        """The measured limits for an epoch; None until the first profile is complete and an epoch is known."""
+        """The measured limits for an epoch; None until the profile is complete and an epoch is known."""
         return self.profile_so_far if self.settled or self._final is not None else None
 
     @property
     def profile_so_far(self) -> PowerProfile | None:
         """What is measured so far, for an epoch; None: nothing is, or the length of an epoch is not known."""
-        per_epoch, samples = self._clock.samples_per_epoch, self._clock.samples
-        points = self.per_unit
-        if not points or not per_epoch or not samples or len(self._wanted_w) < 2:
+        samples, points = self._clock.samples, self.per_unit
+        if not points or not self._clock.samples_per_epoch or not samples or len(self._wanted_w) < 2:
             return None
-        units = self._work.done / samples * per_epoch
         return PowerProfile(
             batch_size=self._plan.knobs.batch_size,
             gpu=self._group.gpu,
             max_power_w=self._max_power_w or NAN,
-            points=tuple(
-                ProfilePoint(p.power_limit_w, p.average_power_w, p.time_per_unit_s * units) for p in points
-            ),
+            points=points_per_epoch(points, self._work.done / samples * self._clock.samples_per_epoch),
         )
 
     @property
@@ -178,8 +148,8 @@ class OnlineLimitControl:
             return ""
         return (
             f"the power profile of batch size {self._plan.knobs.batch_size} is not complete: "
-            f"{len(self.per_unit)} of {len(self._wanted_w)} limits were measured, over {self._window_s:g} s each, "
-            "and the run has ended, so that another limit may be the best; a shorter window_s, or fewer "
+            f"{len(self.per_unit)} of {len(self._wanted_w)} limits were measured, over "
+            f"{self._window_s:g} s each, and the run has ended, so that another limit may be the best; a shorter window_s, or fewer "
             "power_limits_w, would complete it"
         )
 
@@ -231,16 +201,8 @@ class OnlineLimitControl:
         time_s = ended.time_s - (began.time_s if began else 0.0)
         energy_j = ended.energy_j - (began.energy_j if began else 0.0)
         if time_s > 0:
-            window = RankWindow(
-                unit_s=time_s,
-                unit_sd=INTERVAL_SD,
-                power_w=energy_j / time_s / max(1, len(self._group)),
-                power_sd=INTERVAL_SD,
-                steps=1,
-                step_s=time_s,
-                units=1,
-                wall_s=time_s,
-            )
+            watts = energy_j / time_s / max(1, len(self._group))
+            window = interval_as_window(time_s, watts)
             price = self._price.now()
             self._observe([WindowEdge(window=window, refusal=self._refused(ended), energy_price=price)])
 
@@ -256,28 +218,15 @@ class OnlineLimitControl:
 
     # --- windows -----------------------------------------------------------------------------------
 
-    def _may_set(self) -> bool:
-        return not why_no_limit(self._group) and (
-            self._plan.knobs.probe_limits_w != () or self._plan.knobs.power_limit_w is not None
-        )
-
     def _limits(self) -> tuple[float, ...]:
-        """The limits to choose from; one where none may be chosen."""
-        knobs, allowed = self._plan.knobs, self._group.range
-        if not self._sets or allowed is None:
-            in_force_w = self._clock.last.power_limit_w
-            return (in_force_w if in_force_w > 0 else 1.0,)
-        if knobs.power_limit_w is not None:
-            return (allowed.check(knobs.power_limit_w),)
-        if knobs.probe_limits_w is None:
-            return allowed.steps()
-        return tuple(allowed.check(limit_w) for limit_w in knobs.probe_limits_w)
+        in_force_w = self._clock.last.power_limit_w
+        return limits_to_choose_from(self._plan, self._group if self._sets else None, in_force_w)
 
     def _open(self) -> None:
         """Before the first step: find the other processes, and hold the first limit."""
         alone = self._group.connect()
-        before, self._sets = self.note, not alone and self._may_set()
-        if self._plan.knobs.probe_limits_w != ():
+        before, self._sets = self.note, not alone and may_choose(self._plan, self._group)
+        if wants_limit(self._plan):
             self.note = alone or why_no_limit(self._group)
         if self.note and self.note != before:
             logger.warning("zeus-ray: %s", self.note)
@@ -293,7 +242,7 @@ class OnlineLimitControl:
         self._wanted_w = self._limits()
         settings = OnlineSettings(
             limits_w=self._wanted_w,
-            gpus=_gpus_by_stage(everyones),
+            gpus=gpus_by_stage(everyones),
             max_power_w=self._max_power_w,
             eta=self._plan.eta,
             max_slowdown=self._plan.max_slowdown,
@@ -341,7 +290,7 @@ class OnlineLimitControl:
         )
 
     def _set(self, limit_w: float) -> None:
-        """Set a limit on this process's GPUs. A refusal ends the choosing in all processes, at the next edge."""
+        """Set a limit on this process's GPUs. A refusal ends the choosing everywhere, at the next edge."""
         try:
             self._group.mine.set_limit(limit_w)
         except DeviceLost:
@@ -374,16 +323,10 @@ class OnlineLimitControl:
     def _say_what_was_chosen(self, controller: OnlineController) -> None:
         cost = controller.profiling_cost
         logger.info(
-            "zeus-ray: %g W are the best of %d measured limits; the profile took %d steps, %.1f s longer than "
-            "at that limit",
+            "zeus-ray: %g W are the best of %d measured limits; the profile took %d steps, %.1f s longer "
+            "than at that limit",
             controller.limit_w,
             len(controller.profile),
             cost.steps,
             cost.extra_s,
         )
-
-
-def _gpus_by_stage(everyones: Sequence[FirstExchange]) -> tuple[int, ...]:
-    """GPUs of each pipeline stage."""
-    stages = 1 + max(one.stage for one in everyones)
-    return tuple(max(1, sum(one.gpus for one in everyones if one.stage == s)) for s in range(stages))

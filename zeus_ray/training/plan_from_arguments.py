@@ -45,11 +45,11 @@ def plan_from_config(
         accumulate: likewise.
         max_slowdown: likewise.
         emissions: how the run's energy is priced, where the driver does not say.
-        online: how the run chooses its limit while it trains; None: it measures all limits, then takes the best.
+        online: how the run chooses its limit while it trains; None: it measures all, then takes the best.
 
     Raises:
-        BadInput: no positive whole batch size, or one that cannot be accumulated; eta outside 0 to 1; eta beside
-            a slow-down.
+        BadInput: no positive whole batch size, or one that cannot be accumulated; eta outside 0 to 1; eta
+            beside a slow-down.
     """
     carried = read_carried(config)
     if "knobs" in carried:

@@ -22,15 +22,15 @@ from zeus_ray.training.run_context import RunContext, gpu_settings, lease_here, 
 
 
 class RankRun(TrainingRun):
-    """The run of a job, as each of its processes has it: the same limit and the same stop at the same step."""
+    """The run of a job, as each of its processes has it: the same limit and stop at the same step."""
 
     def __init__(self, ranks: Ranks, plan: Plan, group: GpuGroup, **options: Any) -> None:  # noqa: ANN401 — TrainingRun's
         self.rank, self.processes = ranks.rank, ranks.world_size
         super().__init__(plan, group, **options)
         if super().micro_batch_size % self.processes:
             raise BadInput(
-                f"{super().micro_batch_size} samples per step cannot be split over {self.processes} processes; "
-                "batch_size= is that of a step over all processes, a multiple of their number"
+                f"{super().micro_batch_size} samples per step cannot be split over {self.processes} "
+                "processes; batch_size= is that of a step over all processes, a multiple of their number"
             )
 
     @property
@@ -85,8 +85,8 @@ class RankContext(RunContext):
         if gather is None:
             mine.release()
             raise BadInput(
-                "a run that a search has planned, in a job of several processes: initialise torch.distributed "
-                "before the session, and open the session in every process"
+                "a run that a search has planned, in a job of several processes: initialise "
+                "torch.distributed before the session, and open the session in every process"
             )
         return DistributedGpuGroup(mine, gather)
 
@@ -103,8 +103,8 @@ class RankContext(RunContext):
             return False
         if self.ranks.local_rank:
             raise BadInput(
-                f"gpus is {gpus} in each of several processes, but this machine has {visible}: open the session in "
-                "every process with its own number of GPUs, or with all of them in rank 0 alone"
+                f"gpus is {gpus} in each of several processes, but this machine has {visible}: open the "
+                "session in every process with its own number of GPUs, or with all of them in rank 0 alone"
             )
         return True
 
@@ -118,11 +118,11 @@ class RankContext(RunContext):
         by_hand = load_source(source).visible_variable in os.environ
         chosen = gpus_of_rank(visible, self.ranks, gpus, by_hand=by_hand)
         if not chosen:
-            return GpuGroup(
-                (),
-                why_none=f"process {self.ranks.local_rank} on this machine has no GPU of its own: {len(visible)} "
-                "are visible",
+            why_none = (
+                f"process {self.ranks.local_rank} on this machine has no GPU of its own: "
+                f"{len(visible)} are visible"
             )
+            return GpuGroup((), why_none=why_none)
         return lease_here(chosen, plan)
 
 

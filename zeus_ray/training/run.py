@@ -175,9 +175,9 @@ class TrainingRun:
     def step(self, *, tokens: float | None = None) -> OneStep:
         """``with run.step(): ...`` is one optimizer step of ``batch_size`` samples, in any loop.
 
-        Where gradients are accumulated, all micro-batches of the step are within one ``with``. What is between
-        two steps counts for the energy and time of the run; where that is long, as an evaluation is, it is in no
-        profile, and neither is a step that raises.
+        Where gradients are accumulated, all micro-batches of the step are within one ``with``. What is
+        between two steps counts for the energy and time of the run; where that is long, as an evaluation is,
+        it is in no profile, and neither is a step that raises.
 
         Args:
             tokens: tokens of the step, over all processes, where the run's unit is tokens.
@@ -291,7 +291,7 @@ class TrainingRun:
             self._check_cost_at_s = reading.time_s + max(1.0, 0.5 * left_s)
 
     def set_energy_price(self, price: float) -> None:
-        """A joule costs ``price`` times its long-run mean from now on (carbon, or a tariff): the limit follows.
+        """A joule costs ``price`` times its long-run mean from now on (carbon, a tariff): the limit follows.
 
         Only for a run that chooses its limit while it trains. In a job of several processes rank 0's counts.
 

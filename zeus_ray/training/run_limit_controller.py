@@ -169,8 +169,8 @@ class LimitController:
     def set_energy_price(self, price: float) -> None:  # noqa: ARG002 — as OnlineLimitControl has it
         """Raises BadInput: the limit of a run that a search has planned is the search's."""
         raise BadInput(
-            "set_energy_price is for runs that choose their limit while they train; this one's was planned by "
-            "a search, which knows the price by its objective and signal"
+            "set_energy_price is for runs that choose their limit while they train; this one's was planned "
+            "by a search, which knows the price by its objective and signal"
         )
 
     def finish(self, *, partial: bool = False) -> None:

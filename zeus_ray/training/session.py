@@ -69,8 +69,8 @@ def session(
         signal: as :func:`zeus_ray.open_signal` takes it, such as "uk" or "csv:prices.csv".
         unit: what the results count: ``zeus/energy_per_unit_j`` and the power profile are per step, sample or
             token.
-        job: name under which the power profile is kept; a later run of that name on the same kind of GPU goes on
-            at its limit.
+        job: name under which the power profile is kept; a later run of that name on the same kind of GPU
+            goes on at its limit.
         history: folder or URI in which jobs are kept.
         stage: the pipeline stage of this process, from 0.
         gpus: GPUs to lease in this process where neither Ray nor CUDA_VISIBLE_DEVICES says.

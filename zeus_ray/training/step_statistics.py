@@ -21,6 +21,8 @@ SLOW_SD = 6.0
 """... and lies this many robust standard deviations above it ..."""
 SLOW_SHARE = 0.15
 """... unless more than this share of the steps are like it: then they belong to the load."""
+INTERVAL_SD = 0.01
+"""Relative error of the time and power of a report interval."""
 COUNTER_ERROR_S = 0.041
 """Standard deviation (s of power) of an energy difference, where the counter ticks every 0.1 s."""
 
@@ -65,6 +67,20 @@ def outliers(times_s: Sequence[float]) -> list[bool]:
     bound = max(SLOW * middle, middle + SLOW_SD * spread)
     marked = [t > bound for t in times_s]
     return marked if sum(marked) <= max(1.0, SLOW_SHARE * len(marked)) else [False] * len(marked)
+
+
+def interval_as_window(time_s: float, power_w: float) -> RankWindow:
+    """A report interval of a function that does not tell its steps, as a window of one step."""
+    return RankWindow(
+        unit_s=time_s,
+        unit_sd=INTERVAL_SD,
+        power_w=power_w,
+        power_sd=INTERVAL_SD,
+        steps=1,
+        step_s=time_s,
+        units=1,
+        wall_s=time_s,
+    )
 
 
 class StepRecorder:

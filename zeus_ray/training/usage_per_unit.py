@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from zeus_ray.errors import BadInput
-from zeus_ray.records import NAN
+from zeus_ray.records import NAN, ProfilePoint
 from zeus_ray.training.online_records import UnitPoint
 
 
@@ -32,6 +33,11 @@ class UnitReport:
     profiling_steps: int = 0
     profiling_extra_s: float = NAN
     slowdown: float = NAN
+
+
+def points_per_epoch(points: Sequence[UnitPoint], units: float) -> tuple[ProfilePoint, ...]:
+    """The points of a power profile, for epochs of ``units`` of work."""
+    return tuple(ProfilePoint(p.power_limit_w, p.average_power_w, p.time_per_unit_s * units) for p in points)
 
 
 class UnitCounter:
@@ -61,8 +67,7 @@ class UnitCounter:
             if tokens is None:
                 raise BadInput(
                     "unit is 'tokens', but nothing says how many a step has: with run.step(tokens=...), or "
-                    "run.steps(loader, tokens=lambda batch: batch['input_ids'].numel()); tokens of one step over "
-                    "all processes"
+                    "run.steps(loader, tokens=lambda batch: batch['input_ids'].numel())"
                 )
             self.done += tokens
             return tokens

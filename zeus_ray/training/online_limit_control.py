@@ -148,9 +148,9 @@ class OnlineLimitControl:
             return ""
         return (
             f"the power profile of batch size {self._plan.knobs.batch_size} is not complete: "
-            f"{len(self.per_unit)} of {len(self._wanted_w)} limits were measured, over "
-            f"{self._window_s:g} s each, and the run has ended, so that another limit may be the best; a shorter window_s, or fewer "
-            "power_limits_w, would complete it"
+            f"{len(self.per_unit)} of {len(self._wanted_w)} limits were measured, over {self._window_s:g} s "
+            "each, and the run has ended, so that another limit may be the best; a shorter window_s, or "
+            "fewer power_limits_w, would complete it"
         )
 
     # --- the training loop -------------------------------------------------------------------------

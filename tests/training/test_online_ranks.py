@@ -73,7 +73,7 @@ def limits_of(run, gpu, steps):
 @pytest.mark.parametrize("size", [2, 4])
 def test_all_processes_hold_the_same_limit_in_the_same_step(monkeypatch, size):
     job = Job(size, monkeypatch)
-    first, *others = job.run(lambda _rank, run, gpu: (limits_of(run, gpu, 1500), reported(run)))
+    first, *others = job.run(lambda _rank, run, gpu: (limits_of(run, gpu, 500), reported(run)))
     for limits, report in others:
         assert limits == first[0]
         assert report.unit_profile == first[1].unit_profile
@@ -151,7 +151,7 @@ def test_the_slowest_process_decides(monkeypatch):
 
     def work(_rank, run, gpu):
         slow, limits = job.gpus[1], []
-        for _ in range(1500):
+        for _ in range(600):
             with run.step():
                 limits.append(gpu.limit_w)
                 gpu.spend(slow.time_s(gpu.limit_w), gpu.power_w(gpu.limit_w))
@@ -204,7 +204,7 @@ def test_a_process_that_ends_leaves_the_others_at_their_limit(monkeypatch, caplo
             limits_of(run, gpu, 200)
             job.barrier.abort()
             return None
-        return limits_of(run, gpu, 2000)
+        return limits_of(run, gpu, 600)
 
     limits = job.run(work)[0]
     assert len(set(limits[250:])) == 1
@@ -248,7 +248,7 @@ def test_a_process_without_a_gpu_takes_part(monkeypatch):
 def test_workers_of_ray_train_choose_together_too(monkeypatch):
     job = Job(2, monkeypatch)
     limits, same = job.run(
-        lambda _rank, run, gpu: limits_of(run, gpu, 800),
+        lambda _rank, run, gpu: limits_of(run, gpu, 400),
         groups=lambda rank, gpu: DistributedGpuGroup(gpu.group(), job.gather_of(rank)),
     )
     assert limits == same

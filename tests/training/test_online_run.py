@@ -103,13 +103,13 @@ def test_epochs_of_three_steps_have_windows_across_them(gpu):
 @pytest.mark.parametrize(("unit", "per_step"), [("steps", 1), ("samples", 32), ("tokens", 1000)])
 def test_energy_and_time_are_per_unit(gpu, unit, per_step):
     run = run_of(gpu, own_plan(unit=unit))
-    for _ in range(2000):
+    for _ in range(600):
         with run.step(tokens=1000):
             gpu.work()
     report = reported(run)
-    assert (report.unit, report.units) == (unit, 2000 * per_step)
-    assert report.energy_per_unit_j == pytest.approx(gpu.energy_j / 2000 / per_step)
-    assert report.time_per_unit_s == pytest.approx(gpu.now_s / 2000 / per_step)
+    assert (report.unit, report.units) == (unit, 600 * per_step)
+    assert report.energy_per_unit_j == pytest.approx(gpu.energy_j / 600 / per_step)
+    assert report.time_per_unit_s == pytest.approx(gpu.now_s / 600 / per_step)
     assert_true_times(gpu, report, units_per_step=per_step)
 
 
@@ -147,7 +147,7 @@ def test_compilation_is_in_no_window(gpu, slow):
 @pytest.mark.parametrize("way", ["not said", "evaluating", "pause", "between steps"])
 def test_an_evaluation_is_in_no_window(gpu, way):
     run = run_of(gpu)
-    for number in range(2000):
+    for number in range(600):
         with run.step():
             gpu.work()
             if number % 50 == 49 and way == "evaluating":

@@ -342,3 +342,32 @@ def test_each_process_has_its_share_of_the_batch_and_its_gpu(launched, monkeypat
     monkeypatch.setattr("zeus_ray.training.rank_context.find_gather", lambda _ranks: None)
     with zeus.session(batch_size=100) as run:
         assert (run.micro_batch_size, run._group.mine.leases[0].uuid) == (50, "SIM-V100-1")
+
+
+def test_a_pipeline_stage_with_less_to_do_gets_a_lower_limit(monkeypatch):
+    job, shares = Job(2, monkeypatch, slope=0.6), (1.0, 0.6)
+
+    def in_stage(rank, gpu):
+        group = job.group(rank, gpu)
+        plan = own_plan(64, eta=0.3, stage=rank)
+        return RankRun(group.ranks, plan, group)
+
+    def work(rank):
+        gpu = job.gpus[rank]
+        job.mine.gpu = gpu
+        run = in_stage(rank, gpu)
+        for _ in range(600):
+            with run.step():
+                held_w = run._limit._held_w
+                busy_s = [share * gpu.time_s(w) for share, w in zip(shares, held_w, strict=True)]
+                gpu.spend(busy_s[rank], gpu.power_w(held_w[rank]))
+                run.computed(busy_s[rank])
+                gpu.spend(max(busy_s) - busy_s[rank], 0.35 * gpu.uncapped_w)
+        return run._limit._held_w, gpu.limit_w
+
+    with ThreadPoolExecutor(2) as pool:
+        (held_w, heavy_w), (same_w, light_w) = pool.map(work, (0, 1))
+    assert held_w == same_w == (heavy_w, light_w)
+    assert light_w < heavy_w
+    gpu = job.gpus[0]
+    assert shares[1] * gpu.time_s(light_w) <= shares[0] * gpu.time_s(heavy_w) * 1.01

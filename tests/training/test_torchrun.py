@@ -31,7 +31,7 @@ def scenario(fake_nvml, tmp_path):
 class Job:
     """torchrun with two processes, in a session of its own: their processes are found by what they write."""
 
-    def __init__(self, scenario, *arguments, **env):
+    def __init__(self, scenario, *arguments, restarts=0, **env):
         self.folder = scenario.folder
         with socket.socket() as free:
             free.bind(("localhost", 0))
@@ -40,7 +40,15 @@ class Job:
         self.process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"),
-                *("--master-port", str(port), TRAINER, scenario.folder, *map(str, arguments)),
+                *(
+                    "--master-port",
+                    str(port),
+                    "--max-restarts",
+                    str(restarts),
+                    TRAINER,
+                    scenario.folder,
+                    *map(str, arguments),
+                ),
             ],
             env={**scenario.env, "OMP_NUM_THREADS": "1", **env},
             stdout=subprocess.DEVNULL,
@@ -102,6 +110,19 @@ def test_gpus_that_are_chosen_by_hand_are_used(scenario, job):
     """CUDA_VISIBLE_DEVICES lists them in another order."""
     first, second = job(60, CUDA_VISIBLE_DEVICES="1,0").ranks()
     assert [second["uuid"], first["uuid"]] == scenario.node.uuids
+
+
+def test_a_gpu_that_each_rank_chooses_by_hand_has_the_same_limit(scenario, job):
+    first, second = job(400, "by hand").ranks()
+    assert [first["uuid"], second["uuid"]] == scenario.node.uuids
+    assert first["limits"] == second["limits"]
+
+
+def test_an_elastic_restart_trains_on_and_restores_the_limits(scenario, job):
+    first, second = job(200, "restarts", restarts=1).ranks()
+    assert first["limits"] == second["limits"]
+    assert first["report"]["zeus/units"] == 200
+    wait_until(lambda: scenario.node.limits_w == [ORIGINAL_W, ORIGINAL_W])
 
 
 def test_a_requeued_job_goes_on_at_its_limit(job):

@@ -1,11 +1,13 @@
 """One process of a job under torchrun: python torchrun_trainer.py FOLDER STEPS [WAY]
 
 Each step takes 10 ms and an all-reduce. FOLDER/rank-N.json gets the limit of this rank's GPU at each step and
-the last report. Ways: "leaves" (rank 0 wishes to stop), "kept" (a named job), "alone" (no process group).
+the last report. Ways: "leaves" (rank 0 wishes to stop), "kept" (a named job), "alone" (no process group),
+"by hand" (each rank sets its CUDA_VISIBLE_DEVICES), "restarts" (rank 1 is killed in the first attempt).
 """
 
 import json
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -21,6 +23,8 @@ def main(folder, steps, way=""):
     rank = int(os.environ["RANK"])
     if way != "alone":
         dist.init_process_group("gloo")
+    if way == "by hand":
+        os.environ["CUDA_VISIBLE_DEVICES"] = str(rank)
     options = {"job": "long", "history": folder / "history"} if way == "kept" else {}
     target = zeus.Target("accuracy", 0.9) if way == "leaves" else None
     limits, value = [], torch.zeros(1)
@@ -36,6 +40,13 @@ def main(folder, steps, way=""):
                     dist.all_reduce(value)
             if step == 20:
                 (folder / f"trains-{rank}").write_text(str(os.getpid()))
+            if (
+                way == "restarts"
+                and step == 50
+                and rank == 1
+                and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0"
+            ):
+                os.kill(os.getpid(), signal.SIGKILL)
             if way == "leaves" and step == 100 and rank == 0:
                 run.report({"accuracy": 0.95})
             if run.stop:

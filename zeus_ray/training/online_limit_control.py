@@ -181,6 +181,10 @@ class OnlineLimitControl:
         """A batch that is not full was trained: it counts, but is in no window."""
         self._work.of_step(samples, tokens)
 
+    def computed(self, seconds: float) -> None:
+        """Of the present step this pipeline stage has computed for so long."""
+        self._windows.computed(seconds)
+
     def pause(self) -> None:
         """Training pauses."""
         self._windows.pause()

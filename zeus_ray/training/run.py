@@ -290,6 +290,14 @@ class TrainingRun:
             left_s = (cap - cost) / rate if rate > 0 else math.inf
             self._check_cost_at_s = reading.time_s + max(1.0, 0.5 * left_s)
 
+    def computed(self, seconds: float) -> None:
+        """In a pipeline: this process has computed for ``seconds`` of the present step, and else waited.
+
+        Called in every process of a job whose sessions say their ``stage``, once or several times per step.
+        The stage that computes longest keeps its speed; others get lower limits where that costs no time.
+        """
+        self._limit.computed(seconds)
+
     def set_energy_price(self, price: float) -> None:
         """A joule costs ``price`` times its long-run mean from now on (carbon, a tariff): the limit follows.
 

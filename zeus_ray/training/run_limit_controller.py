@@ -166,6 +166,9 @@ class LimitController:
         self._profiler.interval()
         self.finish()
 
+    def computed(self, seconds: float) -> None:
+        """Pipeline stages have one limit in a run that a search has planned."""
+
     def set_energy_price(self, price: float) -> None:  # noqa: ARG002 — as OnlineLimitControl has it
         """Raises BadInput: the limit of a run that a search has planned is the search's."""
         raise BadInput(

@@ -42,6 +42,7 @@ class WindowMeasurement:
         self._paused_at: tuple[float, float] | None = None
         self._in_step_s = 0.0
         self._pauses_j = 0.0
+        self._busy_s = math.nan
         self._steps, self._left, self._settling = 0, 0, False
         self._settled = (0.0, 0.0)
         self._lap: tuple[int, float] | None = None
@@ -69,7 +70,7 @@ class WindowMeasurement:
     def _begin_part(self, steps: int) -> None:
         self._left = steps
         self._clock.finish()
-        self._pauses_j, self._in_step_s = 0.0, 0.0
+        self._pauses_j, self._in_step_s, self._busy_s = 0.0, 0.0, math.nan
         self._recorder.begin(self._energy_j())
         self._lap = (0, 0.0) if runs_ahead() else None
         self._went_on()
@@ -106,6 +107,10 @@ class WindowMeasurement:
         self._begin_part(self._steps)
         return False
 
+    def computed(self, seconds: float) -> None:
+        """Of the present step, this process has computed for so long; for the rest it waits for others."""
+        self._busy_s = seconds if math.isnan(self._busy_s) else self._busy_s + seconds
+
     def pause(self) -> None:
         """Training pauses, between two steps or within one; does nothing in a pause."""
         if self._began_s is not None:
@@ -139,11 +144,13 @@ class WindowMeasurement:
         self._close_lap()
         reading = self._read()
         settling_s, settling_units = self._settled
+        _measured_s, units = self._recorder.so_far
         window = self._recorder.finish(
             reading.energy_j - self._pauses_j,
             settling_s=settling_s,
             settling_units=settling_units,
             gpus=len(self._group.mine),
+            busy_s=self._busy_s / units if units else math.nan,
         )
         return window, reading
 

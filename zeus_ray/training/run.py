@@ -191,13 +191,11 @@ class TrainingRun:
             return
         if in_step:
             self._limit.partial_step(self._clock.end_step(samples), tokens)
-        if (
-            self._group.by_steps and not self._group.stops_together
-        ):  # others may go on, and would be waited for
+        if self._group.by_steps and not self._group.stops_together:  # others may go on: they cannot be asked
             self._limit.drop()
             self._paused = True
         self.end_epoch(complete=False)
-        if not self._clock.samples_per_epoch:
+        if not self._clock.samples_per_epoch and self.plan.online is None:
             self.warn_once(
                 "the loop over run.steps was left before its loader ended, which has no length: epochs are "
                 "not counted. Give run.steps(loader, samples=...), the samples of an epoch"

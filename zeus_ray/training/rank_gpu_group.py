@@ -38,6 +38,7 @@ class RankGpuGroup(GpuGroup):
         super().__init__((), why_none=mine.why_none)
         self.mine, self.leases, self.held = mine, mine.leases, mine.held
         self.ranks = ranks
+        self.logs = ranks.rank == 0
         self._find_gather = find_gather
         self._gather: Gather | None = None
         self._alone = False

@@ -242,7 +242,9 @@ class OnlineLimitControl:
             gpus=len(self._group.mine),
             kept=self._kept.read() or self._measured,
         )
-        everyones = self._group.exchange(mine) or [mine]
+        everyones = self._group.exchange(mine)
+        if not everyones:
+            everyones, self._sets = [mine], False
         self._wanted_w = self._limits()
         settings = OnlineSettings(
             limits_w=self._wanted_w,

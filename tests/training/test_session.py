@@ -16,7 +16,7 @@ from zeus_ray.leases.process import HolderProcess
 from zeus_ray.records import Knobs, Plan, PowerProfile, StopReason, TrialReport, from_json
 from zeus_ray.search.power_limit import within_slowdown
 from zeus_ray.training.gpu_group import GpuGroup, LeasedGpu
-from zeus_ray.training.session import plan_from_config
+from zeus_ray.training.plan_from_arguments import plan_from_config
 
 
 @pytest.fixture

@@ -40,15 +40,9 @@ class Job:
         self.process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"),
-                *(
-                    "--master-port",
-                    str(port),
-                    "--max-restarts",
-                    str(restarts),
-                    TRAINER,
-                    scenario.folder,
-                    *map(str, arguments),
-                ),
+                *("--rdzv-backend", "c10d", "--rdzv-endpoint", f"localhost:{port}"),
+                *("--local-addr", "localhost", "--max-restarts", str(restarts)),
+                *(TRAINER, scenario.folder, *map(str, arguments)),
             ],
             env={**scenario.env, "OMP_NUM_THREADS": "1", **env},
             stdout=subprocess.DEVNULL,
@@ -58,7 +52,7 @@ class Job:
 
     def ranks(self):
         """What both ranks wrote at their end."""
-        assert self.process.wait(120) == 0, (self.folder / "stderr").read_text()[-3000:]
+        assert self.process.wait(60) == 0, (self.folder / "stderr").read_text()[-3000:]
         return [json.loads((self.folder / f"rank-{rank}.json").read_text()) for rank in (0, 1)]
 
     def pids(self):
@@ -137,6 +131,14 @@ def test_without_a_process_group_each_measures_its_own_and_holds_its_limit(scena
     assert set(first["limits"]) == set(second["limits"]) == {ORIGINAL_W}
     assert first["report"]["zeus/energy_j"] > 0
     assert "Initialise torch.distributed before the first step" in (scenario.folder / "stderr").read_text()
+
+
+def test_a_session_in_rank_0_alone_goes_on_alone_at_its_limit(scenario, job):
+    started = job(60, "one")
+    assert started.process.wait(120) == 0, (scenario.folder / "stderr").read_text()[-3000:]
+    found = json.loads((scenario.folder / "rank-0.json").read_text())
+    assert set(found["limits"]) == {ORIGINAL_W}
+    assert "only some of the 2 processes have opened a session" in (scenario.folder / "stderr").read_text()
 
 
 @pytest.mark.parametrize("killed", ["rank 0", "rank 1", "all ranks", "launcher", "everything"])

@@ -16,8 +16,9 @@ import torch.distributed as dist
 from zeus_ray.training.distributed_gpu_group import Gather
 from zeus_ray.training.ranks_from_environment import Ranks
 
-ALL_OPEN_WITHIN = timedelta(seconds=300)
-"""How long a process waits for the sessions of the others: they may still load their data."""
+ANSWER_WITHIN = timedelta(seconds=300)
+"""How long a process waits for the others: to open their sessions, while they may still load data, and at the
+edge of a window, which some may not reach where their data ends earlier."""
 
 logger = logging.getLogger("zeus_ray")
 
@@ -34,18 +35,14 @@ def ranks_of_process_group() -> Ranks | None:
     return Ranks(rank=rank, local_rank=local_rank, world_size=world_size, launcher="torch.distributed")
 
 
-def gather_of_process_group(ranks: Ranks, *, within: timedelta = ALL_OPEN_WITHIN) -> Gather | None:
-    """The exchange between all processes of the initialised group; None: there is none, or not all call this.
-
-    Args:
-        ranks: which process this is.
-        within: how long to wait for the others.
-    """
+def gather_of_process_group(ranks: Ranks) -> Gather | None:
+    """The exchange between all processes of the group; None: there is none, or not all call this."""
     if not _initialised() or dist.get_world_size() != ranks.world_size:
         return None
-    if not _all_are_here(dist.get_rank(), dist.get_world_size(), within):
+    rank, world_size = dist.get_rank(), dist.get_world_size()
+    if not _all_are_here(rank, world_size):
         return None
-    group, world_size = dist.new_group(backend="gloo"), dist.get_world_size()
+    group = dist.new_group(backend="gloo", timeout=ANSWER_WITHIN)
 
     def gather(value: Any) -> list[Any]:  # noqa: ANN401 — small values of any type
         values: list[Any] = [None] * world_size
@@ -55,7 +52,7 @@ def gather_of_process_group(ranks: Ranks, *, within: timedelta = ALL_OPEN_WITHIN
     return gather
 
 
-def _all_are_here(rank: int, world_size: int, within: timedelta) -> bool:
+def _all_are_here(rank: int, world_size: int) -> bool:
     """Whether every process opens a session: a group that only some of them make would wait for ever."""
     global _sessions  # noqa: PLW0603 — the count of this process's sessions, which all processes share
     _sessions += 1
@@ -63,12 +60,12 @@ def _all_are_here(rank: int, world_size: int, within: timedelta) -> bool:
     names = [f"zeus-ray/{_sessions}/{one}" for one in range(world_size)]
     store.set(names[rank], "open")
     try:
-        store.wait(names, within)
+        store.wait(names, ANSWER_WITHIN)
     except RuntimeError:
         logger.warning(
             "zeus-ray: only some of the %d processes have opened a session within %d s",
             world_size,
-            within.total_seconds(),
+            ANSWER_WITHIN.total_seconds(),
         )
         return False
     return True

@@ -57,8 +57,9 @@ class LimitProfiling:
         last_try = state.tries >= WINDOW_TRIES
         if not math.isfinite(window.time.mean) or (window.clean < 0.5 and not last_try):
             return self._give_up() if last_try else Verdict.OUTLIER
-        known = state.refining and (state.held.time is not None or not self._choice.unexpected(window))
-        if state.first_done and not known and self._loads.recall(window):
+        seen = state.held.time is not None
+        doubtful = self._contradicts(window) if seen else self._choice.unexpected(window)
+        if state.first_done and (doubtful or not state.refining) and self._loads.recall(window):
             self.settle()
             return Verdict.ACCEPTED
         if not (state.first_done or state.confirmed) or not self._contradicts(window):

@@ -203,13 +203,17 @@ class StepRecorder:
         """Average power (W), its relative standard error, and the seconds it was averaged over.
 
         Energy is attributed between marks. A stretch with an outlier does not count, nor does the one
-        after it, nor those around a pause, because the power reading lags by up to a second; where nothing
-        else is left, only those with an outlier do not count.
+        after it, nor those around a pause, because the power reading lags by up to a second. Where nothing
+        is left, only those with an outlier do not count; where each has one, all count, as the outliers do.
         """
-        strict = self._averaged(slow, lags=True)
-        return strict if math.isfinite(strict[0]) else self._averaged(slow, lags=False)
+        for ways in ((slow, True), (slow, False), ([False] * len(slow), False)):
+            power = self._averaged(*ways)
+            if math.isfinite(power[0]):
+                break
+        kept_s = math.fsum(t for t, is_slow in zip(self.times_s, slow, strict=True) if not is_slow)
+        return power[0], power[1], min(power[2], kept_s)
 
-    def _averaged(self, slow: Sequence[bool], *, lags: bool) -> tuple[float, float, float]:
+    def _averaged(self, slow: Sequence[bool], lags: bool) -> tuple[float, float, float]:
         energy_j = used_s = 0.0
         joints, was_good, after_bad = 0, False, False
         for number, ((i, start_j), (j, end_j)) in enumerate(

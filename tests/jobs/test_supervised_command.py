@@ -37,7 +37,7 @@ class Supervised:
         self.out, self.err = ((self.folder / name).open("w+") for name in ("out", "err"))
         options = [
             "--window",
-            "0.5s",
+            "0.4s",
             "--power-limits",
             "250,200,150",
             "--json",
@@ -87,38 +87,36 @@ def run(scenario):
 
 @pytest.mark.parametrize("how", ["lines", "bar"])
 def test_the_limit_is_chosen_by_the_lines_of_an_untouched_script(scenario, run, how):
-    started = run(700, how, options=["--eta", "0.8", "--metric", "loss"])
+    started = run(500, how, options=["--eta", "1", "--metric", "loss"])
     found = started.ends()
-    assert found["chosen"]
-    assert found["power_limit_w"] == 200  # full speed, less power; at 150 W a step takes 4/3 of the time
+    assert found["chosen_limit_w"] == 150  # the same speed with less power
     times = {point["power_limit_w"]: point["time_per_unit_s"] for point in found["profile"]}
-    assert times[200] == pytest.approx(times[250], rel=0.1)
-    assert times[200] == pytest.approx(0.0105, rel=0.2)
-    assert 600 < found["steps"] <= 700
+    assert times[150] == pytest.approx(times[250], rel=0.2)
+    assert times[150] == pytest.approx(0.0105, rel=0.3)
+    assert 400 < found["steps"] <= 500
     assert found["gpus"] == 2
-    true_w = found["energy_j"] / found["time_s"]
-    assert 300 < true_w < 510  # two GPUs that draw nearly their limit
+    assert 300 < found["energy_j"] / found["time_s"] < 510  # two GPUs that draw nearly their limit
     assert scenario.node.limits_w == [ORIGINAL_W, ORIGINAL_W]
     said = started.said()
     assert "steps are read from lines such as" in said
-    assert "limit chosen: 200 W of" in said
+    assert "limit chosen: 150 W of" in said
     if how == "lines":
         assert re.search(r"loss is read as 0\.3 from 'step 10: loss 0\.3000'", said)
-        assert found["metric"] == pytest.approx(3 / 700, abs=1e-4)
+        assert found["metric"] == pytest.approx(3 / 500, abs=1e-4)
     assert "saved" in (scenario.folder / "out").read_text()
 
 
 def test_a_command_without_progress_is_measured_at_its_own_limit(scenario, run):
     found = run(100, "silent").ends()
-    assert not found["chosen"]
+    assert found["chosen_limit_w"] is None
     assert found["energy_j"] > 100
     assert found["power_limit_w"] == ORIGINAL_W
-    assert [gpu.attempts for gpu in scenario.node.gpus] == [0, 0]
+    assert scenario.node.limits_w == [ORIGINAL_W, ORIGINAL_W]
 
 
 def test_progress_in_other_words_is_read_by_an_expression(run):
-    found = run(500, options=["--progress-regex", r"(\d+): loss"]).ends()
-    assert found["steps"] > 300
+    found = run(200, options=["--progress-regex", r"(\d+): loss"]).ends()
+    assert found["steps"] > 100
 
 
 def test_only_the_gpus_of_the_command_are_leased(scenario, run):
@@ -207,11 +205,11 @@ def test_a_gpu_that_fails_does_not_end_the_command(scenario, run):
 
 
 def test_a_requeued_job_goes_on_at_its_limit(scenario, run):
-    options = ["--eta", "0.8", "--job", "long", "--history", str(scenario.folder / "history")]
-    assert run(700, options=options).ends()["power_limit_w"] == 200
+    options = ["--eta", "1", "--job", "long", "--history", str(scenario.folder / "history")]
+    assert run(500, options=options).ends()["chosen_limit_w"] == 150
     found = run(300, options=options).ends()
-    assert found["power_limit_w"] == 200
-    assert found["profiling_steps"] < 100
+    assert found["chosen_limit_w"] == 150
+    assert found["profiling_lines"] < 100
 
 
 @pytest.mark.parametrize(
@@ -241,4 +239,4 @@ def test_one_of_several_processes_of_a_machine_is_refused(run):
 def test_a_simulated_gpu_is_measured_under_full_load(run):
     found = run(30, ZEUS_RAY_GPU="simulated:V100").ends()
     assert found["energy_j"] > 10
-    assert not found["chosen"]
+    assert found["chosen_limit_w"] is None

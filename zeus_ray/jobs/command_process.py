@@ -140,13 +140,26 @@ class CommandProcess:
                 with contextlib.suppress(OSError, ValueError):  # our own output may be closed
                     passed_on.buffer.write(data)  # type: ignore[attr-defined]  # of a text stream
                     passed_on.flush()
+                if passed_on is sys.stderr:
+                    _SHOWN.line_ended = data.endswith((b"\n", b"\r"))
                 for line in lines.feed(data):
                     self._lines.put(line)
             for line in lines.end():
                 self._lines.put(line)
 
 
+class _Shown:
+    """What standard error shows last: whether its line has ended."""
+
+    line_ended = True
+
+
+_SHOWN = _Shown()
+
+
 def print_line(sentence: str) -> None:
-    """Print to standard error: standard output is the command's."""
-    sys.stderr.write(f"zeus-ray: {sentence}\n")
+    """Print to standard error: standard output is the command's. A progress bar there ends its line first."""
+    begins = "" if _SHOWN.line_ended else "\n"
+    _SHOWN.line_ended = True
+    sys.stderr.write(f"{begins}zeus-ray: {sentence}\n")
     sys.stderr.flush()

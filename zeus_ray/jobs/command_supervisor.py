@@ -120,7 +120,7 @@ class CommandSupervisor:
 
     def end(self, command: Sequence[str], exit_code: int, metric: float = NAN) -> SupervisionSummary:
         """The command has ended: what it used. Restores the limits."""
-        reading = self.read()
+        reading, chosen_w = self.read(), self._control.best_limit_w
         self._safely(lambda: self._control.finish(partial=True))
         if self._control.unfinished and self._progress.line:
             self._say(
@@ -139,10 +139,10 @@ class CommandSupervisor:
             time_s=reading.time_s,
             average_power_w=reading.energy_j / reading.time_s if reading.time_s > 0 else NAN,
             power_limit_w=reading.power_limit_w,
-            chosen=read and self._control.settled and len(report.unit_profile) > 1,
+            chosen_limit_w=chosen_w,
             steps=report.units if read else NAN,
             energy_per_step_j=report.energy_per_unit_j if read else NAN,
-            profiling_steps=report.profiling_steps,
+            profiling_lines=report.profiling_steps,
             profiling_extra_s=report.profiling_extra_s,
             slowdown=report.slowdown,
             profile=report.unit_profile,
@@ -170,9 +170,10 @@ class CommandSupervisor:
                 f"steps are read from lines such as {quoted(self._progress.line)}, one about every "
                 f"{seconds(self._progress.interval_s)}; energy per step decides the limit"
             )
-        if self._control.settled and not self._said_choice and len(self._control.per_unit) > 1:
+        best_w = self._control.best_limit_w
+        if best_w > 0 and not self._said_choice:
             self._said_choice = True
-            self._say(f"{power(self._clock.read().power_limit_w)} is the best limit until now")
+            self._say(f"{power(best_w)} is the best limit until now; it is watched from here on")
 
     def _safely(self, call: Callable[[], object]) -> None:
         """Measuring may fail: the command goes on, and so does its supervision without a limit."""

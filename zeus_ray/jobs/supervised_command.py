@@ -19,7 +19,7 @@ from zeus_ray.jobs.metric_from_output import MetricFromOutput
 from zeus_ray.jobs.metric_parser import MetricParser
 from zeus_ray.jobs.progress_follower import ProgressFollower
 from zeus_ray.jobs.progress_parser import ProgressParser
-from zeus_ray.records import NAN, Plan, to_json
+from zeus_ray.records import NAN, Plan
 
 SIGNALS_PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
@@ -87,7 +87,7 @@ def run_supervised(settings: SupervisionSettings) -> int:
     for sentence in summary.sentences():
         print_line(sentence)
     if settings.summary_file is not None:
-        settings.summary_file.write_text(to_json(summary) + "\n")
+        settings.summary_file.write_text(summary.to_text() + "\n")
     return code
 
 

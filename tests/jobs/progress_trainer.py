@@ -1,7 +1,7 @@
 """A training command: ``progress_trainer.py STEPS [HOW]`` prints its progress. Not a test.
 
-A step takes 10 ms at any limit. How: "lines", "bar",
-"silent", "fails", "usr1" (ends well on SIGUSR1), "deaf" (ignores SIGINT once), "leaves" (a process goes on).
+A step takes 10 ms at any limit. How: "lines", "bar", "silent", "fails", "usr1" (exits on
+SIGUSR1), "deaf" (ignores SIGINT once), "leaves" (a process goes on).
 """
 
 # ruff: noqa: T201 — a training prints

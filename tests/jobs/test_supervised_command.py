@@ -10,6 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from zeus_ray.cli.main import main
+
 pytestmark = pytest.mark.processes
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "faults"))
@@ -210,6 +212,29 @@ def test_a_requeued_job_goes_on_at_its_limit(scenario, run):
     found = run(300, options=options).ends()
     assert found["chosen_limit_w"] == 150
     assert found["profiling_lines"] < 100
+
+
+def test_torchrun_is_supervised_from_outside(scenario):
+    launcher = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone")
+    started = Supervised(scenario, *launcher, TRAINER, 800, options=["--eta", "1"], OMP_NUM_THREADS="1")
+    try:
+        found = started.ends(within_s=120)
+        assert found["chosen_limit_w"] == 150
+        assert found["steps"] <= 800  # each step once, though two processes print it
+        assert scenario.node.limits_w == [ORIGINAL_W, ORIGINAL_W]
+    finally:
+        started.close()
+
+
+def test_no_progress_is_said_after_a_while_with_the_remedy(make_node, monkeypatch, capfd):
+    monkeypatch.setattr("zeus_ray.jobs.command_supervisor.NO_PROGRESS_AFTER_S", 0.0)
+    monkeypatch.delenv("ZEUS_RAY_GPU")
+    make_node("V100")
+    command = [sys.executable, str(TRAINER), "100", "silent"]
+    assert main(["run", "--metric", "loss", "--every", "0.5s", "--", *command]) == 0
+    err = capfd.readouterr().err
+    assert err.count("--progress-regex") == 1
+    assert err.count("limit 250 W") >= 1  # every half second
 
 
 @pytest.mark.parametrize(

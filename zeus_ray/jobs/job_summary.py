@@ -148,10 +148,11 @@ class JobSummary:
             return f"What {default} would have taken is not known: it has no profile on these GPUs yet."
         share = self.saved_j / self.default_would_take_j
         word = "saved" if share >= 0 else "spent more"
+        would_take = energy(self.default_would_take_j)
         return (
-            f"For {counted(len(self.trained), 'training')}, starts included, {default} would have taken about "
-            f"{energy(self.default_would_take_j)}: {energy(abs(self.saved_j))} ({percent(share)}) {word} "
-            "so far, exploring included."
+            f"For {counted(len(self.trained), 'training')} {default} would have taken about {would_take}, the "
+            f"start of the process included: {energy(abs(self.saved_j))} ({percent(share)}) {word} so far, "
+            "exploring included."
         )
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:

@@ -150,7 +150,7 @@ class JobSummary:
         word = "saved" if share >= 0 else "spent more"
         would_take = energy(self.default_would_take_j)
         return (
-            f"For {counted(len(self.trained), 'training')} {default} would have taken about {would_take}, the "
+            f"For {counted(len(self.trained), 'training')} {default} would have taken about {would_take}, "
             f"start of the process included: {energy(abs(self.saved_j))} ({percent(share)}) {word} so far, "
             "exploring included."
         )

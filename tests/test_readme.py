@@ -1,5 +1,6 @@
 """The README: its code runs, and the folders, commands and result keys that it names exist."""
 
+import inspect
 import os
 import re
 import subprocess
@@ -44,6 +45,20 @@ def test_every_command_and_option_exists(capsys, monkeypatch):
         assert main([*name.split(), "--help"]) == 0, name
         options = set(re.findall(r"--[a-z][\w-]+", rest.partition(" -- ")[0]))
         assert options - set(re.findall(r"--[a-z][\w-]+", capsys.readouterr().out)) == set(), name
+
+
+GUIDE = (ROOT / "docs" / "guides" / "one_long_run.md").read_text()
+
+
+def test_every_argument_and_key_of_the_guide_exists():
+    from zeus_ray.records import TrialReport
+    from zeus_ray.training.session import session
+
+    rows = re.findall(r"^\| `([^|]*)` \|", GUIDE, re.MULTILINE)
+    arguments = {name for row in rows for name in re.findall(r"\b(\w+)=", row)} - {"mode"}
+    assert len(arguments) >= 9
+    assert arguments <= set(inspect.signature(session).parameters)
+    assert set(re.findall(r"`(zeus/\w+)`", GUIDE)) <= set(TrialReport().to_result())
 
 
 PREAMBLE = """

@@ -71,7 +71,6 @@ def test_what_cannot_be_read_or_written_is_said_and_the_run_goes_on(run_job, tmp
     [
         ({"unit": "epochs"}, "unit is 'epochs'; allowed: 'steps', 'samples', 'tokens'"),
         ({"max_slowdown": 0.9}, "max_slowdown is 0.9"),
-        ({"max_slowdown": 1.1, "eta": 0.5}, "without eta"),
         ({"stage": -1}, "stage is -1"),
         ({"objective": "carbon"}, "needs a signal"),
         ({"signal": "constant:300"}, "signal is given"),

@@ -196,6 +196,31 @@ def test_processes_that_cannot_exchange_measure_and_set_nothing(monkeypatch, cap
     assert "Initialise torch.distributed before the first step" in caplog.text
 
 
+@pytest.mark.parametrize("answers", [0, 1])
+def test_processes_that_do_not_answer_at_the_start_set_nothing(monkeypatch, caplog, answers):
+    job = Job(1, monkeypatch)
+
+    def fails_after(calls):
+        def gather(value):
+            calls.append(value)
+            if len(calls) > answers:
+                raise RuntimeError("connection reset by peer")
+            return [value]
+
+        return gather
+
+    def group(_rank, gpu):
+        ranks = Ranks(rank=0, local_rank=0, world_size=2, launcher="a test")
+        return RankGpuGroup(gpu.group(), ranks, lambda _ranks: fails_after([]))
+
+    def work(_rank, run, gpu):
+        limits_of(run, gpu, 200)
+        return gpu.set_w, reported(run).energy_j
+
+    assert job.run(work, groups=group) == [([], job.gpus[0].energy_j)]
+    assert "connection reset by peer" in caplog.text
+
+
 def test_a_process_that_ends_leaves_the_others_at_their_limit(monkeypatch, caplog):
     job = Job(2, monkeypatch)
 

@@ -84,6 +84,8 @@ class GpuGroup:
     """Whether windows end by counted steps and not by the clock, which differs between processes."""
     stops_together = False
     """Whether a reason to stop counts only once all processes know it: see :class:`RankGpuGroup`."""
+    logs = True
+    """Whether this process logs what concerns all: of several of one job one does."""
 
     def __init__(self, gpus: Sequence[LeasedGpu], *, why_none: str = "") -> None:
         self.why_none = why_none

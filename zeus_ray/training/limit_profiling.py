@@ -136,7 +136,7 @@ class LimitProfiling:
     def _decide(self, window: GroupWindow) -> None:
         """After a complete window: the next limit to measure, or settle."""
         state = self.state
-        if not state.energy_known or (self._choice.eta == 0 and self._choice.settings.max_slowdown is None):
+        if not state.energy_known or self._choice.eta == 0:
             state.pending, state.shared = self._choice.top, ()
             self._enter_settled()
             return
@@ -234,7 +234,7 @@ class LimitProfiling:
     def refine(self) -> None:
         """Follow the slow-down budget; measure more where the time so far makes a closer look worth it."""
         state = self.state
-        time_alone = self._choice.eta == 0 and self._choice.settings.max_slowdown is None
+        time_alone = self._choice.eta == 0
         if time_alone or state.shared or not self.affordable():
             return
         if self._choice.settings.max_slowdown is not None:

@@ -36,8 +36,8 @@ class LimitChoice:
 
     @property
     def eta(self) -> float:
-        """The weight of energy now: 1 under ``max_slowdown``, else the objective's at this price."""
-        return 1.0 if self.settings.max_slowdown is not None else eta_at(self.settings.eta, self.state.price)
+        """The weight of energy at the present price."""
+        return eta_at(self.settings.weight, self.state.price)
 
     def ratios(self) -> list[float]:
         """Each limit over the uncapped power per GPU, as far as that is known."""

@@ -220,7 +220,7 @@ class OnlineLimitControl:
         """The run ends now; ``partial``: whatever is measured so far is the profile."""
         if partial and self._final is None:
             self._final = self.per_unit
-            self._kept.write(self._final if self.settled else ())
+            self._kept.write(self._final if self.settled and self._group.logs else ())
 
     def set_energy_price(self, price: float) -> None:
         """A joule costs ``price`` times its long-run mean; from the next edge on, rank 0's counts for all."""
@@ -238,7 +238,7 @@ class OnlineLimitControl:
         before, self._sets = self.note, not alone and may_choose(self._plan, self._group)
         if wants_limit(self._plan):
             self.note = alone or why_no_limit(self._group)
-        if self.note and self.note != before:
+        if self.note and self.note != before and self._group.logs:
             logger.warning("zeus-ray: %s", self.note)
         if alone and not len(self._group):
             self._inert = True
@@ -248,7 +248,9 @@ class OnlineLimitControl:
             gpus=len(self._group.mine),
             kept=self._kept.read() or self._measured,
         )
-        everyones = self._group.exchange(mine) or [mine]
+        everyones = self._group.exchange(mine)
+        if not everyones:
+            everyones, self._sets = [mine], False
         self._wanted_w = self._limits()
         settings = OnlineSettings(
             limits_w=self._wanted_w,
@@ -280,7 +282,7 @@ class OnlineLimitControl:
         else:
             controller.observe_window(windows)
             changed = controller.settled
-        if changed and controller.settled and not self._refusal:
+        if changed and controller.settled and not self._refusal and self._group.logs:
             self._kept.write(controller.profile)
         if controller.profiled and not was_profiled and len(self._wanted_w) > 1:
             self._say_what_was_chosen(controller)
@@ -319,7 +321,7 @@ class OnlineLimitControl:
 
         Where a limit could not be set in some process, all go to the highest one, as far as they can.
         """
-        if self._sets and why:
+        if self._sets and why and self._group.logs:
             logger.warning("zeus-ray: no power limit is chosen any more: %s", why)
         if self._sets and why not in ("", CHANGED_BY_OTHERS):
             with suppress(DeviceError):
@@ -331,6 +333,8 @@ class OnlineLimitControl:
         self._hold(self._controller)
 
     def _say_what_was_chosen(self, controller: OnlineController) -> None:
+        if not self._group.logs:
+            return
         cost = controller.profiling_cost
         logger.info(
             "zeus-ray: %g W are the best of %d measured limits; the profile took %d steps, %.1f s longer "

@@ -48,8 +48,8 @@ def plan_from_config(
         online: how the run chooses its limit while it trains; None: it measures all, then takes the best.
 
     Raises:
-        BadInput: no positive whole batch size, or one that cannot be accumulated; eta outside 0 to 1; eta
-            beside a slow-down.
+        BadInput: no positive whole batch size, or one that cannot be accumulated; eta outside 0 to 1;
+            max_slowdown below 1.
     """
     carried = read_carried(config)
     if "knobs" in carried:
@@ -74,8 +74,6 @@ def plan_from_config(
         target = from_plain(Target, carried["target"])
     if max_slowdown is not None and not max_slowdown >= 1:
         raise BadInput(f"max_slowdown is {max_slowdown}; allowed: 1 (none) or more")
-    if max_slowdown is not None and eta is not None:
-        raise BadInput("max_slowdown means the least energy within that time: give it without eta")
     if carried.get("emissions"):
         emissions = from_plain(EmissionsConfig, carried["emissions"])
     follows_by_itself = emissions is not None and emissions.eta is not None

@@ -43,6 +43,11 @@ class RankRun(TrainingRun):
         """What the user should know at the start; only rank 0 tells it."""
         return super().note if self.rank == 0 else ""
 
+    @property
+    def unfinished(self) -> str:
+        """At the end, that the power profile is not complete; only rank 0 tells it."""
+        return super().unfinished if self.rank == 0 else ""
+
     def out_of_memory(self, error: Exception) -> None:
         """End this process with the error: the others wait for it and cannot be asked.
 

@@ -38,6 +38,7 @@ class RankGpuGroup(GpuGroup):
         super().__init__((), why_none=mine.why_none)
         self.mine, self.leases, self.held = mine, mine.leases, mine.held
         self.ranks = ranks
+        self.logs = ranks.rank == 0
         self._find_gather = find_gather
         self._gather: Gather | None = None
         self._alone = False
@@ -51,14 +52,14 @@ class RankGpuGroup(GpuGroup):
     def connect(self) -> str:
         """Exchange the leases. A GPU that two processes have leased counts for the first of them."""
         self._gather = self._find_gather(self.ranks)
-        if self._gather is None:
+        everyones = self._asked((socket.gethostname(), self.mine.leases, self.mine.held, self.why_none))
+        if not everyones:
             self._alone = True
             return (
                 f"this is one of {self.ranks.world_size} processes ({self.ranks.launcher}), and they cannot "
                 "exchange what they measure: each measures its own GPU, and no limit is set. Initialise "
                 "torch.distributed before the first step, and open the session in every process"
             )
-        everyones = self._gather((socket.gethostname(), self.mine.leases, self.mine.held, self.why_none))
         seen: set[tuple[str, str]] = set()
         leases, held = [], []
         for rank, (host, theirs, their_held, _why) in enumerate(everyones):
@@ -89,15 +90,23 @@ class RankGpuGroup(GpuGroup):
         if self._gather is None:
             return [value]
         mine = self.mine.read()
-        try:
-            answers = self._gather((value, mine if len(self.mine) else None, self.stop_wish))
-        except Exception as error:  # noqa: BLE001 — torch's own: a process has ended, or left the loop
-            logger.warning("zeus-ray: the other processes do not answer; the limit stays as it is: %s", error)
-            self._gather, self._alone = None, True
+        answers = self._asked((value, mine if len(self.mine) else None, self.stop_wish))
+        if not answers:
             return []
         self.agreed_stop = answers[0][2]
         self._note([reading for _value, reading, _wish in answers], mine)
         return [theirs for theirs, *_ in answers]
+
+    def _asked(self, value: Any) -> list[Any]:  # noqa: ANN401 — small values of any type
+        """Every process's value; none where one of them does not answer, and none from then on."""
+        if self._gather is None:
+            return []
+        try:
+            return self._gather(value)
+        except Exception as error:  # noqa: BLE001 — torch's own: a process has ended, or left the loop
+            logger.warning("zeus-ray: the other processes do not answer; the limit stays as it is: %s", error)
+            self._gather, self._alone = None, True
+            return []
 
     def _note(self, readings: Sequence[Reading | None], mine: Reading) -> None:
         """Remember the other processes' readings, and their mean power since the exchange before."""

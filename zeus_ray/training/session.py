@@ -57,12 +57,12 @@ def session(
         power_limit_w: run at this limit (W per GPU).
         power_limits_w: choose among these limits (W per GPU); () leaves the limit as it is. With neither of
             the two and no plan, the GPU's own range is chosen from.
-        eta: weight of energy against time, 0 to 1 (Zeus, Eq. 2; default 0.5).
+        eta: weight of energy against time, 0 to 1 (Zeus, Eq. 2); None: 0.5, or 1 with ``max_slowdown``.
         target: the metric value that counts as trained; reaching it sets ``run.stop``.
         accumulate: micro-batches per optimizer step, where the script accumulates gradients itself: it gives
             its loader ``run.micro_batch_size``, and steps the optimizer where ``run.step_ends``.
-        max_slowdown: the least energy in at most this many times the time at the highest limit; instead of
-            ``eta``.
+        max_slowdown: at most this many times the time at the highest limit, profiling included; without
+            ``eta``, the least energy in it. None: any.
         power_budget_w: the most that the limits of all GPUs of the run may add up to (W).
         objective: "carbon" or "price" with a ``signal``: the limit is lower while a joule costs more than on
             average, and the results say what the energy emitted or cost.

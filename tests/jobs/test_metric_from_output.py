@@ -53,6 +53,36 @@ def test_a_bar_counts_once_as_it_stands_at_its_end():
     assert read(text + "\n")[0] == [0.5, 0.7]
 
 
+def test_a_bar_that_shows_the_last_pass_until_it_has_evaluated_counts_once():
+    """As Lightning does: the bar ends its line, the bar of the evaluation comes, and then the first again."""
+    train, val = "\rEpoch {}: {}%|█| {}/9 [00:01<00:00, acc={}]", "\rValidation: {}%|█| {}/9 [00:01<00:00]"
+    text = "".join(
+        train.format(epoch, 0, 0, before)
+        + train.format(epoch, 100, 9, before)
+        + "\n"
+        + val.format(0, 0)
+        + val.format(100, 9)
+        + train.format(epoch, 100, 9, new)
+        for epoch, (before, new) in enumerate([(0.1, 0.5), (0.5, 0.6), (0.6, 0.7)])
+    )
+    assert read(text + "\n")[0] == [0.5, 0.6, 0.7]
+
+
+def test_a_metric_that_only_the_complete_bar_has_counts_in_each_pass():
+    """As Keras prints val_accuracy."""
+    text = "".join(f"\r1/9 [>...] - acc: 0.1\r9/9 [===] - acc: 0.1 - val_acc: 0.{n}\n" for n in (5, 5, 6))
+    assert read(text, "val_acc")[0] == [0.5, 0.5, 0.6]
+
+
+def test_a_complete_bar_is_final_after_a_while():
+    metric = MetricFromOutput(MetricParser("acc"), lambda _sentence: None)
+    line = "Validating: 100%|██| 9/9 [00:01<00:00, acc={}]\n"
+    assert metric.values(line.format(0.5), 1.0) == metric.check(5.0) == []
+    assert metric.check(12.0) == [0.5]
+    assert metric.values(line.format(0.5), 20.0) == metric.check(40.0) == []  # perhaps of the pass before
+    assert metric.end() == [0.5]
+
+
 def test_the_line_that_is_read_is_said_once():
     values, said = read("starts\nacc: 0.1\nacc: 0.2\n")
     assert values == [0.1, 0.2]

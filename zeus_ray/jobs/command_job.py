@@ -169,7 +169,7 @@ def _metric_values(
         elif file is None:
             yield from output.values(line)
         if file is None:
-            output.check()
+            yield from output.check()
     yield from output.end()
 
 

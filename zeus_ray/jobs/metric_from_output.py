@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from zeus_ray.jobs.metric_parser import MetricParser, is_complete
+from zeus_ray.jobs.metric_parser import MetricParser, ProgressBar, is_complete
 
 SAID_WITHIN_S = 60.0
+FINAL_AFTER_S = 10.0
+"""A complete bar that nothing has followed for so long is final."""
 QUOTED_CHARACTERS = 160
+
+
+@dataclass(frozen=True)
+class _Held:
+    """The value in a complete bar, which the bar may show again with another value."""
+
+    value: float
+    bar: ProgressBar
+    at_s: float
 
 
 class MetricFromOutput:
     """Takes the lines of a command, as :class:`OutputLines` gives them, and gives the metric's values.
 
-    A progress bar counts once, as it stands when it is complete and another begins. The user is told once, as
-    soon as it is known, from what line the metric is read, or which line mentions it and cannot be read; and
-    after a minute of output, that there was neither.
+    A progress bar counts once a pass, as it stands when it begins anew, or after ten seconds: Lightning shows
+    a complete bar with the value of the pass before until it has evaluated. The user is told once, as soon as
+    it is known, from what line the metric is read, or which line mentions it and cannot be read; and after a
+    minute of output, that there was neither.
 
     Args:
         parser: finds the metric in a line.
@@ -26,43 +39,60 @@ class MetricFromOutput:
     def __init__(self, parser: MetricParser, say: Callable[[str], None]) -> None:
         self._parser = parser
         self._say = say
-        self._held: float | None = None
+        self._held: _Held | None = None
+        self._latest: float | None = None
         self._began_s: float | None = None
         self._read = self._quoted = self._waited = False
 
     def values(self, line: str, now_s: float | None = None) -> list[float]:
         """The values that are final with this line: none or one, or two where a bar was final before it."""
-        self._began_s = self._began_s or now_s or time.monotonic()
-        value = self._parser.found(line)
+        now_s = now_s or time.monotonic()
+        self._began_s = self._began_s or now_s
+        value, bar = self._parser.found(line), ProgressBar.of(line)
         self._tell(line, value)
-        self.check(now_s)
-        if value is None:
-            return []
-        complete = is_complete(line)
-        if line.endswith("\r") and complete:
-            self._held = value
-            return []
-        held, self._held = self._held, None
-        if not complete:
-            return [] if held is None else [held]
-        return [value]
+        if bar is None:
+            return [] if value is None or not is_complete(line) else self._final(value)
+        found: list[float] = []
+        if self._held is not None and bar.begins_anew(self._held.bar):
+            found = self.end()
+        elif self._held is not None and now_s - self._held.at_s > FINAL_AFTER_S:
+            found = self._held_if_new()
+        if value is not None and bar.is_complete:
+            self._held = _Held(value, bar, now_s)
+        return found
 
-    def end(self) -> list[float]:
-        """The value of a last bar that nothing followed."""
-        held, self._held = self._held, None
-        return [] if held is None else [held]
-
-    def check(self, now_s: float | None = None) -> None:
-        """After a minute of output without the metric, say so once."""
-        if self._read or self._quoted or self._waited or self._began_s is None:
-            return
-        if (now_s or time.monotonic()) - self._began_s >= SAID_WITHIN_S:
+    def check(self, now_s: float | None = None) -> list[float]:
+        """Values that are final because time has passed; after a minute without the metric, says so once."""
+        now_s = now_s or time.monotonic()
+        if self._held is not None and now_s - self._held.at_s > FINAL_AFTER_S:
+            return self._held_if_new()
+        known = self._read or self._quoted or self._waited or self._began_s is None
+        if not known and now_s - (self._began_s or now_s) >= SAID_WITHIN_S:
             self._waited = True
             name = self._parser.name
             self._say(
                 f"no {name!r} in the first minute of output, which is right if it is evaluated later; lines "
                 f"such as {name}=0.91 are read, others with --metric-regex or --metrics-file"
             )
+        return []
+
+    def end(self) -> list[float]:
+        """The value of a bar that is final now."""
+        held, self._held = self._held, None
+        if held is None:
+            return []
+        self._latest = held.value
+        return [held.value]
+
+    def _held_if_new(self) -> list[float]:
+        """The value of a bar that has stood for a while, unless it is still that of the pass before."""
+        return [] if self._held is None or self._held.value == self._latest else self.end()
+
+    def _final(self, value: float) -> list[float]:
+        """The value of a line that is no bar, after that of a bar before, unless it is the same."""
+        before = self.end()
+        self._latest = value
+        return [value] if before == [value] else [*before, value]
 
     def _tell(self, line: str, value: float | None) -> None:
         if self._read:

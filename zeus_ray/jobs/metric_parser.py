@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import math
 import re
+from dataclasses import dataclass
+
+from typing_extensions import Self
 
 from zeus_ray.errors import BadInput
 from zeus_ray.records import NAN
@@ -131,16 +134,42 @@ class MetricParser:
         return as_number(entry) if is_number(entry) else None
 
 
+@dataclass(frozen=True)
+class ProgressBar:
+    """A progress bar in a line: the text before it with its numbers left out, and its counts."""
+
+    label: str
+    done: int
+    total: int
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it is at its end."""
+        return self.done >= self.total
+
+    @classmethod
+    def of(cls, line: str) -> Self | None:
+        """The bar in ``line``; None where it has none."""
+        text = _shown(line)
+        bar = _BAR.search(text)
+        if bar is None:
+            return None
+        done, total = (int(count[:18]) for count in bar.groups() if count is not None)
+        return cls(re.sub(r"\d+", "#", text[: bar.start()][-99:]).strip(), done, total)
+
+    def begins_anew(self, earlier: ProgressBar) -> bool:
+        """Whether this one is the next pass of ``earlier``."""
+        return not self.is_complete and (self.label, self.total) == (earlier.label, earlier.total)
+
+
 def is_complete(line: str) -> bool:
-    """Whether ``line`` is no progress bar, or one at its end."""
+    """Whether ``line`` is no bar, or one at its end, and not of one batch of many."""
+    bar = ProgressBar.of(line)
+    if bar is not None:
+        return bar.is_complete
     text = _shown(line)
-    bar = _BAR.search(text)
-    if bar is None and "100%" not in text and not _EPOCH_OF_MANY.search(text):
-        bar = _BATCH_OF_MANY.search(text)
-    if bar is None:
-        return True
-    done, total = (int(count[:18]) for count in bar.groups() if count is not None)
-    return done >= total
+    batch = None if "100%" in text or _EPOCH_OF_MANY.search(text) else _BATCH_OF_MANY.search(text)
+    return batch is None or int(batch[1][:18]) >= int(batch[2][:18])
 
 
 def _shown(line: str) -> str:

@@ -159,6 +159,5 @@ def _metric_values(metric: MetricFromOutput | None, line: str | None) -> list[fl
     if metric is None:
         return []
     if line is None:
-        metric.check()
-        return []
+        return metric.check()
     return metric.values(line)

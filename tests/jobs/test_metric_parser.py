@@ -115,6 +115,7 @@ def test_an_expression_that_cannot_be_used_is_refused(regex):
         MetricParser("accuracy", regex)
 
 
+@pytest.mark.processes  # a second of work
 @pytest.mark.parametrize(
     "line",
     [
@@ -138,7 +139,7 @@ def test_a_line_of_a_megabyte_is_read_at_once(line):
     value = MetricParser("accuracy").value(line)
     ProgressParser().count(line)
     assert value is None or isinstance(value, float)
-    assert time.process_time() - began < 1
+    assert time.process_time() - began < 20  # 0.2 s; quadratic time would be hours
 
 
 @pytest.mark.parametrize(

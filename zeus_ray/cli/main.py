@@ -14,6 +14,7 @@ from zeus_ray.cli.doctor_command import doctor_command
 from zeus_ray.cli.job_report_command import job_report_command
 from zeus_ray.cli.job_run_command import EXIT_CODES, job_run_command
 from zeus_ray.cli.restore_command import restore_command
+from zeus_ray.cli.run_command import SUPERVISED_EXIT_CODES, run_command
 from zeus_ray.errors import ZeusError
 
 BAD_INPUT, INTERRUPTED = 2, 130
@@ -46,6 +47,9 @@ app.command("demo")(demo_command)
 app.command("doctor")(doctor_command)
 app.command("restore")(restore_command)
 app.command("carbon", cls=SignalHelp)(carbon_command)
+app.command("run", epilog=SUPERVISED_EXIT_CODES, context_settings={"allow_interspersed_args": False})(
+    run_command
+)
 app.add_typer(job_app, name="job", help="Recurring jobs: one run around a command; the report of all runs.")
 job_app.command("run", epilog=EXIT_CODES, context_settings={"allow_interspersed_args": False})(
     job_run_command
@@ -68,6 +72,7 @@ def _describe(
     """Train to your target accuracy for the least energy, with Ray.
 
     - In your code: `import zeus_ray`; the README shows the fifteen lines.
+    - Without touching your code: `zeus-ray run -- python train.py` finds the best power limit meanwhile.
     - To see it work: `zeus-ray demo`.
     - On a machine with GPUs: `zeus-ray doctor` lists what works, and how to enable the rest.
     """

@@ -94,6 +94,8 @@ class EmissionsConfig:
 
 
 UNITS = ("steps", "samples", "tokens")
+REPORTED_STEPS = "reported steps"
+"""The unit of a command that is supervised: steps as its output counts them, some of them at a time."""
 """Units of work of a run whose limit is chosen while it trains."""
 
 
@@ -102,7 +104,7 @@ class OnlineOptions:
     """How a run without a search chooses its power limit while it trains.
 
     Attributes:
-        unit: the unit of work, one of ``UNITS``.
+        unit: the unit of work, one of ``UNITS``, or ``REPORTED_STEPS``.
         power_budget_w: the most that the limits of all GPUs may add up to (W); None: any.
         stage: the pipeline stage of this process, from 0.
         job: name under which the power profile is kept for a later run; "": it is not kept.
@@ -120,7 +122,7 @@ class OnlineOptions:
 
     def __post_init__(self) -> None:
         """Check the unit and the stage."""
-        if self.unit not in UNITS:
+        if self.unit not in {*UNITS, REPORTED_STEPS}:
             raise BadInput(f"unit is {self.unit!r}; allowed: {', '.join(map(repr, UNITS))}")
         if self.stage < 0:
             raise BadInput(f"stage is {self.stage}; allowed: 0 (the first pipeline stage) or more")

@@ -84,6 +84,13 @@ class OnlineController:
         return max(self.limits_w)
 
     @property
+    def best_limit_w(self) -> float:
+        """The best limit by what is known now (W per GPU), also while another is measured; NaN: unknown."""
+        if not self.profiled:
+            return math.nan
+        return self.settings.limits_w[self._choice.best(self._choice.curves())]
+
+    @property
     def settle_steps(self) -> int:
         """Steps to leave out after a change of limit."""
         step_s = self._state.step_s

@@ -126,6 +126,12 @@ class OnlineLimitControl:
             return self._final
         return self._controller.profile if self._controller is not None else ()
 
+    @property
+    def best_limit_w(self) -> float:
+        """The best limit by what is known now (W per GPU); NaN: no profile is complete, or none is chosen."""
+        chooses = self._sets and len(self._wanted_w) > 1 and self._controller is not None
+        return self._controller.best_limit_w if chooses and self._controller is not None else NAN
+
     def report(self, reading: Reading) -> UnitReport:
         """What a report says per unit of work, at ``reading``."""
         done, controller = self._work.done, self._controller

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from zeus_ray.errors import BadInput
 from zeus_ray.records import NAN, ProfilePoint
+from zeus_ray.records.trial_plan import REPORTED_STEPS
 from zeus_ray.training.online_records import UnitPoint
 
 
@@ -44,7 +45,7 @@ class UnitCounter:
     """Counts work in one unit.
 
     Args:
-        unit: "steps", "samples" or "tokens".
+        unit: "steps", "samples", "tokens" or ``REPORTED_STEPS``.
         batch_size: samples per step.
     """
 
@@ -58,7 +59,7 @@ class UnitCounter:
 
         Args:
             samples: samples of the step, over all processes.
-            tokens: its tokens, over all processes.
+            tokens: its tokens, over all processes; or the steps that the output of a command adds.
 
         Raises:
             BadInput: tokens are to be counted, and nothing says how many the step has.
@@ -70,6 +71,9 @@ class UnitCounter:
                     "run.steps(loader, tokens=lambda batch: batch['input_ids'].numel())"
                 )
             self.done += tokens
+            return tokens
+        if self.unit == REPORTED_STEPS:
+            self.done += tokens or 0.0
             return tokens
         if self.unit == "samples":
             self.done += samples

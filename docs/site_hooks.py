@@ -6,6 +6,7 @@
 
 import re
 from pathlib import Path
+from typing import Literal, get_args, get_origin, get_type_hints
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
@@ -54,15 +55,16 @@ def options_table(name: str) -> str:
     command = get_command(app)
     for word in name.split():
         command = command.commands[word]
+    types = get_type_hints(command.callback)
     rows = ["| option | meaning |", "|---|---|"]
     for option in command.params:
         names = ", ".join(f"`{text}`" for text in option.opts if text.startswith("--"))
-        value = "" if getattr(option, "is_flag", False) else f" `{option.metavar or option.type.name.upper()}`"
         if option.name == "help" or not names:
             continue
-        default = option.default
-        shown = "" if default in (None, False) or callable(default) else f" Default: `{default}`."
-        needed = " Required." if option.required else ""
-        meaning = (option.help or "").replace("|", "\\|").replace("{", "&#123;")
-        rows.append(f"| {names}{value} | {meaning}{needed}{shown} |")
+        choices = get_args(types[option.name]) if get_origin(types[option.name]) is Literal else ()
+        value = option.metavar or " or ".join(choices) or option.name.upper()
+        default = "" if option.default in (None, False) else f" Default: `{option.default}`."
+        meaning = option.help + (" Required." if option.required else "") + default
+        row = f"{names} {'' if option.is_flag else value} | {meaning}"
+        rows.append(f"| {row.replace('{', '&#123;')} |")
     return "\n".join(rows)

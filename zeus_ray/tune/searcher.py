@@ -99,7 +99,8 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
             (``HISTORY/JOB``). From another kind of GPU too: epochs carry over, profiles do not.
         other_searcher: a Ray Tune searcher for all other hyperparameters; None: they are sampled.
         baseline: first run the default batch size at the limit set on the GPU, for comparison.
-        metric, mode: as in Ray Tune; with a target, its own.
+        metric: as in Ray Tune; with a target, its own.
+        mode: likewise.
         batch_size_key: the entry of the config that is the batch size; ``"train/batch_size"`` where it is
             nested.
         space: the search space, or a part of it, where it is not given to Tune.

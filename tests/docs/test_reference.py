@@ -42,6 +42,14 @@ def test_each_measurement_is_explained():
     )
 
 
+def test_each_file_of_the_architecture_exists():
+    text = (DOCS / "how_it_works" / "architecture.md").read_text()
+    named = re.findall(r"`([\w/]+/\w+\.py)`", text)
+    places = (ROOT, ROOT / "zeus_ray", ROOT / "zeus_ray" / "search")
+    assert [name for name in named if not any((place / name).exists() for place in places)] == []
+    assert len(named) > 30
+
+
 @pytest.fixture(scope="module")
 def commands():
     """The commands by name, such as "job run", with their options."""

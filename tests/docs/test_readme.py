@@ -1,0 +1,37 @@
+"""The README is short, and what it claims is what was measured."""
+
+import re
+import sys
+
+import pytest
+from pages import DOCS, ROOT, blocks
+
+README = (ROOT / "README.md").read_text()
+TWO_SCREENS = 90
+"""Lines."""
+
+
+def test_it_fits_two_screens():
+    assert len(README.splitlines()) <= TWO_SCREENS
+
+
+def test_it_names_the_two_commands():
+    shell = "".join(blocks(ROOT / "README.md", "sh"))
+    assert re.findall(r"^make (\w+)", shell, re.MULTILINE) == ["demo", "test"]
+
+
+def test_each_link_to_a_file_leads_somewhere():
+    for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"):
+        links = re.findall(r"\]\(([^):#]+)(?:#[\w-]+)?\)", page.read_text())
+        assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+@pytest.mark.pictures
+def test_its_saving_is_that_of_the_table_in_the_benchmarks(monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path, str(DOCS)])
+    from draw_figures import cost_shares
+
+    shares = cost_shares((ROOT / "benchmarks" / "REGRET.md").read_text()).values()
+    least, most = (round(100 * (1 - share)) for share in (max(shares), min(shares)))
+    assert f"50 trainings cost {least} % to {most} % less" in README
+    assert len(shares) == 6

@@ -23,12 +23,15 @@ def evaluate(model):
 
 
 def write_grid(path):
-    """A file of carbon intensity of the last day and the next one."""
+    """A file of carbon intensity of the last two days and the next two: clean now, for three hours."""
     import time
     from pathlib import Path
 
-    first_s = (time.time() // HOUR_S - HOURS / 2) * HOUR_S
-    rows = (f"{first_s + hour * HOUR_S:.0f},{300 + 50 * (hour % 4)}" for hour in range(HOURS))
+    this_hour = time.time() // HOUR_S
+    rows = (
+        f"{(this_hour + h) * HOUR_S:.0f},{100 if 0 <= h < 3 else 400 + 10 * (h % 4)}"
+        for h in range(-HOURS, HOURS)
+    )
     Path(path).write_text("\n".join(["timestamp,carbon_intensity", *rows]) + "\n")
 
 

@@ -101,5 +101,7 @@ def test_each_make_target_on_a_page_exists(page):
 def test_each_figure_is_drawn_by_the_command_or_by_hand():
     drawn = (DOCS / "draw_figures.py").read_text()
     for path in (DOCS / "assets").iterdir():
-        if path.suffix in (".png", ".svg") and 'class="diagram"' not in path.read_bytes().decode(errors="ignore"):
+        if path.suffix in (".png", ".svg") and 'class="diagram"' not in path.read_bytes().decode(
+            errors="ignore"
+        ):
             assert f'"{path.name}"' in drawn, path.name

@@ -1,7 +1,7 @@
 """Every Python block of the pages runs: those of a page are one script, in a process of its own.
 
-What a page does not show is in ``preambles/PAGE.py``: above the line ``MARK`` what its code needs, below it what
-must hold afterwards.
+What a page does not show is in ``preambles/PAGE.py``: above the line ``MARK`` what its code needs, below it
+what must hold afterwards.
 """
 
 import os

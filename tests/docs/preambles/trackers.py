@@ -1,5 +1,6 @@
 import sys, types
 from stand_ins import *
+
 sys.modules["mlflow"] = types.ModuleType("mlflow")  # not installed here
 logged = []
 log = logged.append

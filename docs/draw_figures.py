@@ -82,6 +82,7 @@ def draw_profiling() -> None:
     with zeus.session(batch_size=256) as run:
         for _batch in run.steps([range(256)] * 130):  # an epoch of 130 batches
             pass
+        run.report({})
         trace = run.power_trace()
     figure = plot_power(trace, title="Power over time of one training (SIMULATED V100)")
     save_figure(figure, ASSETS / "profiling.svg")
@@ -108,7 +109,8 @@ def run_quickstart() -> None:
 
 if __name__ == "__main__":
     os.environ["ZEUS_RAY_GPU"] = "simulated:V100"
-    mpl.rcParams["svg.hashsalt"] = "zeus-ray"  # the same picture is the same file
+    os.environ["SOURCE_DATE_EPOCH"] = "0"  # the same picture is the same file
+    mpl.rcParams["svg.hashsalt"] = "zeus-ray"
     mpl.rcParams["svg.fonttype"] = "none"
     draw_savings()
     draw_limits()

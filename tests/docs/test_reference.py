@@ -105,3 +105,9 @@ def test_each_figure_is_drawn_by_the_command_or_by_hand():
             errors="ignore"
         ):
             assert f'"{path.name}"' in drawn, path.name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_each_block_of_yaml_is_yaml(page):
+    yaml = pytest.importorskip("yaml")
+    assert all(yaml.safe_load(block) for block in blocks(page, "yaml"))

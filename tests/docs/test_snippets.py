@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from pages import PAGES, blocks
+from pages import PAGES, ROOT, blocks
 
 HERE = Path(__file__).parent
 MARK = "# --- here the code of the page runs ---"
@@ -26,8 +26,10 @@ def script(page):
 
 
 def cases():
+    """Every page with code, but those that have a test of their own: their code runs under other launchers, too."""
     for page in PAGES:
-        if blocks(page, "python"):
+        own_test = ROOT / "tests" / "train" / f"test_{page.stem}_guide.py"
+        if blocks(page, "python") and not own_test.exists():
             mark = pytest.mark.ray if USES_RAY.search(script(page)) else pytest.mark.processes
             yield pytest.param(page, id=page.stem, marks=mark)
 

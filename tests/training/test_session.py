@@ -15,7 +15,7 @@ from zeus_ray.leases.manager import LeaseManager
 from zeus_ray.leases.process import HolderProcess
 from zeus_ray.records import Knobs, Plan, StopReason
 from zeus_ray.training.gpu_group import GpuGroup, LeasedGpu
-from zeus_ray.training.session import plan_from_config
+from zeus_ray.training.plan_from_arguments import plan_from_config
 
 
 @pytest.fixture

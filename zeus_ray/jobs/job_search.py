@@ -24,7 +24,7 @@ from zeus_ray.store.events import RunAsked, RunEnded, RunLost
 from zeus_ray.store.outcome_from_reports import ActiveRun
 from zeus_ray.store.search_recorder import SearchRecorder
 from zeus_ray.store.warm_start import WarmStart
-from zeus_ray.training.session import carried_settings
+from zeus_ray.training.plan_from_arguments import carried_settings
 
 STOPPED_EARLY = (
     StopReason.COST_CAP,

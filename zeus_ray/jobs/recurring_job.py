@@ -20,7 +20,8 @@ from zeus_ray.store.event_log import open_job_log
 from zeus_ray.store.warm_start import read_warm_start
 from zeus_ray.training.frameworks import is_out_of_memory
 from zeus_ray.training.run import TrainingRun
-from zeus_ray.training.session import RunContext, open_session
+from zeus_ray.training.run_context import RunContext
+from zeus_ray.training.session import open_session
 
 if TYPE_CHECKING:
     from zeus_ray.carbon.series import Signal

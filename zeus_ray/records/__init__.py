@@ -22,7 +22,15 @@ from zeus_ray.records.runs import (
 )
 from zeus_ray.records.serialization import from_json, from_plain, to_json, to_plain
 from zeus_ray.records.target import Target
-from zeus_ray.records.trial_plan import GRAMS, RESERVED, EmissionsConfig, Plan, PlanText, read_carried
+from zeus_ray.records.trial_plan import (
+    GRAMS,
+    RESERVED,
+    EmissionsConfig,
+    OnlineOptions,
+    Plan,
+    PlanText,
+    read_carried,
+)
 from zeus_ray.records.trial_report import TrialReport, result_key
 
 __all__ = [
@@ -36,6 +44,7 @@ __all__ = [
     "Knobs",
     "MeasuredBy",
     "Measurement",
+    "OnlineOptions",
     "Outcome",
     "Plan",
     "PlanText",

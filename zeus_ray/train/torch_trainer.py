@@ -24,8 +24,10 @@ from zeus_ray.train.refuse_returned_fit import refuse_returned_fit
 from zeus_ray.training.attempts import AttemptLog
 from zeus_ray.training.distributed_gpu_group import DistributedGpuGroup
 from zeus_ray.training.gpu_group import GpuGroup
+from zeus_ray.training.plan_from_arguments import plan_from_config
 from zeus_ray.training.run import TrainingRun
-from zeus_ray.training.session import lease_or_none, open_session, plan_from_config
+from zeus_ray.training.run_context import lease_or_none
+from zeus_ray.training.session import open_session
 from zeus_ray.tune.current_trial import TrialCallback, TrialContext
 
 

@@ -42,6 +42,7 @@ class ZeusCallback(TrainerCallback):  # type: ignore[misc]  # Transformers' type
         self._trained = False
         self._resumed = False
         self._reported = False
+        self._tokens_seen = 0.0
         self._logged: dict[str, float] = {}
         self._rounds = 0
         self._evaluated: list[str] = []
@@ -68,7 +69,10 @@ class ZeusCallback(TrainerCallback):  # type: ignore[misc]  # Transformers' type
                 f"step, but the run's batch size is {self._run.batch_size}: "
                 "per_device_train_batch_size=run.micro_batch_size, gradient_accumulation_steps=run.accumulate"
             )
+        if self._run.unit == "tokens" and args.include_num_input_tokens_seen in (False, "no"):
+            raise BadInput("unit is 'tokens', which are not counted: include_num_input_tokens_seen=True counts them")
         self._training, self._resumed = True, state.global_step > 0
+        self._tokens_seen = float(state.num_input_tokens_seen)
 
     def on_epoch_begin(
         self,
@@ -95,7 +99,8 @@ class ZeusCallback(TrainerCallback):  # type: ignore[misc]  # Transformers' type
     ) -> None:
         """The optimizer has stepped; evaluation, saving or logging may follow before the next step."""
         self._reported, self._trained = False, True
-        self._run.after_step()
+        tokens, self._tokens_seen = state.num_input_tokens_seen - self._tokens_seen, state.num_input_tokens_seen
+        self._run.after_step(tokens=float(tokens) if self._run.unit == "tokens" else None)
         if self._run.stop:
             control.should_training_stop = True
         if control.should_evaluate or control.should_save or control.should_log:

@@ -81,6 +81,11 @@ class OnlineController:
         return self._state.phase == "settled"
 
     @property
+    def profiled(self) -> bool:
+        """Whether the first profile is complete, or a stored one confirmed."""
+        return self._state.first_done
+
+    @property
     def limits_w(self) -> tuple[float, ...]:
         """The limit of each stage (W per GPU) that is to be held now."""
         state, limits = self._state, self.settings.limits_w
@@ -197,11 +202,11 @@ class OnlineController:
         state.elapsed_s += window.wall_s
         held = self._state.held
         held.units += window.units
-        if not math.isfinite(window.time.mean) or window.clean < 0.5 or held.time is None:
+        if not math.isfinite(window.time.mean) or window.clean < 0.5:
             return False
         state.step_s = window.step_s
-        if not state.energy_known:
-            return False
+        if not state.energy_known or held.time is None:
+            return self._measured_again(window)
         for record in state.records:
             if record.time is not None and record is not held:
                 record.time.var += AGING_SD**2 * window.wall_s / 3600.0
@@ -216,8 +221,19 @@ class OnlineController:
             self._start_profile()
         return (self.limits_w, state.phase) != before
 
+    def _measured_again(self, window: GroupWindow) -> bool:
+        """Profile from the start, where energy or time, which were not known, are known now."""
+        if window.power is None or not self._may_profile_again():
+            return False
+        self._state.energy_known = True
+        self._loads.forget()
+        self._start_profile()
+        return True
+
     def set_energy_price(self, price: float) -> None:
         """A joule now costs ``price`` times what it does in the long run (carbon or tariff); decides anew."""
+        if price == self._state.price:
+            return
         self._state.price = price
         if self.settled and self._state.energy_known and not self._state.stale:
             self._settle()

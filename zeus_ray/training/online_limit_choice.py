@@ -11,6 +11,8 @@ from zeus_ray.training.merge_rank_windows import GroupWindow
 from zeus_ray.training.online_records import ControllerState, LimitRecord, OnlineSettings
 from zeus_ray.training.pipeline_stage_limits import StageCurve, share_limits
 
+BRACKET_GAIN = 0.01
+"""A limit below all measured ones is measured where cost could fall by more than this (ln)."""
 CHECK_EVERY, CHECK_EVERY_S = 0.25, 1200.0
 """The limits next to the one held are measured again after this share of the run, at least these seconds."""
 
@@ -99,7 +101,21 @@ class LimitChoice:
             if value > gains.get(k, 0.0):
                 gains[self._less_known(time, k)] = value
         k = max(gains, key=lambda i: (gains[i], -i), default=best)
-        return k if gains.get(k, 0.0) > least_gain else None
+        return k if gains.get(k, 0.0) > least_gain else self._beyond_lowest(cost, best, allowed)
+
+    def _beyond_lowest(self, cost: LimitCurve, best: int, allowed: Sequence[int]) -> int | None:
+        """The next limit below the best, where that is the lowest measured one and cost still falls there.
+
+        The curves know the usual shape only; a load that hardly slows down has its best limit far below. Cost is
+        convex over ln(limit), so that the line through the two lowest measured limits is a lower bound.
+        """
+        known = [k for k in allowed if self.state.records[k].time is not None]
+        below = [k for k in allowed if k > best]
+        if not below or len(known) < 2 or best != known[-1]:
+            return None
+        x, here, above = [math.log(w) for w in self.settings.limits_w], known[-1], known[-2]
+        falls = (cost.mean[above] - cost.mean[here]) / (x[above] - x[here])
+        return below[0] if falls * (x[here] - x[below[0]]) > BRACKET_GAIN else None
 
     def _unlocked(self, time: LimitCurve, cost: LimitCurve, k: int, best: int) -> float:
         """Expected gain (ln) of learning that limit ``k`` keeps within the slow-down; 0 if not affordable."""

@@ -29,7 +29,7 @@ from zeus_ray.records import (
     read_metric,
     to_plain,
 )
-from zeus_ray.training.session import carried_settings
+from zeus_ray.training.plan_from_arguments import carried_settings
 from zeus_ray.tune import trial_reporter as _shorter_output  # noqa: F401 — see its first lines
 from zeus_ray.tune.experiment_save_rate import BoundedSaves
 from zeus_ray.tune.pause_trials_for_carbon import Elastic

@@ -26,7 +26,7 @@ def script(page):
 
 
 def cases():
-    """Every page with code, but those with a test of their own: their code runs under other launchers, too."""
+    """Every page with code, but those with a test of their own, under other launchers."""
     for page in PAGES:
         own_test = ROOT / "tests" / "train" / f"test_{page.stem}_guide.py"
         if blocks(page, "python") and not own_test.exists():

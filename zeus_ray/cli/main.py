@@ -71,7 +71,7 @@ def _describe(
 ) -> None:
     """Train to your target accuracy for the least energy, with Ray.
 
-    - In your code: `import zeus_ray`; the README shows the fifteen lines.
+    - In your code: `import zeus_ray`; the README shows the ten lines.
     - Without touching your code: `zeus-ray run -- python train.py` finds the best power limit meanwhile.
     - To see it work: `zeus-ray demo`.
     - On a machine with GPUs: `zeus-ray doctor` lists what works, and how to enable the rest.

@@ -64,13 +64,13 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
 
     Cost is eta · energy (J) + (1 − eta) · maximum power (W) · time (s) to the target metric (Zeus,
     NSDI'23, Eq. 2). Pass it to ``tune.run`` or ``tune.Tuner`` as ``search_alg``, with ``num_samples``
-    as the most trials it may run; it ends by itself when nothing is worth trying any more. The first
-    trial runs alone until it has shown its power profile and its first metric; then, with
-    ``max_concurrent_trials``, several do as far as each is worth its energy.
+    as the most trials it may run; it ends by itself when no further trial is expected to pay. The first
+    trial runs alone until its power limits are measured and it has reported its metric. Then, with
+    ``max_concurrent_trials``, others run beside it where their expected saving exceeds their energy.
 
     Args:
-        target: the metric and value that count as trained. None: what the default batch size
-            reaches, so that no accuracy is lost against what you had.
+        target: the metric and value that count as trained. None: the metric that the
+            default batch size reaches becomes the target.
         default_batch_size: the one you would use today.
         batch_sizes: what to search; else ``tune.choice([...])`` in the space. "auto": the default
             times powers of two, outwards to what fits in memory.
@@ -99,7 +99,8 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
             (``HISTORY/JOB``). From another kind of GPU too: epochs carry over, profiles do not.
         other_searcher: a Ray Tune searcher for all other hyperparameters; None: they are sampled.
         baseline: first run the default batch size at the limit set on the GPU, for comparison.
-        metric, mode: as in Ray Tune; with a target, its own.
+        metric: as in Ray Tune; with a target, its own.
+        mode: likewise.
         batch_size_key: the entry of the config that is the batch size; ``"train/batch_size"`` where it is
             nested.
         space: the search space, or a part of it, where it is not given to Tune.

@@ -9,7 +9,7 @@ The default batch size runs first, to its end. Then, each time:
 4. A run of a size that has is given up where it takes far longer than its runs ever did.
 
 The exploration budget enters twice: a plan that it cannot pay for is none, and one run of the best size stays
-reserved. See docs/search.md for the derivation.
+reserved. See docs/how_it_works/search.md for the derivation.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Fixtures of every room: simulated GPUs behind the real NVML binding, and a state folder for each test."""
 
 import gc
+import itertools
 import os
 import shutil
 import sys
@@ -32,13 +33,31 @@ def pytest_unconfigure():
     shutil.rmtree(os.environ.pop("ZEUS_RAY_LOCK_DIR", ""), ignore_errors=True)
 
 
+@pytest.fixture(scope="session")
+def test_numbers():
+    return itertools.count()
+
+
+@pytest.fixture
+def own_path(tmp_path_factory, test_numbers):
+    """A path for this test alone, at which there is nothing."""
+    return tmp_path_factory.getbasetemp() / f"{next(test_numbers)}"
+
+
+@pytest.fixture
+def tmp_path(own_path):
+    """As pytest's own, which lists the folders of all earlier tests to find a name that is free."""
+    folder = own_path.with_suffix(".tmp")
+    folder.mkdir()
+    return folder
+
+
 @pytest.fixture(autouse=True)
-def state_dir(tmp_path_factory, request, monkeypatch):
+def state_dir(own_path, monkeypatch):
     """A state folder for this test alone. It is not created: most tests write no journal."""
-    folder = tmp_path_factory.getbasetemp() / f"zeus-state-{id(request.node):x}"
+    folder, locks = own_path.with_suffix(".state"), own_path.with_suffix(".locks")
+    locks.mkdir()
     monkeypatch.setenv("ZEUS_RAY_STATE_DIR", str(folder))
-    locks = tmp_path_factory.getbasetemp() / f"zeus-locks-{id(request.node):x}"
-    locks.mkdir(exist_ok=True)
     monkeypatch.setenv("ZEUS_RAY_LOCK_DIR", str(locks))
     monkeypatch.delenv("ZEUS_RAY_POWER_CONTROL", raising=False)
     monkeypatch.delenv("ZEUS_RAY_GPU", raising=False)

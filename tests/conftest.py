@@ -65,10 +65,11 @@ def state_dir(own_path, monkeypatch):
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _no_fsync():
-    """Do not wait for the disk: no test cuts the power, and a thousand files take seconds to sync."""
+def _no_waiting():
+    """Do not wait for the disk, as no test cuts the power, nor between two attempts to set a limit."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("os.fsync", lambda _file: None)
+        patch.setattr("zeus_ray.leases.limit_writes.SET_LIMIT_PAUSE_S", 0.0)
         yield
 
 

@@ -42,7 +42,7 @@ def test_rebuilt_from_its_log_it_suggests_what_a_search_in_memory_does(history, 
     search = Search(
         batch_sizes=SIZES, default_batch_size=64, target=TARGET, policy=policy, seed=7, recurring=True
     )
-    for _ in range(12):
+    for _ in range(9):
         with job(history, policy=policy, seed=7).run() as run:
             knobs = search.ask("simulated V100")
             assert dataclasses.replace(run.plan.knobs, run_id=knobs.run_id) == knobs

@@ -13,7 +13,7 @@ from zeus_ray.cli.job_run_command import parsed_objective
 from zeus_ray.cli.main import main
 from zeus_ray.search.search import Search
 
-HOURS, STEP = 24 * 28, 4
+HOURS = 24 * 28
 ONE = {"batch_sizes": [256], "default_batch_size": 256}
 """A job with one batch size: only the limit is searched, and its GPU is busy, so that the limit binds."""
 
@@ -24,8 +24,7 @@ def grid(tmp_path):
 
     def make(value):
         path, began_s = tmp_path / f"{value:g}.csv", time.time() - HOURS * 3600.0 - 60.0
-        hours = range(0, HOURS + 24, STEP)
-        rows = [f"{began_s + i * 3600:.0f},{100 if i < HOURS else value}" for i in hours]
+        rows = [f"{began_s + i * 3600:.0f},{100 if i < HOURS else value}" for i in range(HOURS + 24)]
         path.write_text("\n".join(["timestamp,carbon_intensity", *rows]))
         return f"csv:{path}"
 

@@ -203,7 +203,7 @@ def test_another_target_judges_earlier_runs_by_their_curves(history):
 
 
 def test_batch_sizes_may_come_and_go(history):
-    for _ in range(8):
+    for _ in range(5):
         job(history).train(train)
     fewer = job(history, batch_sizes=[64, 128, 512])
     assert fewer.ask().knobs.batch_size in (64, 128, 512)

@@ -18,6 +18,7 @@ import examples  # noqa: F401 — the profiles
 from fake_nvml.library import Library
 
 hypothesis.settings.load_profile("quick")
+NUMBERS = itertools.count()
 
 
 def pytest_addoption(parser):
@@ -33,29 +34,19 @@ def pytest_unconfigure():
     shutil.rmtree(os.environ.pop("ZEUS_RAY_LOCK_DIR", ""), ignore_errors=True)
 
 
-@pytest.fixture(scope="session")
-def test_numbers():
-    return itertools.count()
-
-
 @pytest.fixture
-def own_path(tmp_path_factory, test_numbers):
-    """A path for this test alone, at which there is nothing."""
-    return tmp_path_factory.getbasetemp() / f"{next(test_numbers)}"
-
-
-@pytest.fixture
-def tmp_path(own_path):
+def tmp_path(tmp_path_factory):
     """As pytest's own, which lists the folders of all earlier tests to find a name that is free."""
-    folder = own_path.with_suffix(".tmp")
+    folder = tmp_path_factory.getbasetemp() / f"{next(NUMBERS)}"
     folder.mkdir()
     return folder
 
 
 @pytest.fixture(autouse=True)
-def state_dir(own_path, monkeypatch):
+def state_dir(tmp_path_factory, monkeypatch):
     """A state folder for this test alone. It is not created: most tests write no journal."""
-    folder, locks = own_path.with_suffix(".state"), own_path.with_suffix(".locks")
+    number = next(NUMBERS)
+    folder, locks = (tmp_path_factory.getbasetemp() / f"{what}-{number}" for what in ("state", "locks"))
     locks.mkdir()
     monkeypatch.setenv("ZEUS_RAY_STATE_DIR", str(folder))
     monkeypatch.setenv("ZEUS_RAY_LOCK_DIR", str(locks))

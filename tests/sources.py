@@ -15,6 +15,9 @@ def tree(path):
     return ast.parse(path.read_text())
 
 
-@functools.cache
-def nodes(path):
-    return list(ast.walk(tree(path)))
+def statements(block):
+    """Each statement in ``block`` and in the blocks within, at any depth."""
+    for statement in block:
+        yield statement
+        for part in ("body", "handlers", "orelse", "finalbody", "cases"):
+            yield from statements(getattr(statement, part, ()))

@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 
 import pytest
+from examples import cases
 from lease_helpers import manager_of
 from runs import ClockedGpu, Loader, leased, own_plan, plan
 
@@ -201,6 +202,7 @@ SHAPES = {
     "without epochs": Shape(without_epochs, epochs=math.nan, samples=1_200, steps=12),
 }
 every_shape = pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+some_shapes = pytest.mark.parametrize("shape", cases(SHAPES.values()), ids=cases(SHAPES))
 
 
 class Work:
@@ -237,7 +239,7 @@ def test_epochs_steps_samples_and_energy_on_a_simulated_gpu(shape, group):
     assert report.time_s == pytest.approx(alone.now_s())
 
 
-@every_shape
+@some_shapes
 def test_epochs_steps_and_energy_through_nvml(shape, make_node):
     node = make_node("V100", refresh_ms=100)
     node.stop_clock()
@@ -255,7 +257,7 @@ def test_epochs_steps_and_energy_through_nvml(shape, make_node):
     manager.close()
 
 
-@every_shape
+@some_shapes
 def test_a_profile_settles_in_every_shape_and_has_the_time_of_the_samples(shape, gpu, group):
     run = run_of(shape, group, probe_limits_w=(250.0, 100.0))
     for _ in range(20):

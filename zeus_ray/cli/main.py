@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
+from typer.main import get_command
 
 from zeus_ray import __version__
 from zeus_ray.cli.carbon_command import SignalHelp, carbon_command
@@ -78,6 +79,9 @@ def _describe(
     """
 
 
+COMMAND = get_command(app)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run one command.
 
@@ -89,7 +93,7 @@ def main(arguments: list[str] | None = None) -> int:
         lists its own.
     """
     try:
-        app(args=arguments, prog_name="zeus-ray")
+        COMMAND(args=arguments, prog_name="zeus-ray")
     except SystemExit as ended:
         return int(ended.code or 0)
     return 0

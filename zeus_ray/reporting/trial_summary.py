@@ -28,7 +28,9 @@ from zeus_ray.records import (
 INTERRUPTED = "interrupted"
 """Why a trial ended that was under way when its search was (Ctrl-C)."""
 UNDER_WAY = ("PENDING", "RUNNING", "PAUSED")
-"""Ray Tune's words for a trial that has not ended; in a result that was returned, it was interrupted."""
+"""Ray Tune's words for a trial that has not ended."""
+DONE = "done"
+"""Ray Tune's key in each result: whether the trial ended with it, by itself or stopped by a scheduler."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +126,7 @@ def _found_trials(result: Any) -> Iterator[_FoundTrial]:  # noqa: ANN401 — see
                 config=trial.config or {},
                 result=trial.last_result or {},
                 failed=trial.status == "ERROR",
-                interrupted=trial.status in UNDER_WAY,
+                interrupted=trial.status in UNDER_WAY or (trial.last_result or {}).get(DONE) is False,
                 metric_analysis=getattr(trial, "metric_analysis", None) or {},
             )
         return
@@ -148,6 +150,7 @@ def _found_trial(item: Any) -> _FoundTrial:  # noqa: ANN401 — see summaries
             config=getattr(item, "config", None) or {},
             result=metrics,
             failed=item.error is not None,
+            interrupted=metrics.get(DONE) is False,
         )
     if isinstance(item, Sequence) and not isinstance(item, str) and len(item) == 3:
         return _FoundTrial(

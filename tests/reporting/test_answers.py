@@ -41,7 +41,8 @@ def text(trials, answer=None):
 def test_the_objective_comes_first_and_the_saving_in_cost_before_energy_and_time(search):
     said = savings_sentences(savings(search, found=found(best(64, 125.0))))
     assert said[0] == (
-        "Asked for: accuracy of at least 0.95 with the least cost = 0.5 × energy + 0.5 × 250 W × time (η = 0.5)."
+        "Asked for: accuracy of at least 0.95 with the least "
+        "cost = 0.5 × energy + 0.5 × 250 W × time (η = 0.5)."
     )
     assert said[2].index("cost −25.0 %") < said[2].index("energy −25.0 %") < said[2].index("time −20.0 %")
 
@@ -156,7 +157,9 @@ def test_without_a_measured_gpu_there_is_no_cost(trial):
 
 
 def test_rows_of_a_searcher_have_units_and_are_escaped():
-    rows = answer_rows(found(best(64, 125.0), trade_offs=(TradeOff(name="least energy", best=best(32, 100)),)))
+    rows = answer_rows(
+        found(best(64, 125.0), trade_offs=(TradeOff(name="least energy", best=best(32, 100)),))
+    )
     assert rows["best"] == "batch size 64 at 125 W"
     assert rows["least energy"] == "batch size 32 at 100 W"
     assert rows["energy"] == "30.0 kJ (25.0 kJ to 36.0 kJ)"

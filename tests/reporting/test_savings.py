@@ -30,8 +30,8 @@ def test_sentences(search):
     assert savings_sentences(savings(search)) == [
         "Best: batch size 64 at 125 W, which reached the target once with 30.0 kJ in 8.00 min.",
         (
-            "Against the baseline (batch size 32 at 250 W): cost −25.0 % (40.0 kJ to 30.0 kJ), energy −25.0 % "
-            "(40.0 kJ to 30.0 kJ), time −20.0 % (10.0 min to 8.00 min)."
+            "Against the baseline (batch size 32 at 250 W): cost −25.0 % (40.0 kJ to 30.0 kJ), "
+            "energy −25.0 % (40.0 kJ to 30.0 kJ), time −20.0 % (10.0 min to 8.00 min)."
         ),
         (
             "The whole search took 115 kJ (31.9 Wh) and 30.5 min of training in 4 trials with the baseline, "

@@ -20,7 +20,11 @@ ACCURACY = [0.1, 0.3, 0.45]
         (Target("accuracy", 95), ACCURACY, "Is it a fraction, and the target 0.95?"),
         (Target("accuracy", 95), ACCURACY[:2], ""),
         (Target("accuracy", 0.95), [37.2], "in per cent, and the target 95?"),
-        (Target("accuracy", 0.05, "min"), ACCURACY, "rises, from 0.1 to 0.45, but mode='min' waits for it to fall"),
+        (
+            Target("accuracy", 0.05, "min"),
+            ACCURACY,
+            "rises, from 0.1 to 0.45, but mode='min' waits for it to fall",
+        ),
         (Target("eval/top1_acc", 0.9, "min"), [0.3], "Is mode='max' meant?"),
         (Target("loss", 0.1), [2.3, 1.8, 1.2], "has reached the target of 0.1 with mode='max'"),
         (Target("distance", 3.0), [2.3, 1.8, 1.2], "falls, from 2.3 to 1.2, but mode='max'"),

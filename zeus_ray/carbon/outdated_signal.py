@@ -22,9 +22,9 @@ def warn_if_outdated(signal: Signal, name: str, now_s: float) -> bool:
     if not isinstance(signal, RecordedSignal) or not signal.series.end_s < now_s:
         return False
     logger.warning(
-        "zeus-ray: the file of the signal %s ended on %s, in the past: its last value, %.3g %s, holds for every "
-        "hour since, so that emissions and prices are wrong, and no hour is cleaner or cheaper than another. Give "
-        "a file that reaches beyond the end of the job, or a provider such as 'uk'",
+        "zeus-ray: the file of the signal %s ended on %s, in the past: its last value, %.3g %s, holds for "
+        "every hour since, so that emissions and prices are wrong, and no hour is cleaner or cheaper than "
+        "another. Give a file that reaches beyond the end of the job, or a provider such as 'uk'",
         name,
         local_time(signal.series.end_s),
         signal.at(now_s),

@@ -38,10 +38,10 @@ def emissions_sentences(saved: Savings) -> Iterator[str]:
         now, before = (trial.energy_j / J_PER_KWH * mean for trial in (saved.best, saved.reference))
         if math.isfinite(now) and before > 0:
             yield (
-                f"At that mean a training with the best knobs {'costs' if is_price else 'emits'} {shown(now)}, "
-                f"one with the baseline {shown(before)} ({signed_percent(now / before - 1)})."
+                f"At that mean a training with the best knobs {'costs' if is_price else 'emits'} "
+                f"{shown(now)}, one with the baseline {shown(before)} ({signed_percent(now / before - 1)})."
             )
-    yield from _uncertainty(saved, measured, is_price=is_price)
+    yield from _uncertainty(measured, is_price=is_price)
     yield from _outdated(saved)
 
 
@@ -49,7 +49,7 @@ def _amount(trial: TrialSummary, *, is_price: bool) -> float:
     return trial.price if is_price else trial.carbon_g
 
 
-def _uncertainty(saved: Savings, measured: list[TrialSummary], *, is_price: bool) -> Iterator[str]:
+def _uncertainty(measured: list[TrialSummary], *, is_price: bool) -> Iterator[str]:
     errors = [trial.energy_j_err / trial.energy_j for trial in measured if trial.energy_j_err >= 0]
     known = f"is within {percent(max(errors))}" if errors else "has no known error"
     what = "the price of the energy, not of the GPU" if is_price else "of the GPUs' electricity alone"

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from zeus_ray.quantity_format import (
     counted,
     energy,
-    percent,
     power,
     seconds,
     signed_percent,
@@ -121,8 +120,10 @@ def not_reached_sentences(trials: Sequence[TrialSummary], goal: SearchGoal | Non
         [
             *(["train longer (max_epochs=, and the epochs of your function)"] if longer else []),
             *(["let the search cost more (exploration_budget=)"] if budget else []),
-            f"or ask for what is reached, Target({target.metric!r}, {nearest.best_metric:.4g}, "
-            f"{target.mode!r}); with no value the default batch size sets the target.",
+            (
+                f"or ask for what is reached, Target({target.metric!r}, {nearest.best_metric:.4g}, "
+                f"{target.mode!r}); with no value the default batch size sets the target."
+            ),
         ]
     )
 
@@ -234,7 +235,8 @@ def _payback_sentences(saved: Savings) -> Iterator[str]:
         quantities.insert(0, ("cost", saved.trainings_to_pay_cost))
     for name, count in quantities:
         if count is None:
-            yield f"The search does not pay for itself in {name}: the best knobs take no less than the baseline."
+            less = "the best knobs take no less than the baseline"
+            yield f"The search does not pay for itself in {name}: {less}."
         else:
             trainings = "one training" if count == 1 else f"{count:,} trainings"
             yield f"The search has paid for itself, in {name}, after {trainings} with the best knobs."

@@ -151,8 +151,8 @@ def show(
 def _expectation(best: Best) -> str:
     """What the search expects of its recommendation, by all trials and not by the luckiest."""
     return (
-        f"Expect of {best.knobs_text}: {best.energy_j.text(units.energy)} and {best.time_s.text(units.seconds)} "
-        "a training, nine times out of ten within these intervals."
+        f"Expect of {best.knobs_text}: {best.energy_j.text(units.energy)} and "
+        f"{best.time_s.text(units.seconds)} a training, nine times out of ten within these intervals."
     )
 
 

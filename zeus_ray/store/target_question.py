@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Sequence
@@ -36,13 +37,13 @@ def _scale(target: Target, seen: Sequence[float]) -> str:
         return ""
     if 1 < goal <= 100 and len(seen) >= DIRECTION_REPORTS and all(0 <= metric <= 1 for metric in seen):
         return (
-            f"the target is {name} of at least {goal:g}, but {name} has been {min(seen):.3g} to {max(seen):.3g} "
-            f"so far. Is it a fraction, and the target {goal / 100:g}?"
+            f"the target is {name} of at least {goal:g}, but {name} has been {min(seen):.3g} to "
+            f"{max(seen):.3g} so far. Is it a fraction, and the target {goal / 100:g}?"
         )
     if 0 < goal <= 1 and 1.5 < seen[0] <= 100:
         return (
-            f"the target is {name} of at least {goal:g}, which the first report, {seen[0]:.3g}, has reached. Is "
-            f"{name} in per cent, and the target {goal * 100:g}?"
+            f"the target is {name} of at least {goal:g}, which the first report, {seen[0]:.3g}, has "
+            f"reached. Is {name} in per cent, and the target {goal * 100:g}?"
         )
     return ""
 
@@ -58,13 +59,13 @@ def _direction(target: Target, seen: Sequence[float]) -> str:
         )
     if len(seen) < DIRECTION_REPORTS or target.reached(seen[-1]):
         return ""
-    worse = [b > a if target.mode == "min" else b < a for a, b in zip(seen, seen[1:], strict=False)]
+    worse = [b > a if target.mode == "min" else b < a for a, b in itertools.pairwise(seen)]
     if not all(worse):
         return ""
     verb, wish = ("rises", "fall") if target.mode == "min" else ("falls", "rise")
     return (
-        f"{name} {verb}, from {seen[0]:.3g} to {seen[-1]:.3g}, but mode={target.mode!r} waits for it to {wish}"
-        f"{'' if target.value is None else f' to {target.value:g}'}. Is mode={other!r} meant?"
+        f"{name} {verb}, from {seen[0]:.3g} to {seen[-1]:.3g}, but mode={target.mode!r} waits for it to "
+        f"{wish}{'' if target.value is None else f' to {target.value:g}'}. Is mode={other!r} meant?"
     )
 
 

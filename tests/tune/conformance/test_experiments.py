@@ -298,11 +298,11 @@ def test_a_trial_that_ctrl_c_ended_is_called_interrupted(tmp_path, monkeypatch):
 def test_a_search_that_reached_nothing_raises_with_the_nearest(tmp_path):
     alg = searcher(target=Target("accuracy", 0.995))
     result = search(alg, tmp_path, num_samples=4)
-    with pytest.raises(zeus.ZeusError, match="The nearest was 0.99 of 0.995") as raised:
+    with pytest.raises(zeus.ZeusError, match=r"The nearest was 0\.99 of 0\.995") as raised:
         alg.best()
     assert "What to do" in str(raised.value)
     assert "nothing has reached the target yet" in repr(alg)
-    with pytest.raises(zeus.ZeusError, match="The nearest was 0.99 of 0.995"):
+    with pytest.raises(zeus.ZeusError, match=r"The nearest was 0\.99 of 0\.995"):
         zeus.recommended(result)
     assert "The nearest was 0.99 of 0.995" in " ".join(zeus.show(result).sentences)
 

@@ -205,7 +205,7 @@ def test_parts_of_gpus_are_said_before_the_first_trial_and_counted_where_asked(
     if count_shared:
         assert math.isfinite(alg.best().cost.mean)
     else:
-        with pytest.raises(zeus.ZeusError, match="nothing to recommend|no run has ended"):
+        with pytest.raises(zeus.ZeusError, match=r"nothing to recommend|no run has ended"):
             alg.best()
         assert caplog.text.index("ask for 0.5 GPU") < caplog.text.index("trials share their GPUs")
 

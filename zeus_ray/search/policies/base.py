@@ -66,7 +66,7 @@ class Policy(ABC):
         """A run has ended; it is already the last of the state's runs."""
 
     def cost_model(self) -> CostModel | None:
-        """The cost of every batch size, as far as it can be expected; None while nothing reached the target."""
+        """Expected cost of every batch size; None while nothing has reached the target."""
         return cost_model(self._state, "", {}, 0, ())
 
     def state(self) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from torch.utils.data import BatchSampler
 
 from zeus_ray.errors import BadInput
 from zeus_ray.records import NAN
+from zeus_ray.training.loader_inspection import BatchSizes, samples_per_epoch
 from zeus_ray.training.run import TrainingRun
-from zeus_ray.training.samples_per_pass import BatchSizes, samples_per_epoch
 
 
 class ZeusCallback(pl.Callback):  # type: ignore[misc]  # Lightning's types are not read

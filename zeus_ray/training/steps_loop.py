@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
-from zeus_ray.training.samples_per_pass import BatchSizes, check_loader, samples_per_epoch, with_last
+from zeus_ray.training.loader_inspection import BatchSizes, check_loader, samples_per_epoch, with_last
 
 if TYPE_CHECKING:
     from zeus_ray.training.run import TrainingRun

@@ -21,3 +21,9 @@ def statements(block):
         yield statement
         for part in ("body", "handlers", "orelse", "finalbody", "cases"):
             yield from statements(getattr(statement, part, ()))
+
+
+@functools.cache
+def nodes(path):
+    """All nodes of the tree of a file."""
+    return list(ast.walk(tree(path)))

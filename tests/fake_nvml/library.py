@@ -138,7 +138,8 @@ class Library:
             compiler(folder / "libcuda.so.1", "cuda.c", "state.c"),
             compiler(folder / "libjumping-clock.so", "clock.c"),
         ]
-        if any([process.wait() for process in compilers]):  # each of them is waited for
+        statuses = [process.wait() for process in compilers]
+        if any(statuses):
             raise RuntimeError("the fake NVML does not compile: see above")
         c = ctypes.CDLL(str(folder / "libnvidia-ml.so.1"), mode=ctypes.RTLD_GLOBAL)
         c.fake_attach.restype = ctypes.c_void_p

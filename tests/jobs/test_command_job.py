@@ -66,6 +66,16 @@ def test_after_out_of_memory_another_batch_size_runs(history, capfd):
     assert "run 2 of nightly: batch size 64" in err
 
 
+def test_a_job_of_one_epoch_counts_its_energy_and_claims_no_saving(history, capfd):
+    for _ in range(2):
+        assert main(arguments(history, sizes="64", target="accuracy=0.01")) == 0
+    err = capfd.readouterr().err
+    used = re.findall(r"1: accuracy [\d.]+ of 0.01, ([\d.]+) k?J in", err)
+    assert len(used) == 2
+    assert all(float(joules) > 0 for joules in used)
+    assert " saved so far" not in err
+
+
 def test_a_command_without_a_metric_is_reported(history, capfd):
     assert main(arguments(history, "silent")) == 3
     assert "wrote no 'accuracy'" in capfd.readouterr().err

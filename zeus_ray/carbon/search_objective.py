@@ -14,6 +14,7 @@ import numpy as np
 
 from zeus_ray.carbon.forecasts.forecaster import HISTORY_S
 from zeus_ray.carbon.open_signal import open_signal
+from zeus_ray.carbon.outdated_signal import warn_if_outdated
 from zeus_ray.carbon.series import Signal
 from zeus_ray.errors import BadInput
 from zeus_ray.objective import Prices, eta_or_default
@@ -87,6 +88,8 @@ def resolve_objective(
             )
         return SearchObjective(), objective.eta(max_power_w, gpus)
     _check(objective, signal)
+    if signal is not None:
+        warn_if_outdated(signal, emissions.signal if emissions else type(signal).__name__, time.time())
     return SearchObjective(signal, emissions), eta_or_default(eta, max_slowdown)
 
 

@@ -19,7 +19,7 @@ from zeus_ray.records import (
     StopReason,
     TrialReport,
 )
-from zeus_ray.reporting.savings import how_measured
+from zeus_ray.reporting.savings_sentences import how_measured
 from zeus_ray.store.event_log import LoggedEvent
 from zeus_ray.store.events import ProfileMeasured, RunAsked, RunEnded, RunLost
 

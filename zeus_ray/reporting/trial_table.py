@@ -36,7 +36,7 @@ def trial_columns(trials: Sequence[TrialSummary], hyperparameters: Sequence[str]
         hyperparameters: further ones to show, such as ``["lr"]``.
     """
     joules = energy_scale([trial.energy_j for trial in trials])
-    costs = energy_scale([trial.cost for trial in trials])
+    costs = energy_scale([trial.measured_cost for trial in trials])
     times = time_scale([trial.time_s for trial in trials])
     metrics = {trial.metric_name for trial in trials if trial.metric_name}
     return [
@@ -46,12 +46,25 @@ def trial_columns(trials: Sequence[TrialSummary], hyperparameters: Sequence[str]
         TrialColumn("Epochs", lambda trial: _decimals(trial.epochs, 1)),
         TrialColumn(f"Energy\n{joules.unit}", lambda trial: joules.text(trial.energy_j)),
         TrialColumn(f"Time\n{times.unit}", lambda trial: times.text(trial.time_s)),
-        TrialColumn(f"Cost\n{costs.unit}", lambda trial: costs.text(trial.cost)),
+        TrialColumn(f"Cost\n{costs.unit}", lambda trial: costs.text(trial.measured_cost)),
+        *_emissions_columns(trials),
         TrialColumn(
             metrics.pop() if len(metrics) == 1 else "Metric", lambda trial: _decimals(trial.metric, 3)
         ),
         TrialColumn("Why it ended", _end_reason, right=False),
     ]
+
+
+def _emissions_columns(trials: Sequence[TrialSummary]) -> list[TrialColumn]:
+    """What each trial emitted, or what its energy cost, where that is known of any."""
+    columns = []
+    if any(math.isfinite(trial.carbon_g) for trial in trials):
+        columns.append(TrialColumn("CO2e\ng", lambda trial: three_digits(trial.carbon_g)))
+    if any(math.isfinite(trial.price) for trial in trials):
+        units = {trial.goal.unit.partition("/")[0] for trial in trials if trial.goal and trial.goal.unit}
+        unit = units.pop() if len(units) == 1 else ""
+        columns.append(TrialColumn(f"Price\n{unit}", lambda trial: f"{trial.price:.3g}"))
+    return columns
 
 
 def trial_table(

@@ -146,7 +146,7 @@ def _upper_tail(z: float) -> float:
 
 
 def _dot(a: Sequence[float], b: Sequence[float]) -> float:
-    return sum(map(operator.mul, a, b))
+    return float(sum(map(operator.mul, a, b)))
 
 
 def _cholesky(matrix: list[list[float]]) -> list[list[float]]:

@@ -11,12 +11,13 @@ from typing import Any
 
 from zeus_ray.errors import BadInput
 from zeus_ray.objective import stop_reason
-from zeus_ray.records import NAN, Plan, StopReason, check_metric, read_metric
+from zeus_ray.records import NAN, Plan, StopReason, TrialReport, check_metric, read_metric
 from zeus_ray.training.attempts import AttemptLog
 from zeus_ray.training.gpu_group import GpuGroup, PowerPoints, write_power_traces
 from zeus_ray.training.limit_control_of_run import limit_control_of
 from zeus_ray.training.lr_scaling import LrRule, ScaledLr, WarmUp, scaled, warm_up
 from zeus_ray.training.report_builder import ReportBuilder
+from zeus_ray.training.run_text import run_html, run_repr
 from zeus_ray.training.samples_and_time import RunClock
 from zeus_ray.training.steps_loop import Batch, OneStep, one_pass
 
@@ -34,6 +35,7 @@ class TrainingRun:
         step_ends: whether the optimizer should step with the present micro-batch.
         stop: None, or why the run should end now. Under Ray Tune ``report`` ends the trial then; elsewhere
             the training loop has to check it, as :meth:`steps` does.
+        last_report: what the last report carried; None before the first.
         processes: how many share the run, each of which trains its part of every step.
         strict_metric: whether a report without the target metric, or with a text for it, is an error.
         logs_notes: whether this process logs what the user should know; of several of one job only one does.
@@ -78,6 +80,14 @@ class TrainingRun:
         self._said: set[str] = set()
         self._check_cost_at_s = 0.0 if plan.knobs.cost_cap < math.inf else math.inf
         self._scaled_lr: ScaledLr | None = None
+        self.last_report: TrialReport | None = None
+
+    def __repr__(self) -> str:
+        return run_repr(self)
+
+    def _repr_html_(self) -> str:
+        """For a notebook."""
+        return run_html(self)
 
     @property
     def stop(self) -> StopReason | None:
@@ -372,6 +382,7 @@ class TrainingRun:
             per_unit=self._limit.report(reading),
             scaled_lr=self._scaled_lr,
         )
+        self.last_report = report
         return {**metrics, **report.to_result()}
 
     def out_of_memory(self, error: Exception) -> None:

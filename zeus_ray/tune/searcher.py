@@ -11,6 +11,7 @@ import copy
 import datetime as dt
 import json
 import logging
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,7 +20,7 @@ from ray.tune.search import Searcher
 
 from zeus_ray.carbon.search_objective import resolve_objective
 from zeus_ray.carbon.series import Signal
-from zeus_ray.errors import BadInput
+from zeus_ray.errors import BadInput, TargetNotReached
 from zeus_ray.objective import Prices
 from zeus_ray.records import (
     BASELINE,
@@ -27,15 +28,18 @@ from zeus_ray.records import (
     Best,
     Knobs,
     Plan,
+    SearchAnswer,
     StopReason,
     Target,
 )
+from zeus_ray.reporting.answer_rows import answer_rows, html_rows
 from zeus_ray.reporting.stored_answer import write_answer
 from zeus_ray.search.search import Search
 from zeus_ray.store.event_log import EventLog, new_search_history
 from zeus_ray.store.search_recorder import SearchRecorder
 from zeus_ray.store.warm_start import read_warm_start
 from zeus_ray.training.plan_from_arguments import carried_settings
+from zeus_ray.tune.describe_answer import describe_answer, why_no_answer
 from zeus_ray.tune.never_worse_than_baseline import best_with_baseline
 from zeus_ray.tune.other_parameters import OtherParameters
 from zeus_ray.tune.refuse_wrappers import refuse_wrappers
@@ -222,8 +226,34 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         """The best knobs so far with expected cost, energy and time; another ``eta`` needs no new run.
 
         Where nothing is cheaper than the baseline, these are the baseline's.
+
+        Raises:
+            TargetNotReached: no run has reached the target (yet), with what came nearest.
         """
-        return best_with_baseline(self.search, self._runs.baseline, eta)
+        best = best_with_baseline(self.search, self._runs.baseline, eta)
+        if math.isnan(best.time_s.mean):
+            raise TargetNotReached(why_no_answer(self.search, self._runs.recorder.log))
+        return best
+
+    def answer(self) -> SearchAnswer:
+        """The best knobs with all that the search knows of others: what its experiment stores."""
+        return describe_answer(
+            self.search,
+            best_with_baseline(self.search, self._runs.baseline),
+            objective=self._objective,
+            history=self._history,
+        )
+
+    def __repr__(self) -> str:
+        return "<ZeusSearcher: nothing searched yet>" if self._started_runs is None else self._text()
+
+    def _text(self) -> str:
+        answer = self.answer()
+        return f"<ZeusSearcher: {'; '.join(f'{k}: {v}' for k, v in answer_rows(answer).items())}>"
+
+    def _repr_html_(self) -> str:
+        """For a notebook."""
+        return html_rows({} if self._started_runs is None else answer_rows(self.answer()), "ZeusSearcher")
 
     # --- what Ray Tune calls -------------------------------------------------------------------
 
@@ -341,7 +371,7 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         if self._started_runs is None:
             return
         super().save_to_dir(checkpoint_dir, session_str)
-        write_answer(checkpoint_dir, self.best())
+        write_answer(checkpoint_dir, self.answer())
 
     def restore(self, checkpoint_path: str) -> None:
         """Continue the same search: the snapshot, then whatever was told after it was taken.
@@ -413,7 +443,7 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
     def _confirmation(self) -> Knobs:
         """The best knobs once more: for an experiment after the search has finished."""
         self._confirms = False
-        best = self.best()
+        best = best_with_baseline(self.search, self._runs.baseline)
         logger.warning(
             "zeus-ray: this search has finished, so this experiment trains its answer once more (batch size "
             "%d); for a new search make a new ZeusSearcher",

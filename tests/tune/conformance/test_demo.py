@@ -20,7 +20,7 @@ def test_the_demo_has_one_answer(tmp_path, trials):
     assert shown.best == best == zeus.recommended(result)
     size, limit_w = best.batch_size, f"{best.power_limit_w:.0f}"
     assert re.search(rf"batch size {size} at (a power limit of )?{limit_w} W", shown.sentences[0])
-    winner = shown._winner()
+    winner = shown.winner()
     marked = re.findall(r"best (\d+) +(\d+)", str(shown))
     if winner is None:  # no trial of this batch size had this limit to its end
         assert not marked

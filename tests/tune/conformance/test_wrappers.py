@@ -211,8 +211,11 @@ def test_parts_of_gpus_are_said_before_the_first_trial_and_counted_where_asked(
         cluster_gpus=1.0,
     )
     assert ("share" in caplog.text) is not count_shared
-    assert math.isfinite(alg.best().cost.mean) is count_shared
-    if not count_shared:
+    if count_shared:
+        assert math.isfinite(alg.best().cost.mean)
+    else:
+        with pytest.raises(zeus.ZeusError, match=r"nothing to recommend|no run has ended"):
+            alg.best()
         assert caplog.text.index("ask for 0.5 GPU") < caplog.text.index("trials share their GPUs")
 
 

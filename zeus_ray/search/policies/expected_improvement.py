@@ -308,6 +308,10 @@ class ExpectedImprovement(Policy):
             self._references = key, references(self._state, size)
         return self._references[1]
 
+    def cost_model(self) -> CostModel | None:
+        """With what partial runs have shown."""
+        return self._model("")
+
     def state(self) -> dict[str, Any]:
         """Plain JSON."""
         stopped = [[size, s.runs, s.log_epochs, s.var, s.never] for size, s in self._stopped.items()]

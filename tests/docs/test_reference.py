@@ -76,7 +76,7 @@ def test_each_command_has_a_section_with_its_options(commands):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_each_command_and_option_on_a_page_exists(page, commands):
     shell = "".join(blocks(page, "sh")).replace("\\\n", " ")
-    lines = re.findall(r"zeus-ray ((?:doctor|restore|demo|carbon|job) .*)$", shell, re.MULTILINE)
+    lines = re.findall(r"zeus-ray ((?:doctor|restore|demo|carbon|job|run) .*)$", shell, re.MULTILINE)
     lines += re.findall(r"`zeus-ray ([a-z][^`]*)`", page.read_text())
     for line in lines:
         words = line.split(" -- ")[0].split("#")[0]

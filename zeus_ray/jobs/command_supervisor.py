@@ -184,7 +184,7 @@ class CommandSupervisor:
         except Exception as error:
             self._failed = True
             if not isinstance(error, DeviceError):
-                logger.exception("zeus-ray: an error that should not be")
+                logger.exception("zeus-ray: measuring failed; the command goes on, unmeasured")
             with suppress(Exception):
                 self.release()
             self._say(

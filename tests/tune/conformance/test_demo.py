@@ -19,7 +19,8 @@ def test_the_demo_has_one_answer(tmp_path, trials):
     best, shown = searcher.best(), zeus.show(result)
     assert shown.best == best == zeus.recommended(result)
     size, limit_w = best.batch_size, f"{best.power_limit_w:.0f}"
-    assert re.search(rf"batch size {size} at (a power limit of )?{limit_w} W", shown.sentences[0])
+    first = next(text for text in shown.sentences if text.startswith(("Best", "The default")))
+    assert re.search(rf"batch size {size} at (a power limit of )?{limit_w} W", first)
     winner = shown.winner()
     marked = re.findall(r"best (\d+) +(\d+)", str(shown))
     if winner is None:  # no trial of this batch size had this limit to its end

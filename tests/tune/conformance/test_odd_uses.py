@@ -26,6 +26,7 @@ from ray.tune.stopper import CombinedStopper, MaximumIterationStopper, TrialPlat
 from test_lengths import search, searcher  # noqa: E402
 
 import zeus_ray as zeus  # noqa: E402
+from zeus_ray.errors import TargetNotReached  # noqa: E402
 from zeus_ray.records import Target  # noqa: E402
 
 
@@ -67,8 +68,8 @@ def test_a_stop_before_the_target_is_no_success(tmp_path):
     alg = searcher()
     result = search(alg, tmp_path, num_samples=4, stop={"training_iteration": 2})
     assert not [trial for trial in result.trials if trial.last_result["zeus/target_reached"]]
-    assert math.isnan(alg.best().cost.mean)
-    assert alg.best().batch_size == 64
+    with pytest.raises(TargetNotReached, match=r"0\.18 of 0\.9"):
+        alg.best()
 
 
 def test_the_data_frame_of_a_tuner_has_numbers_and_texts(tmp_path):
@@ -336,7 +337,8 @@ class Silent(Job):
 def test_trials_that_never_evaluate_end_the_search_and_are_no_success(tmp_path):
     alg = searcher()
     result = search(alg, tmp_path, train=Silent, num_samples=30)
-    assert math.isnan(alg.best().cost.mean)
+    with pytest.raises(TargetNotReached, match="nothing to recommend"):
+        alg.best()
     assert len(result.trials) <= 30
     assert not alg.search.pending
 
@@ -385,9 +387,10 @@ class Short(Job):
 def test_trials_that_end_by_themselves_below_the_target_are_failures(tmp_path):
     alg = searcher()
     result = search(alg, tmp_path, train=Short, num_samples=10)
-    assert math.isnan(alg.best().cost.mean)
+    with pytest.raises(TargetNotReached, match=r"0\.27 of 0\.9"):
+        alg.best()
     assert not any(trial.last_result["zeus/target_reached"] for trial in result.trials)
-    assert "reached the target" in zeus.show(result).sentences[0]
+    assert any("reached the target" in sentence for sentence in zeus.show(result).sentences)
 
 
 @pytest.mark.parametrize("value", [len, math.inf, {1, 2}, np.arange(3), (1, 2), object])

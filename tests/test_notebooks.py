@@ -48,8 +48,9 @@ def check_one_answer(notebook):
         said for said in re.findall(r"<li>(.*?)</li>", page) if said.startswith(("Best", "The default"))
     )
     assert re.search(rf"batch size {size} at (a power limit of )?{limit_w} W", sentence)
-    row = next(row for row in page.split("<tr") if f">best {size}<" in row or f">baseline {size}<" in row)
-    assert f">{limit_w}<" in row
+    rows = [row for row in page.split("<tr") if re.search(rf">(best|baseline) {size}<", row)]
+    # No row is the answer's where no trial had its limit to the end: the sentence says that it is expected.
+    assert any(f">{limit_w}<" in row for row in rows) or "is expected to reach" in sentence
 
 
 SEARCH = """

@@ -2,7 +2,7 @@
 
 ZeusError
 ├── BadInput            an argument, a setting or a file has an impossible value (also a ValueError)
-├── TargetNotReached    the default batch size did not reach the target, twice
+├── TargetNotReached    nothing reached the target: no answer, or nothing to compare with
 ├── DoesNotFit          a batch size is too large for the GPU's memory
 ├── SignalLost          a provider of carbon intensity or price did not answer; caught before a training run
 ├── HistoryError        the history of a recurring job cannot be read or written
@@ -32,7 +32,11 @@ class BadInput(ZeusError, ValueError):
 
 
 class TargetNotReached(ZeusError):
-    """The default batch size did not reach the target, twice: there is nothing to compare with."""
+    """Nothing reached the target.
+
+    The default batch size did not, twice, so there is nothing to compare with; or no run of a finished search
+    did, so there is no answer.
+    """
 
 
 class DoesNotFit(ZeusError):

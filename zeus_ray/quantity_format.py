@@ -66,6 +66,28 @@ def percent(share: float) -> str:
     return "unknown" if math.isnan(share) else f"{abs(share) * 100:.1f} %"
 
 
+def signed_percent(change: float) -> str:
+    """A relative change with its sign: 0.123 is "+12.3 %", −0.123 is "−12.3 %"; "unknown" for NaN."""
+    if math.isnan(change):
+        return "unknown"
+    text = f"{abs(change) * 100:.1f} %"
+    return text if text == "0.0 %" else f"{'−' if change < 0 else '+'}{text}"
+
+
+def grams(grams_co2e: float) -> str:
+    """Emissions (g CO2 equivalent) as mg, g, kg or t: "120 g CO2e"."""
+    sizes = ((1e6, "t"), (1e3, "kg"), (1.0, "g"), (1e-3, "mg"))
+    scale = _scale([grams_co2e], sizes, 1.0)
+    return UNKNOWN if math.isnan(grams_co2e) else f"{_with_unit(grams_co2e, scale)} CO2e"
+
+
+def money(amount: float, currency: str) -> str:
+    """An amount with its currency: "0.0123 EUR", "12.30 EUR"."""
+    if math.isnan(amount):
+        return UNKNOWN
+    return f"{amount:,.2f} {currency}" if abs(amount) >= 1 else f"{amount:.3g} {currency}"
+
+
 def less(share: float) -> str:
     """A share that was saved: 0.123 is "12.3 % less", −0.123 is "12.3 % more"."""
     return f"{percent(share)} {'less' if share >= 0 else 'more'}"

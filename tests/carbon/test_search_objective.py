@@ -90,3 +90,16 @@ def test_a_provider_that_does_not_answer_changes_nothing(tmp_path):
     signal._thread.join()
     assert "no answer" in signal.note
     assert objective.energy_price() == 1.0
+
+
+def test_a_file_that_has_ended_is_warned_of(tmp_path, caplog):
+    """Its last value would silently count for ever."""
+    rows = ["timestamp,carbon_intensity", *(f"2022-06-01T{hour:02}:00Z,{400 + hour}" for hour in range(24))]
+    path = tmp_path / "old.csv"
+    path.write_text("\n".join(rows))
+    resolve_objective("carbon", f"csv:{path}", **GIVEN)
+    assert "ended on" in caplog.text
+    assert "its last value, 423 gCO2eq/kWh" in caplog.text
+    caplog.clear()
+    resolve_objective("carbon", "constant:400", **GIVEN)
+    assert caplog.text == ""

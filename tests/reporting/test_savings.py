@@ -6,7 +6,8 @@ import math
 import pytest
 
 from zeus_ray.records import Best, Estimate
-from zeus_ray.reporting.savings import how_measured, savings
+from zeus_ray.reporting.savings import savings
+from zeus_ray.reporting.savings_sentences import how_measured, savings_sentences
 
 
 def answer(batch_size, limit_w=None, *, cost=1.0):
@@ -20,21 +21,23 @@ def test_the_best_against_the_baseline(search):
     assert saved.energy_saved_j == 10_000
     assert saved.energy_share == pytest.approx(0.25)
     assert saved.time_share == pytest.approx(0.2)
-    assert saved.search_energy_j == 75_000  # all but the baseline, the stopped one too
-    assert saved.search_time_s == 1_230
-    assert saved.trainings_to_pay == 8  # 7.5, rounded up
+    assert saved.search_energy_j == 115_000  # of all, as the table has them
+    assert saved.search_time_s == 1_830
+    assert saved.trainings_to_pay == 12  # 11.5, rounded up
 
 
 def test_sentences(search):
-    assert savings(search).sentences() == [
+    assert savings_sentences(savings(search)) == [
+        "Best: batch size 64 at 125 W, which reached the target once with 30.0 kJ in 8.00 min.",
         (
-            "Best: batch size 64 at a power limit of 125 W, which reached the target once with 30.0 kJ "
-            "in 8.00 min."
+            "Against the baseline (batch size 32 at 250 W): cost −25.0 % (40.0 kJ to 30.0 kJ), "
+            "energy −25.0 % (40.0 kJ to 30.0 kJ), time −20.0 % (10.0 min to 8.00 min)."
         ),
-        "It takes 25.0 % less energy than the baseline (batch size 32 at 250 W), which took 40.0 kJ.",
-        "It takes 20.0 % less time than the baseline, which took 10.0 min.",
-        "The search itself took 75.0 kJ (20.8 Wh) in 3 trials.",
-        "The search has paid for itself, in energy, after 8 trainings with the best knobs.",
+        (
+            "The whole search took 115 kJ (31.9 Wh) and 30.5 min of training in 4 trials with the baseline, "
+            "power profiling included."
+        ),
+        "The search has paid for itself, in energy, after 12 trainings with the best knobs.",
         how_measured(["simulated"], ["simulated V100"]),
     ]
 
@@ -49,7 +52,7 @@ def test_the_best_is_the_cheapest_on_average_not_the_luckiest_trial(trial):
     assert (saved.best.batch_size, saved.repeats) == (32, 1)
     again = savings([lucky, trial(64, 30_000, 7, cost=30.0), steady])
     assert (again.best.batch_size, again.repeats, again.best.energy_j) == (64, 2, 25_000)
-    assert "2 times, on average" in again.sentences()[0]
+    assert "2 times, on average" in savings_sentences(again)[0]
 
 
 def test_the_recommended_batch_size_is_the_one_compared(search):
@@ -62,36 +65,37 @@ def test_the_recommended_batch_size_is_the_one_compared(search):
     [
         ({"cost": 101.0}, "The default is already the best: batch size 32 at 150 W"),
         ({"batch_size": 32, "limit_w": 150.4, "cost": 99.9}, "The default is already the best"),
-        ({"batch_size": 32, "limit_w": 125.0, "cost": 99.0}, "Best: batch size 32 at a power limit of 125 W"),
+        ({"batch_size": 32, "limit_w": 125.0, "cost": 99.0}, "Best: batch size 32 at 125 W"),
         ({"cost": 99.0}, "Best: batch size 64"),
     ],
 )
 def test_no_winner_costs_more_than_the_baseline_or_is_the_baseline(trial, best, said):
     found = {"batch_size": 64, "energy_j": 100, "time_s": 10, **best}
     saved = savings([trial(32, 100, 10, cost=100.0, is_baseline=True), trial(**found)])
-    assert saved.sentences()[0].startswith(said)
-    assert said.startswith("Best") or not any("less" in sentence for sentence in saved.sentences())
+    assert savings_sentences(saved)[0].startswith(said)
+    assert said.startswith("Best") or "Against" not in " ".join(savings_sentences(saved))
 
 
 def test_the_answer_names_its_own_limit_and_the_trials_at_it(trial):
     trials = [trial(64, 200, 9, limit_w=w, trial_id=str(w), cost=cost) for w, cost in ((100, 5), (175, 7))]
     saved = savings(trials, answer=answer(64, 175.2))
     assert (saved.best.trial_id, saved.repeats) == ("175", 1)
-    assert "at a power limit of 175 W" in saved.sentences()[0]
+    assert "at 175 W" in savings_sentences(saved)[0]
 
 
 def test_an_answer_whose_trials_measured_profiles_is_what_the_search_expects(trial):
     trials = [trial(32, 100, 10, cost=100.0, is_baseline=True), trial(64, 130, 10, limit_w=175, cost=130.0)]
     saved = savings(trials, answer=answer(64, 175, cost=80.0))
     assert (saved.repeats, saved.energy_saved_j) == (0, 20.0)
-    assert "is expected to reach the target with 80.0 J" in saved.sentences()[0]
+    assert "is expected to reach the target with 80.0 J" in savings_sentences(saved)[0]
 
 
 PAYBACK = [
     # energy of the baseline, of the best, trainings
-    (40_000, 30_000, 3),
-    (40_000, 20_000, 1),
-    (40_000, 39_000, 39),
+    (40_000, 30_000, 7),
+    (40_000, 10_000, 2),
+    (40_000, 39_000, 79),
+    (40_000, 39_900, None),  # a quarter of a percent: below what can be measured
     (40_000, 40_000, None),
     (40_000, 50_000, None),
     (math.nan, 30_000, None),
@@ -106,9 +110,10 @@ def test_trainings_until_the_search_has_paid(trial, baseline_j, best_j, training
 
 
 def test_a_best_that_takes_more_energy_does_not_pay(trial):
-    text = " ".join(savings([trial(32, 100, 10, is_baseline=True), trial(64, 150, 5, cost=90)]).sentences())
-    assert "50.0 % more energy" in text
-    assert "50.0 % less time" in text
+    text = " ".join(
+        savings_sentences(savings([trial(32, 100, 10, is_baseline=True), trial(64, 150, 5, cost=90)]))
+    )
+    assert "cost −10.0 % (100 J to 90.0 J), energy +50.0 % (100 J to 150 J), time −50.0 %" in text
     assert "does not pay for itself" in text
 
 
@@ -125,9 +130,9 @@ def test_no_saving_is_claimed_where_the_two_are_not_comparable(search):
     }
     for phrase, trials in cases.items():
         saved = savings(trials)
-        text = " ".join(saved.sentences())
+        text = " ".join(savings_sentences(saved))
         assert phrase in text
-        assert "less energy" not in text
+        assert "Against" not in text
         assert "paid" not in text
         assert math.isnan(saved.energy_saved_j)
         assert math.isnan(saved.energy_share)
@@ -141,7 +146,9 @@ def test_a_trial_on_a_shared_gpu_is_not_the_best(search):
 def test_trials_that_were_not_measured_are_counted(search):
     saved = savings(changed(search, 3, energy_j=math.nan))
     assert saved.unmeasured == 1
-    assert "at least 39.0 kJ (10.8 Wh) in 3 trials; 1 of them were not measured." in saved.sentences()[3]
+    text = " ".join(savings_sentences(saved))
+    assert "took at least 79.0 kJ (21.9 Wh) and 30.5 min of training in 4 trials with the baseline" in text
+    assert "1 of them were not measured" in text
 
 
 def test_without_a_measurement_only_time_is_compared(trial):
@@ -150,17 +157,18 @@ def test_without_a_measurement_only_time_is_compared(trial):
         trial(32, math.nan, 100, is_baseline=True, **nothing),
         trial(64, math.nan, 50, **nothing),
     ]
-    text = " ".join(savings(trials).sentences())
+    text = " ".join(savings_sentences(savings(trials)))
     assert "at an unknown power limit" in text
-    assert "unknown: energy was not measured" in text
-    assert "50.0 % less time" in text
+    assert "Energy and cost are unknown: no energy was measured." in text
+    assert "time −50.0 %" in text
     assert "an unknown amount of energy" in text
     assert "NO GPU WAS MEASURED" in text
+    assert " J" not in text.replace("NO GPU", "")
     assert "nan" not in text
 
 
 def test_an_empty_search():
-    assert "nothing to recommend" in savings([]).sentences()[0]
+    assert "nothing to recommend" in savings_sentences(savings([]))[0]
 
 
 @pytest.mark.parametrize(
@@ -177,3 +185,13 @@ def test_an_empty_search():
 )
 def test_how_energy_was_measured(kinds, phrase):
     assert phrase in how_measured(kinds, ())
+
+
+def test_the_default_at_another_limit_is_not_the_knobs_in_use_today(trial):
+    found = answer(32, 150.0, cost=70.0)
+    saved = savings([trial(32, 100, 10, is_baseline=True, limit_w=250.0), trial(64, 110, 11)], answer=found)
+    assert (saved.best.batch_size, saved.best.power_limit_w, saved.best.is_baseline) == (32, 150.0, False)
+    assert (saved.best.energy_j, saved.repeats) == (70.0, 0)
+    first = savings_sentences(saved)[0]
+    assert first.startswith("Best: batch size 32 at 150 W, which is expected to reach")
+    assert "other limits" in first

@@ -16,7 +16,7 @@ def test_text_has_the_table_and_the_sentences(search):
     text = str(SearchReport(tuple(search)))
     assert "Energy" in text
     assert "baseline 32" in text
-    assert "25.0 % less energy" in text
+    assert "energy −25.0 %" in text
     assert "SIMULATED" in text
 
 
@@ -24,7 +24,7 @@ def test_text_has_the_table_and_the_sentences(search):
 def test_html_has_the_table_the_sentences_and_the_plot(search):
     page = SearchReport(tuple(search))._repr_html_()
     assert page.count("<tr") == 1 + len(search)
-    assert "25.0 % less energy" in page
+    assert "energy −25.0 %" in page
     assert "data:image/png;base64,iVBOR" in page
 
 
@@ -44,7 +44,7 @@ def test_in_a_terminal_show_prints_and_returns_the_report(capsys):
     shown = zeus.show(RESULT, metric="acc")
     assert "acc" in capsys.readouterr().out
     assert shown.trials[0].metric == 0.5
-    assert repr(shown) == "<1 trials: print() shows them>"
+    assert repr(shown) == "<1 trial, nothing reached the target: print() shows them>"
 
 
 def test_in_a_notebook_show_prints_nothing(capsys, monkeypatch):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 
 import numpy as np
 
 from zeus_ray.carbon.open_signal import open_signal
+from zeus_ray.carbon.outdated_signal import warn_if_outdated
 from zeus_ray.carbon.series import Signal
 from zeus_ray.errors import BadInput
 from zeus_ray.quantity_format import J_PER_KWH
@@ -75,6 +77,7 @@ class EnergyPricer:
                 emissions.unit,
             )
             return None
+        warn_if_outdated(signal, emissions.signal, emissions.grid_s(time.time()))
         return signal
 
 

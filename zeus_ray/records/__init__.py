@@ -6,6 +6,7 @@ A number that is not known is NaN, never 0.
 
 from __future__ import annotations
 
+from zeus_ray.records.exploration_account import Exploration, RunAccount
 from zeus_ray.records.power_profile import PowerProfile, ProfilePoint
 from zeus_ray.records.read_metric import check_metric, read_metric
 from zeus_ray.records.runs import (
@@ -20,30 +21,57 @@ from zeus_ray.records.runs import (
     Progress,
     StopReason,
 )
+from zeus_ray.records.search_answer import (
+    MODELLED,
+    PROFILED,
+    TRAINED,
+    ExpectedCost,
+    SearchAnswer,
+    SearchGoal,
+    TradeOff,
+)
 from zeus_ray.records.serialization import from_json, from_plain, to_json, to_plain
 from zeus_ray.records.target import Target
-from zeus_ray.records.trial_plan import GRAMS, RESERVED, EmissionsConfig, Plan, PlanText, read_carried
+from zeus_ray.records.trial_plan import (
+    GRAMS,
+    RESERVED,
+    EmissionsConfig,
+    OnlineOptions,
+    Plan,
+    PlanText,
+    read_carried,
+)
 from zeus_ray.records.trial_report import TrialReport, result_key
 
 __all__ = [
     "BASELINE",
     "GRAMS",
+    "MODELLED",
     "NAN",
+    "PROFILED",
     "RESERVED",
+    "TRAINED",
     "Best",
     "EmissionsConfig",
     "Estimate",
+    "ExpectedCost",
+    "Exploration",
     "Knobs",
     "MeasuredBy",
     "Measurement",
+    "OnlineOptions",
     "Outcome",
     "Plan",
     "PlanText",
     "PowerProfile",
     "ProfilePoint",
     "Progress",
+    "RunAccount",
+    "SearchAnswer",
+    "SearchGoal",
     "StopReason",
     "Target",
+    "TradeOff",
     "TrialReport",
     "check_metric",
     "from_json",

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import enum
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+
+from zeus_ray.quantity_format import UNKNOWN, energy, power, seconds
 
 NAN = math.nan
 
@@ -102,13 +105,55 @@ class Estimate:
     low: float
     high: float
 
+    def text(self, quantity: Callable[[float], str]) -> str:
+        """As in "30.0 kJ (27.1 kJ to 33.2 kJ)"; ``quantity`` formats one number with its unit."""
+        if math.isnan(self.mean):
+            return UNKNOWN
+        interval = f" ({quantity(self.low)} to {quantity(self.high)})"
+        return quantity(self.mean) + ("" if math.isnan(self.low) else interval)
 
-@dataclass(frozen=True, kw_only=True)
+
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Best:
-    """The knobs a search would use now, and what one run with them should take."""
+    """The knobs a search would use now, and what one run with them should take.
+
+    Attributes:
+        batch_size: samples per step.
+        power_limit_w: W per GPU; None: the limit that is set on the GPU.
+        cost: Eq. 2 of Zeus (J), failed runs included; by time alone where no energy was measured.
+        energy_j: energy of one run (J); NaN where no GPU was measured.
+        time_s: time of one run (s).
+    """
 
     batch_size: int
     power_limit_w: float | None
     cost: Estimate
     energy_j: Estimate
     time_s: Estimate
+
+    @property
+    def knobs_text(self) -> str:
+        """As in "batch size 64 at 125 W"."""
+        limit = "the limit set on the GPU" if self.power_limit_w is None else power(self.power_limit_w)
+        return f"batch size {self.batch_size} at {limit}"
+
+    def expectations(self) -> dict[str, str]:
+        """Cost, energy and time in words; without a measured GPU there is neither cost nor energy."""
+        if math.isnan(self.energy_j.mean):
+            return {"time": self.time_s.text(seconds)}
+        return {
+            "cost": self.cost.text(energy),
+            "energy": self.energy_j.text(energy),
+            "time": self.time_s.text(seconds),
+        }
+
+    def __repr__(self) -> str:
+        limit = "None" if self.power_limit_w is None else power(self.power_limit_w)
+        expected = ", ".join(f"{name}={text}" for name, text in self.expectations().items())
+        return f"Best(batch_size={self.batch_size}, power_limit_w={limit}, {expected})"
+
+    def _repr_html_(self) -> str:
+        """For a notebook."""
+        rows = {"batch size": str(self.batch_size), "power limit": self.knobs_text.partition(" at ")[2]}
+        cells = "".join(f"<tr><th>{k}</th><td>{v}</td></tr>" for k, v in (rows | self.expectations()).items())
+        return f"<table>{cells}</table>"

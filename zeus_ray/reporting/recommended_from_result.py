@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from zeus_ray.errors import BadInput
+from zeus_ray.errors import TargetNotReached
 from zeus_ray.records import NAN, Best, Estimate
 from zeus_ray.reporting.savings import savings
-from zeus_ray.reporting.stored_answer import stored_answer
+from zeus_ray.reporting.savings_sentences import not_reached_sentences
+from zeus_ray.reporting.stored_answer import stored_answer, stored_best
 from zeus_ray.reporting.trial_summary import summaries
 
 
@@ -23,14 +24,16 @@ def recommended(result: Any) -> Best:  # noqa: ANN401 — Ray is not typed
         result: what ``tune.run`` or ``Tuner.fit`` returned.
 
     Raises:
-        BadInput: no trial of the result has reached its target, or it is something else.
+        TargetNotReached: no trial of the result has reached its target; with the nearest, and what to do.
+        BadInput: it is something else.
     """
-    stored = stored_answer(result)
-    if stored is not None and not math.isnan(stored.cost.mean):
+    stored = stored_best(result)
+    if stored is not None:
         return stored
-    best = savings(summaries(result)).best
+    saved = savings(summaries(result), found=stored_answer(result))
+    best = saved.best
     if best is None:
-        raise BadInput("no trial has reached the target: there is nothing to recommend")
+        raise TargetNotReached(" ".join(not_reached_sentences(saved.trials, saved.goal)))
     return Best(
         batch_size=best.batch_size,
         power_limit_w=None if math.isnan(best.power_limit_w) else best.power_limit_w,

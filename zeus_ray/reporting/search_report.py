@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from zeus_ray import quantity_format as units
 from zeus_ray.errors import BadInput
-from zeus_ray.records import Best
+from zeus_ray.quantity_format import counted
+from zeus_ray.records import Best, SearchAnswer
 from zeus_ray.reporting.final_metric_comparison import Verification
-from zeus_ray.reporting.savings import savings
+from zeus_ray.reporting.savings import Savings, same_knobs, savings
+from zeus_ray.reporting.savings_sentences import savings_sentences
 from zeus_ray.reporting.stored_answer import stored_answer
 from zeus_ray.reporting.trial_summary import TrialSummary, summaries
 from zeus_ray.reporting.trial_table import html_trial_table, trial_table
@@ -34,38 +36,46 @@ class SearchReport:
     Attributes:
         trials: all of them, the baseline too.
         hyperparameters: further ones to show as columns.
-        best: what the search recommends; None: the batch size that was cheapest on average, or the baseline
-            where none was cheaper.
+        best: what the search recommends; None: that of ``found``, else the batch size that was cheapest on
+            average, or the baseline where none was cheaper.
         verified: the final metric of the recommendation against the default's.
+        found: what the experiment has stored.
     """
 
     trials: tuple[TrialSummary, ...]
     hyperparameters: tuple[str, ...] = ()
     best: Best | None = None
     verified: Verification | None = None
+    found: SearchAnswer | None = None
+
+    @property
+    def savings(self) -> Savings:
+        """The answer against the baseline, and what the search took."""
+        return savings(self.trials, answer=self.best, found=self.found)
 
     @property
     def sentences(self) -> list[str]:
-        """What was saved, what the search took, when it has paid for itself, and how it was measured."""
-        saved = savings(self.trials, answer=self.best)
-        expected = [_expectation(self.best)] if self.best and not math.isnan(self.best.energy_j.mean) else []
+        """What was asked for and found, what that saves, what the search took, and how it was measured."""
+        saved = self.savings
+        answer = saved.answer
+        expected = [_expectation(answer)] if answer and not math.isnan(answer.energy_j.mean) else []
         verified = [self.verified.sentence] if self.verified else []
         remarks = _remarks(saved.best, verified=bool(verified)) if saved.best else []
-        return saved.sentences() + expected + remarks + verified
+        return savings_sentences(saved) + expected + remarks + verified
 
-    def _winner(self) -> TrialSummary | None:
-        """The trial of the answer: the cheapest with its knobs."""
-        best = savings(self.trials, answer=self.best).best
+    def winner(self) -> TrialSummary | None:
+        """The trial of the answer: the cheapest with its knobs; None where none had its power limit."""
+        best = self.savings.best
         if best is None:
             return None
-        return next((trial for trial in self.trials if trial.trial_id == best.trial_id), None)
+        return next((t for t in self.trials if t.trial_id == best.trial_id and same_knobs(t, best)), None)
 
     def pareto(self) -> Figure | None:
         """Energy against time of all trials; None where no energy was measured."""
         from zeus_ray.reporting.plots import plot_pareto  # noqa: PLC0415 — matplotlib is imported only to draw
 
         try:
-            return plot_pareto(self.trials, self._winner())
+            return plot_pareto(self.trials, self.winner())
         except BadInput:
             return None
 
@@ -76,7 +86,7 @@ class SearchReport:
         yield trial_table(
             self.trials,
             hyperparameters=self.hyperparameters,
-            best=self._winner(),
+            best=self.winner(),
             title="Trials, the cheapest to the target first",
         )
         yield ""
@@ -91,7 +101,9 @@ class SearchReport:
         return capture.get()
 
     def __repr__(self) -> str:
-        return f"<{len(self.trials)} trials: print() shows them>"
+        best = self.savings.best
+        answer = "nothing reached the target" if best is None else f"best: {best.knobs_text}"
+        return f"<{counted(len(self.trials), 'trial')}, {answer}: print() shows them>"
 
     def _repr_html_(self) -> str:
         """For a notebook: the table, the sentences and the plot."""
@@ -99,7 +111,8 @@ class SearchReport:
         figure = self.pareto()
         style = "max-width:800px;width:100%"
         image = f'<img style="{style}" alt="Pareto plot" src="{_data_url(figure)}">' if figure else ""
-        return f"<div>{html_trial_table(self.trials, self.hyperparameters)}<ul>{items}</ul>{image}</div>"
+        table = html_trial_table(self.trials, self.hyperparameters, self.winner())
+        return f"<div>{table}<ul>{items}</ul>{image}</div>"
 
 
 def show(
@@ -126,8 +139,9 @@ def show(
     Raises:
         BadInput: ``result`` is something else.
     """
-    best = best or stored_answer(result)
-    report = SearchReport(tuple(summaries(result, metric)), tuple(hyperparameters), best, verified)
+    trials, found = tuple(summaries(result, metric)), stored_answer(result)
+    best = best or (found.best if found else None)
+    report = SearchReport(trials, tuple(hyperparameters), best, verified, found)
     if not _in_notebook():
         from rich.console import Console  # noqa: PLC0415 — rich is imported only to display
 
@@ -137,12 +151,9 @@ def show(
 
 def _expectation(best: Best) -> str:
     """What the search expects of its recommendation, by all trials and not by the luckiest."""
-    limit = "the limit found" if best.power_limit_w is None else units.power(best.power_limit_w)
-    energy_j, time_s = best.energy_j, best.time_s
     return (
-        f"Expect of batch size {best.batch_size} at {limit}: {units.energy(energy_j.mean)} "
-        f"({units.energy(energy_j.low)} to {units.energy(energy_j.high)}) and {units.seconds(time_s.mean)} "
-        f"({units.seconds(time_s.low)} to {units.seconds(time_s.high)}) a training, nine times out of ten."
+        f"Expect of {best.knobs_text}: {best.energy_j.text(units.energy)} and "
+        f"{best.time_s.text(units.seconds)} a training, nine times out of ten within these intervals."
     )
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import math
 from collections.abc import Iterable
 
 import numpy as np
 
 from zeus_ray.objective import cost
-from zeus_ray.records import NAN, Best, Estimate, StopReason
+from zeus_ray.records import NAN, Best, Estimate, StopReason, TradeOff
 from zeus_ray.search.power_limit import point_at
 from zeus_ray.search.state import CompletedRun, SearchState
 
@@ -18,6 +20,26 @@ NOT_FAILED = (StopReason.NOT_WORTH_IT, StopReason.PROFILED)
 PRIOR_SPREAD = 0.15
 """Relative scatter of epochs from run to run before any batch size has run twice. Median on the recorded
 learning curves 0.07, 90th percentile 0.2."""
+
+
+LITTLE_SLOWER = 1.05
+
+
+def trade_offs(state: SearchState) -> tuple[TradeOff, ...]:
+    """What two other trade-offs would give, from the same runs; none where nothing reached the target."""
+    if not any(run.reached for run in state.runs):
+        return ()
+    constrained = copy.copy(state)
+    constrained.settings = dataclasses.replace(state.settings, max_slowdown=LITTLE_SLOWER)
+    unconstrained = copy.copy(state)
+    unconstrained.settings = dataclasses.replace(state.settings, max_slowdown=None)
+    return (
+        TradeOff(name="least energy", best=recommend(unconstrained, 1.0)),
+        TradeOff(
+            name=f"least energy with at most {LITTLE_SLOWER - 1:.0%} more time than the fastest",
+            best=recommend(constrained, 1.0),
+        ),
+    )
 
 
 def recommend(state: SearchState, eta: float) -> Best:

@@ -14,13 +14,25 @@ from typing_extensions import Self
 
 from zeus_ray.errors import BadInput, TargetNotReached
 from zeus_ray.objective import stop_reason
-from zeus_ray.records import Best, Knobs, Measurement, Outcome, PowerProfile, Progress, StopReason, Target
+from zeus_ray.records import (
+    Best,
+    ExpectedCost,
+    Exploration,
+    Knobs,
+    Measurement,
+    Outcome,
+    PowerProfile,
+    Progress,
+    StopReason,
+    Target,
+    TradeOff,
+)
 from zeus_ray.search import exploration_budget_enforcement as enforcement
 from zeus_ray.search.choice_to_knobs import knobs_of
-from zeus_ray.search.exploration_budget import Exploration
+from zeus_ray.search.expected_costs import expected_costs
 from zeus_ray.search.models.learning_curve import Curve
 from zeus_ray.search.policies import POLICIES, Choice, Policy
-from zeus_ray.search.recommendation import recommend
+from zeus_ray.search.recommendation import recommend, trade_offs
 from zeus_ray.search.settings import Settings
 from zeus_ray.search.state import CompletedRun, SearchState
 from zeus_ray.search.target_phase import TargetPhase
@@ -47,7 +59,7 @@ class Search:
         seed: the same seed and the same results give the same suggestions.
         policy: "zeus-ray", "nsdi23" (as published), or an instance of ``policies.base.Policy``.
         exploration_budget: what the search may cost beyond running the default, in runs of the default, plus
-            what it has saved; inf: no bound; None: the policy's own (2.0, or 3.0 for a search that ends; no
+            what it has saved; inf: no bound; None: the policy's own (1.0, or 3.0 for a search that ends; no
             bound for "nsdi23", as published).
         recurring: False for a search that ends.
         horizon_runs: how often the answer will be used: what knowing it better is worth.
@@ -351,6 +363,11 @@ class Search:
         profile = self._state.profiles.get(batch_size, gpu)
         return None if profile is None else self._state.limit_w(profile)
 
+    def epochs_to_target(self, batch_size: int) -> tuple[float, ...]:
+        """Epochs of each run of a batch size that reached the target, oldest first."""
+        runs = self._state.runs
+        return tuple(r.epochs for r in runs if r.batch_size == batch_size and r.reached and r.epochs > 0)
+
     def best(self, eta: float | None = None) -> Best:
         """The best knobs so far with expected cost, energy and time. Another ``eta`` needs no new run.
 
@@ -360,6 +377,14 @@ class Search:
         if eta is not None and not 0 <= eta <= 1:
             raise BadInput(f"eta is {eta!r}; allowed: 0 (time alone) to 1 (energy alone)")
         return recommend(self._state, self.eta if eta is None else eta)
+
+    def trade_offs(self) -> tuple[TradeOff, ...]:
+        """What two other trade-offs would give: least energy, and least energy with hardly more time."""
+        return trade_offs(self._state)
+
+    def expected_costs(self) -> tuple[ExpectedCost, ...]:
+        """The expected cost of a run at each batch size and power limit; () while nothing was reached."""
+        return expected_costs(self._state, self._policy.cost_model())
 
     # --- the state -------------------------------------------------------------------------------
 

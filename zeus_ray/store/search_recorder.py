@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from zeus_ray.errors import HistoryError
-from zeus_ray.records import BASELINE, PowerProfile, StopReason, to_json
+from zeus_ray.records import BASELINE, PowerProfile, StopReason, read_metric, to_json
 from zeus_ray.search.search import Search
-from zeus_ray.store.active_run import ActiveRun
 from zeus_ray.store.event_log import EventLog
 from zeus_ray.store.event_replay import replay
 from zeus_ray.store.events import Event, ProfileMeasured, RunEnded
+from zeus_ray.store.outcome_from_reports import ActiveRun
+from zeus_ray.store.target_question import REPORTS, target_question
 
 logger = logging.getLogger("zeus_ray")
 
@@ -34,14 +35,28 @@ class SearchRecorder:
         self.told: set[str] = set()
         self._unstored: list[Event] = []
         self._recorded_profiles: set[PowerProfile] = set()
+        self._first_metrics: dict[str, list[float]] = {}
+        self._asked = False
 
     def observe(self, run: ActiveRun, result: Mapping[str, Any]) -> StopReason | None:
         """Take in a result; the same one twice counts once. Returns why the run should end, or None."""
         if run.update(result, self.search.target):
             self._learn_profile(run)
+            self._ask_about_target(run, result)
             if run.knobs.run_id != BASELINE:
                 run.stop = self.search.should_stop(run.progress())
         return run.stop
+
+    def _ask_about_target(self, run: ActiveRun, result: Mapping[str, Any]) -> None:
+        """Warn once, by the first run with enough reports, where the target cannot be meant."""
+        metrics = self._first_metrics.setdefault(run.knobs.run_id, [])
+        if self._asked or len(metrics) >= REPORTS:
+            return
+        metrics.append(read_metric(result, self.search.target.metric))
+        question = target_question(self.search.target, metrics)
+        if question:
+            self._asked = True
+            logger.warning("zeus-ray: %s", question)
 
     def end(self, run: ActiveRun, *, error: bool) -> None:
         """Tell how a run ended, by itself or because it was stopped; ``error``: it has failed."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from statistics import fmean
 
 from zeus_ray.objective import cost
 from zeus_ray.records import Best, Estimate
 from zeus_ray.search.search import Search
-from zeus_ray.store.active_run import ActiveRun
+from zeus_ray.store.outcome_from_reports import ActiveRun
 
 TIE = 0.001
 """Costs that differ by less than this share are equal; then the knobs in use today stay."""
@@ -24,7 +25,8 @@ def best_with_baseline(search: Search, baseline: ActiveRun | None, eta: float | 
     best = search.best(eta=eta)
     if baseline is None or baseline.report.shared or not _reached(baseline, search):
         return best
-    energy_j, time_s = baseline.report.energy_j, baseline.report.time_s
+    factor = _equal_epochs(search, best, baseline)
+    energy_j, time_s = baseline.report.energy_j * factor, baseline.report.time_s * factor
     eta = search.eta if eta is None else eta
     gpus = search.gpus
     costs = cost(energy_j, time_s, eta=eta, max_power_w=search.max_power_w, gpus=gpus)
@@ -39,6 +41,17 @@ def best_with_baseline(search: Search, baseline: ActiveRun | None, eta: float | 
         energy_j=_around(energy_j, width),
         time_s=_around(time_s, width),
     )
+
+
+def _equal_epochs(search: Search, best: Best, baseline: ActiveRun) -> float:
+    """Epochs that ``best`` is expected to need over those of the baseline, where the batch size is the same.
+
+    The power limit does not change the epochs that are needed: their scatter is no difference of knobs.
+    """
+    own = search.epochs_to_target(best.batch_size)
+    if best.batch_size != baseline.knobs.batch_size or not own or not baseline.epochs > 0:
+        return 1.0
+    return fmean(own) / baseline.epochs
 
 
 def _reached(baseline: ActiveRun, search: Search) -> bool:

@@ -11,6 +11,7 @@ import copy
 import datetime as dt
 import json
 import logging
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,7 +20,7 @@ from ray.tune.search import Searcher
 
 from zeus_ray.carbon.search_objective import resolve_objective
 from zeus_ray.carbon.series import Signal
-from zeus_ray.errors import BadInput
+from zeus_ray.errors import BadInput, TargetNotReached
 from zeus_ray.objective import Prices
 from zeus_ray.records import (
     BASELINE,
@@ -27,15 +28,18 @@ from zeus_ray.records import (
     Best,
     Knobs,
     Plan,
+    SearchAnswer,
     StopReason,
     Target,
 )
+from zeus_ray.reporting.answer_rows import answer_rows, html_rows
 from zeus_ray.reporting.stored_answer import write_answer
 from zeus_ray.search.search import Search
 from zeus_ray.store.event_log import EventLog, new_search_history
 from zeus_ray.store.search_recorder import SearchRecorder
 from zeus_ray.store.warm_start import read_warm_start
-from zeus_ray.training.session import carried_settings
+from zeus_ray.training.plan_from_arguments import carried_settings
+from zeus_ray.tune.describe_answer import describe_answer, why_no_answer
 from zeus_ray.tune.never_worse_than_baseline import best_with_baseline
 from zeus_ray.tune.other_parameters import OtherParameters
 from zeus_ray.tune.refuse_wrappers import refuse_wrappers
@@ -64,13 +68,13 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
 
     Cost is eta · energy (J) + (1 − eta) · maximum power (W) · time (s) to the target metric (Zeus,
     NSDI'23, Eq. 2). Pass it to ``tune.run`` or ``tune.Tuner`` as ``search_alg``, with ``num_samples``
-    as the most trials it may run; it ends by itself when nothing is worth trying any more. The first
-    trial runs alone until it has shown its power profile and its first metric; then, with
-    ``max_concurrent_trials``, several do as far as each is worth its energy.
+    as the most trials it may run; it ends by itself when no further trial is expected to pay. The first
+    trial runs alone until its power limits are measured and it has reported its metric. Then, with
+    ``max_concurrent_trials``, others run beside it where their expected saving exceeds their energy.
 
     Args:
-        target: the metric and value that count as trained. None: what the default batch size
-            reaches, so that no accuracy is lost against what you had.
+        target: the metric and value that count as trained. None: the metric that the
+            default batch size reaches becomes the target.
         default_batch_size: the one you would use today.
         batch_sizes: what to search; else ``tune.choice([...])`` in the space. "auto": the default
             times powers of two, outwards to what fits in memory.
@@ -81,12 +85,12 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
             in ``zeus/carbon_g`` and ``zeus/price``; ``zeus/cost`` stays at the long-run mean, so that
             runs compare); or ``Prices(energy=0.30, time=2.0)``: what a kWh and an hour cost you.
         signal: of carbon or price, such as "uk" or "csv:PATH"; see :func:`zeus_ray.open_signal`.
-        eta: 1 saves energy (or carbon, or money) alone, 0 time alone; None: 0.5.
+        eta: 1 saves energy (or carbon, or money) alone, 0 time alone; None: 0.5, or 1 with ``max_slowdown``.
         power_limits_w: limits to consider (W per GPU); None: each GPU's own range.
         max_power_w: MAXPOWER of Eq. 2 (W per GPU); None: the highest limit of the GPU.
         gpus: GPUs of one trial.
-        max_slowdown: consider only limits at most this many times as slow as the fastest one; with eta=1,
-            the least energy in at most that time. None: any.
+        max_slowdown: consider only limits at most this many times as slow as the fastest one; without
+            ``eta``, the least energy in at most that time. None: any.
         beta: a run is ended before it costs more than beta times the cheapest (Zeus, section 4.3).
         max_epochs: a run that has not reached the target by then has failed.
         policy: "zeus-ray", "nsdi23" for the published one, or an instance, of which the search gets a copy.
@@ -99,7 +103,8 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
             (``HISTORY/JOB``). From another kind of GPU too: epochs carry over, profiles do not.
         other_searcher: a Ray Tune searcher for all other hyperparameters; None: they are sampled.
         baseline: first run the default batch size at the limit set on the GPU, for comparison.
-        metric, mode: as in Ray Tune; with a target, its own.
+        metric: as in Ray Tune; with a target, its own.
+        mode: likewise.
         batch_size_key: the entry of the config that is the batch size; ``"train/batch_size"`` where it is
             nested.
         space: the search space, or a part of it, where it is not given to Tune.
@@ -152,7 +157,7 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         self._mode: str | None
         self._target = target
         self._objective, eta = resolve_objective(
-            objective, signal, eta=eta, max_power_w=max_power_w, gpus=gpus
+            objective, signal, eta=eta, max_power_w=max_power_w, gpus=gpus, max_slowdown=max_slowdown
         )
         self._options: dict[str, Any] = {
             "default_batch_size": default_batch_size,
@@ -221,8 +226,34 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         """The best knobs so far with expected cost, energy and time; another ``eta`` needs no new run.
 
         Where nothing is cheaper than the baseline, these are the baseline's.
+
+        Raises:
+            TargetNotReached: no run has reached the target (yet), with what came nearest.
         """
-        return best_with_baseline(self.search, self._runs.baseline, eta)
+        best = best_with_baseline(self.search, self._runs.baseline, eta)
+        if math.isnan(best.time_s.mean):
+            raise TargetNotReached(why_no_answer(self.search, self._runs.recorder.log))
+        return best
+
+    def answer(self) -> SearchAnswer:
+        """The best knobs with all that the search knows of others: what its experiment stores."""
+        return describe_answer(
+            self.search,
+            best_with_baseline(self.search, self._runs.baseline),
+            objective=self._objective,
+            history=self._history,
+        )
+
+    def __repr__(self) -> str:
+        return "<ZeusSearcher: nothing searched yet>" if self._started_runs is None else self._text()
+
+    def _text(self) -> str:
+        answer = self.answer()
+        return f"<ZeusSearcher: {'; '.join(f'{k}: {v}' for k, v in answer_rows(answer).items())}>"
+
+    def _repr_html_(self) -> str:
+        """For a notebook."""
+        return html_rows({} if self._started_runs is None else answer_rows(self.answer()), "ZeusSearcher")
 
     # --- what Ray Tune calls -------------------------------------------------------------------
 
@@ -258,7 +289,13 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         self._remaining = Remaining.of_experiment(num_samples, time_budget_s)
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        """The next trial's config; None: not now; ``Searcher.FINISHED``: nothing is worth trying."""
+        """The next trial's config; None: not now; ``Searcher.FINISHED``: nothing is worth trying.
+
+        Raises:
+            BadInput: before the first, for a wrapper that would keep results to itself.
+        """
+        if not self._suggested:
+            refuse_wrappers(self)
         knobs = self._waiting_knobs or self._next_knobs()
         self._waiting_knobs = None
         if knobs is None:
@@ -290,6 +327,10 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         """
         self._other.on_trial_complete(trial_id, result, error=error)
         self._runs.end(trial_id, result, error=error)
+
+    def is_copy_of(self, other: object) -> bool:
+        """Whether ``other`` is this searcher, or a copy: Ray Client pickles searcher and scheduler apart."""
+        return isinstance(other, ZeusSearcher) and other._history == self._history  # noqa: SLF001 — its own class
 
     # --- what EnergyScheduler calls --------------------------------------------------------------
 
@@ -330,7 +371,7 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         if self._started_runs is None:
             return
         super().save_to_dir(checkpoint_dir, session_str)
-        write_answer(checkpoint_dir, self.best())
+        write_answer(checkpoint_dir, self.answer())
 
     def restore(self, checkpoint_path: str) -> None:
         """Continue the same search: the snapshot, then whatever was told after it was taken.
@@ -402,7 +443,7 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
     def _confirmation(self) -> Knobs:
         """The best knobs once more: for an experiment after the search has finished."""
         self._confirms = False
-        best = self.best()
+        best = best_with_baseline(self.search, self._runs.baseline)
         logger.warning(
             "zeus-ray: this search has finished, so this experiment trains its answer once more (batch size "
             "%d); for a new search make a new ZeusSearcher",

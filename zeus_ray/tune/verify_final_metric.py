@@ -14,7 +14,7 @@ from zeus_ray.quantity_format import power
 from zeus_ray.records import RESERVED, Best, Knobs, Plan, Target, from_plain, read_carried, read_metric
 from zeus_ray.reporting.final_metric_comparison import MIN_REPEATS, Verification, compare_final_metrics
 from zeus_ray.reporting.savings import savings
-from zeus_ray.reporting.stored_answer import stored_answer
+from zeus_ray.reporting.stored_answer import stored_best
 from zeus_ray.reporting.trial_summary import summaries
 from zeus_ray.tune.config_paths import with_entry
 
@@ -82,7 +82,7 @@ def verify(
 
 def _chosen_trial(result: Any, best: Best | None) -> tuple[Any, Plan, float | None]:  # noqa: ANN401 — see verify
     """A trial with the chosen batch size, its plan, and the power limit (W; None: the one that is set)."""
-    answer = savings(summaries(result), answer=best or stored_answer(result)).best
+    answer = savings(summaries(result), answer=best or stored_best(result)).best
     analysis = getattr(result, "_experiment_analysis", result)
     trials = {trial.trial_id: trial for trial in getattr(analysis, "trials", None) or ()}
     trial = trials.get(answer.trial_id) if answer else None

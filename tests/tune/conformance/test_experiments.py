@@ -2,12 +2,15 @@
 
 import json
 import math
+import re
+import threading
 
 import pytest
 
 pytestmark = pytest.mark.ray
 tune = pytest.importorskip("ray.tune")
 
+import in_process  # noqa: E402
 from conformance_jobs import SIZES, Job, sizes_of  # noqa: E402
 from in_process import run  # noqa: E402 — after the marker: importing it takes seconds
 from ray.tune.schedulers import FIFOScheduler  # noqa: E402
@@ -15,6 +18,7 @@ from test_lengths import search, searcher  # noqa: E402
 
 import zeus_ray as zeus  # noqa: E402
 from zeus_ray.records import StopReason, Target  # noqa: E402
+from zeus_ray.reporting.stored_answer import stored_answer  # noqa: E402
 from zeus_ray.store.event_log import EventLog  # noqa: E402
 from zeus_ray.store.events import RunEnded  # noqa: E402
 
@@ -230,11 +234,17 @@ def test_table_sentence_and_answer_name_the_same_knobs(tmp_path):
     best = alg.best()
     shown = zeus.show(result)
     assert shown.best == best
-    first = shown.sentences[0]
+    first = next(sentence for sentence in shown.sentences if sentence.startswith(("Best", "The default")))
     assert f"batch size {best.batch_size} at" in first
     assert f"{best.power_limit_w:.0f} W" in first
-    winner = shown._winner()
+    winner = shown.winner()
     assert winner.batch_size == best.batch_size
+    answer = f"best {best.batch_size}"
+    for text in (str(shown), shown._repr_html_()):
+        (row,) = [line for line in re.split(r"\n|<tr", text) if answer in line]
+        assert f"{best.power_limit_w:.0f}" in row
+    labels = [text.get_text() for text in shown.pareto().axes[0].texts]
+    assert "best" in labels
 
 
 @pytest.mark.parametrize("scale", [0.5, 1.0])
@@ -258,6 +268,64 @@ def test_where_nothing_is_cheaper_the_default_is_the_answer_everywhere(tmp_path,
     )
     assert alg.best().batch_size == 64
     shown = zeus.show(result)
-    assert shown.sentences[0].startswith("The default is already the best: batch size 64 at 175 W")
-    assert shown._winner().is_baseline
+    assert any(
+        sentence.startswith("The default is already the best: batch size 64 at 175 W")
+        for sentence in shown.sentences
+    )
+    assert shown.winner().is_baseline
     assert "less" not in " ".join(shown.sentences)
+
+
+class Interrupts(Job):
+    """Ctrl-C while the second trial trains: Tune's handler of SIGINT sets an event."""
+
+    pressed = threading.Event()
+
+    def step(self):
+        if self.plan.knobs.run_id != "1" and self.epoch == 1:
+            self.pressed.set()
+        return super().step()
+
+
+def test_a_trial_that_ctrl_c_ended_is_called_interrupted(tmp_path, monkeypatch):
+    monkeypatch.setattr(in_process, "_never_interrupted", lambda: Interrupts.pressed)
+    alg = searcher()
+    result = search(alg, tmp_path, train=Interrupts, num_samples=6, raise_on_failed_trial=False)
+    shown = zeus.show(result)
+    ended = {trial.stop_reason for trial in shown.trials}
+    assert "interrupted" in ended
+    under_way = sum(trial.stop_reason == "interrupted" for trial in shown.trials)
+    assert any(f"INTERRUPTED: {under_way} trial" in sentence for sentence in shown.sentences)
+    assert shown.savings.best.batch_size == 64
+    assert shown.savings.interrupted == under_way >= 1
+    reloaded = zeus.show(tune.ExperimentAnalysis(result.experiment_path))  # in another process
+    assert "interrupted" in {trial.stop_reason for trial in reloaded.trials}
+
+
+def test_a_search_that_reached_nothing_raises_with_the_nearest(tmp_path):
+    alg = searcher(target=Target("accuracy", 0.995))
+    result = search(alg, tmp_path, num_samples=4)
+    with pytest.raises(zeus.ZeusError, match=r"The nearest was 0\.99 of 0\.995") as raised:
+        alg.best()
+    assert "What to do" in str(raised.value)
+    assert "nothing has reached the target yet" in repr(alg)
+    with pytest.raises(zeus.ZeusError, match=r"The nearest was 0\.99 of 0\.995"):
+        zeus.recommended(result)
+    assert "The nearest was 0.99 of 0.995" in " ".join(zeus.show(result).sentences)
+
+
+def test_the_stored_answer_has_the_objective_and_other_trade_offs(tmp_path):
+    alg = searcher(eta=0.3)
+    result = search(alg, tmp_path, num_samples=8)
+    stored = stored_answer(result)
+    assert (stored.goal.eta, stored.goal.max_power_w) == (0.3, 250.0)
+    assert [trade.best.batch_size in SIZES for trade in stored.trade_offs] == [True, True]
+    assert {cost.known for cost in stored.expected_costs} >= {"trained"}
+    assert stored.exploration.runs
+    assert "ray" in stored.software
+    said = zeus.show(result).sentences
+    assert "0.3 × energy + 0.7 × 250 W × time (η = 0.3)" in said[0]
+    assert any(sentence.startswith("Other trade-offs, from the same search") for sentence in said)
+    assert "0.3 × energy" in repr(alg)
+    assert "<table" in alg._repr_html_()
+    assert "ZeusSearcher" in repr(zeus.ZeusSearcher(default_batch_size=8))

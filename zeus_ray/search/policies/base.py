@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from zeus_ray.records import Progress, StopReason
+from zeus_ray.search.models.cost_model import CostModel, cost_model
 
 if TYPE_CHECKING:
     from zeus_ray.search.models.learning_curve import Curve
@@ -63,6 +64,10 @@ class Policy(ABC):
     @abstractmethod
     def learn(self, run: CompletedRun) -> None:
         """A run has ended; it is already the last of the state's runs."""
+
+    def cost_model(self) -> CostModel | None:
+        """Expected cost of every batch size; None while nothing has reached the target."""
+        return cost_model(self._state, "", {}, 0, ())
 
     def state(self) -> dict[str, Any]:
         """What the policy has decided and cannot be read from the search's state, as plain JSON."""

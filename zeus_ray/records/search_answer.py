@@ -1,0 +1,93 @@
+"""What a search has found, in full: the answer, what was asked for, and what other trade-offs would give."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from zeus_ray.records.exploration_account import Exploration
+from zeus_ray.records.runs import NAN, Best, Estimate
+from zeus_ray.records.target import Target
+
+ANSWER_VERSION = 1
+TRAINED, PROFILED, MODELLED = "trained", "profiled", "modelled"
+"""How an expected cost is known; see :class:`ExpectedCost`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchGoal:
+    """What a search was asked to find.
+
+    Attributes:
+        target: the metric, and the value that counts as trained; None: unknown.
+        eta: weight of energy (1) against time (0) in the cost (Zeus, Eq. 2).
+        max_power_w: MAXPOWER of Eq. 2 (W per GPU); NaN where no GPU has told it.
+        gpus: GPUs of one run.
+        max_slowdown: times that an answer may be as slow as the fastest one; None: any.
+        default_batch_size: what savings refer to.
+        batch_sizes: what the search chooses from.
+        objective: "energy", "carbon" or "price".
+        signal: of carbon intensity or price, as a text; "": none, or given as an object.
+        unit: of the signal; "" without one.
+        signal_ends_s: end of the signal's file (s since 1970); NaN for a signal without an end.
+    """
+
+    target: Target | None = None
+    eta: float = NAN
+    max_power_w: float = NAN
+    gpus: int = 1
+    max_slowdown: float | None = None
+    default_batch_size: int = 0
+    batch_sizes: tuple[int, ...] = ()
+    objective: str = "energy"
+    signal: str = ""
+    unit: str = ""
+    signal_ends_s: float = NAN
+
+
+@dataclass(frozen=True, kw_only=True)
+class TradeOff:
+    """What another trade-off between energy and time would give, from the same runs."""
+
+    name: str
+    best: Best
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExpectedCost:
+    """Expected cost (J) of a run to the target at one batch size and power limit (W).
+
+    Attributes:
+        known: "trained": runs of this batch size reached the target; "profiled": only its power profile was
+            measured; "modelled": neither was.
+    """
+
+    batch_size: int
+    power_limit_w: float
+    cost: Estimate
+    known: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchAnswer:
+    """What a search has found, as its experiment stores it.
+
+    Attributes:
+        best: the answer.
+        goal: what was asked for; None in files of earlier versions.
+        trade_offs: what other trade-offs would give, by name.
+        expected_costs: of each batch size and power limit, as far as they can be expected.
+        exploration: what the search has spent and saved; None where unknown.
+        history: folder of the search's event log; "" where unknown.
+        software: versions of Python and the libraries in the process of the search, by name.
+        version: of this record.
+    """
+
+    best: Best
+    goal: SearchGoal | None = None
+    trade_offs: tuple[TradeOff, ...] = ()
+    expected_costs: tuple[ExpectedCost, ...] = ()
+    exploration: Exploration | None = None
+    history: str = ""
+    software: Mapping[str, str] = field(default_factory=dict)
+    version: int = ANSWER_VERSION

@@ -1,0 +1,80 @@
+"""From a search to the record of its answer, which the experiment stores."""
+
+from __future__ import annotations
+
+import math
+import platform
+import sys
+import time
+from importlib.metadata import PackageNotFoundError, version
+
+from zeus_ray.carbon.open_signal import RecordedSignal
+from zeus_ray.carbon.search_objective import SearchObjective
+from zeus_ray.records import GRAMS, NAN, Best, SearchAnswer, SearchGoal
+from zeus_ray.reporting.savings_sentences import not_reached_sentences
+from zeus_ray.reporting.trials_from_log import trials_from_log
+from zeus_ray.search.search import Search
+from zeus_ray.store.event_log import EventLog
+
+LIBRARIES = ("zeus-ray", "ray", "torch", "numpy", "nvidia-ml-py")
+
+
+def describe_answer(
+    search: Search, best: Best, *, objective: SearchObjective, history: str = ""
+) -> SearchAnswer:
+    """The answer with its goal, what other trade-offs would give, and what the search has spent.
+
+    Args:
+        search: which has found it.
+        best: its answer, or the baseline's knobs.
+        objective: what it saves.
+        history: folder of its event log.
+    """
+    return SearchAnswer(
+        best=best,
+        goal=_goal(search, objective),
+        trade_offs=search.trade_offs(),
+        expected_costs=search.expected_costs(),
+        exploration=search.exploration(),
+        history=history,
+        software=software_versions(),
+    )
+
+
+def why_no_answer(search: Search, log: EventLog) -> str:
+    """That no run of the search has reached the target, which came nearest, and what can be done."""
+    trials = trials_from_log(log.read())
+    goal = SearchGoal(target=search.target)
+    if not trials:
+        return "no run has ended yet: there is nothing to recommend"
+    return " ".join(not_reached_sentences(trials, goal))
+
+
+def software_versions() -> dict[str, str]:
+    """Versions of this process: the system, Python, and the libraries that are installed."""
+    found = {"system": f"{platform.system()} {platform.release()}", "Python": sys.version.split()[0]}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _goal(search: Search, objective: SearchObjective) -> SearchGoal:
+    signal, emissions = objective.signal, objective.emissions
+    unit = signal.unit if signal is not None else ""
+    ends_s = signal.series.end_s if isinstance(signal, RecordedSignal) else NAN
+    return SearchGoal(
+        target=search.target,
+        eta=search.eta,
+        max_power_w=NAN if search.max_power_w is None else search.max_power_w,
+        gpus=search.gpus,
+        max_slowdown=search.max_slowdown,
+        default_batch_size=search.default_batch_size,
+        batch_sizes=search.batch_sizes,
+        objective={"": "energy", GRAMS: "carbon"}.get(unit, "price"),
+        signal=emissions.signal if emissions else "",
+        unit=unit,
+        signal_ends_s=ends_s if math.isfinite(ends_s) and ends_s < time.time() else NAN,
+    )

@@ -18,9 +18,15 @@ from scenario import (
 from zeus_ray.leases.watchdog_start import WATCHDOG_NAME
 
 
+def _delete(folder):
+    """Delete it at once: processes write into it meanwhile."""
+    folder.rename(folder.with_name("deleted"))
+    shutil.rmtree(folder.with_name("deleted"), ignore_errors=True)
+
+
 def folder_deleted(scenario):
     process = scenario.start("train", WANTED_W)
-    shutil.rmtree(scenario.state)
+    _delete(scenario.state)
     wait_until(journal_of(scenario).path.exists)
     scenario.kill(process)
     return scenario.seconds_until_restored()
@@ -30,7 +36,7 @@ def folder_deleted_and_driver_killed(scenario):
     process = scenario.start("train", WANTED_W)
     time.sleep(1)  # the watchdog looks twice a second
     os.kill(process.pid, STOPPED)
-    shutil.rmtree(scenario.state)
+    _delete(scenario.state)
     scenario.kill(process)
     return scenario.seconds_until_restored()
 

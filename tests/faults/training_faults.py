@@ -42,26 +42,36 @@ def _first_epoch(process):
     return float(energy_j)
 
 
+def _train_on(process):
+    """After its first epoch, the run trains to its end."""
+    _go_on(process)
+    return train_to_the_end(process)
+
+
 def _end(scenario, process):
-    """The run ends by itself; the seconds until the limit is restored then."""
-    train_to_the_end(process)
+    """After its first epoch, the run ends by itself; the seconds until the limit is restored then."""
+    _train_on(process)
     return scenario.seconds_until_restored()
 
 
 def _trains(scenario, *arguments, **options):
-    return _end(scenario, _start(scenario, *arguments, **options))
+    train_to_the_end(_start(scenario, *arguments, **options))
+    return scenario.seconds_until_restored()
+
+
+def _writes(scenario):
+    return sum(gpu.writes for gpu in scenario.node.gpus)
 
 
 def _measured_only(scenario, *, tries=0, **options):
-    """A run that may set no limit, and is measured all the same. It ``tries`` the limit that is set already."""
-    attempts = scenario.node.attempts
+    """A run that may set no limit, and is measured. It ``tries`` the limit that is set already."""
+    before = _writes(scenario)
     process = _start(scenario, **options)
     first_j = _first_epoch(process)
     assert scenario.gpu.limit_w == ORIGINAL_W, "a limit was set without a journal"
-    _go_on(process)
-    energies_j = [first_j, *train_to_the_end(process)]
+    energies_j = [first_j, *_train_on(process)]
     assert 0 < energies_j[0] < energies_j[-1], energies_j
-    assert scenario.node.attempts - attempts == tries, "a limit was set without a journal"
+    assert _writes(scenario) - before == tries, "a limit was set without a journal"
     return scenario.seconds_until_restored()
 
 
@@ -111,7 +121,6 @@ def disk_fills_up_during_training(scenario):
     _first_epoch(process)
     scenario.fill_disk(process)
     time.sleep(1.5)  # the manager and the watchdog write once a second
-    _go_on(process)
     return _end(scenario, process)
 
 
@@ -135,7 +144,7 @@ def another_user_sets_a_limit_now_and_then(scenario):
     process = _start(scenario)
     _first_epoch(process)
     scenario.gpu.limit_mw, scenario.expected_w = 220_000, 220.0
-    train_to_the_end(process)
+    _train_on(process)
     return 0.0
 
 
@@ -152,7 +161,6 @@ def gpu_lock_is_replaced_during_training(scenario):
     lock.unlink()
     os.mkfifo(lock)
     time.sleep(1.5)  # the manager looks once a second
-    _go_on(process)
     return _end(scenario, process)
 
 
@@ -178,8 +186,7 @@ def gpu_hangs_during_training(scenario):
     _first_epoch(process)
     scenario.gpu.hang_name = b"*"
     start_s = time.monotonic()
-    _go_on(process)
-    energies_j = train_to_the_end(process)
+    energies_j = _train_on(process)
     assert time.monotonic() - start_s < 40, "the run was delayed again and again"
     assert all(map(math.isnan, energies_j)), energies_j
     with scenario.here():
@@ -204,7 +211,7 @@ def gpu_hangs_that_others_use(scenario):
     process = _start(scenario, visible=random.choice([1, second.uuid]))  # noqa: S311
     _first_epoch(process)
     assert second.limit_w == WANTED_W
-    train_to_the_end(process)
+    _train_on(process)
     return scenario.seconds_until_restored(second)
 
 
@@ -222,7 +229,7 @@ def another_gpu_is_lost(scenario):
     process = _start(scenario, visible=random.choice([1, second.uuid]))  # noqa: S311
     _first_epoch(process)
     assert second.limit_w == WANTED_W
-    train_to_the_end(process)
+    _train_on(process)
     return scenario.seconds_until_restored(second)
 
 
@@ -260,7 +267,7 @@ def list_of_visible_gpus_ends(scenario):
     process = _start(scenario, visible="1,-1,0")
     _first_epoch(process)
     assert [gpu.limit_w for gpu in scenario.node.gpus] == [scenario.expected_w, WANTED_W]
-    train_to_the_end(process)
+    _train_on(process)
     return scenario.seconds_until_restored(scenario.node.gpus[1])
 
 
@@ -294,8 +301,7 @@ def zeusd_ends_and_is_started_again(scenario):
     _first_epoch(process)
     assert scenario.gpu.limit_w == WANTED_W
     scenario.zeusd.end()
-    _go_on(process)
-    train_to_the_end(process)
+    _train_on(process)
     with scenario.here():
         wait_until(lambda: any(scenario.gpu.uuid in problem for problem in doctor.examine().problems))
     scenario.start_zeusd()

@@ -3,6 +3,7 @@
 import driver_faults
 import energy_faults
 import hang_faults
+import history_faults
 import other_user_faults
 import process_faults
 import state_folder_faults
@@ -17,6 +18,7 @@ PROCESS_KINDS = tuple(
         state_folder_faults,
         other_user_faults,
         energy_faults,
+        history_faults,
         training_faults,
     )
     for kind in module.KINDS

@@ -11,7 +11,7 @@ OLDEST_PYTHON ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.10.*/bin/pytho
 OLDEST_EXTRAS ?= test
 OLDEST_INSTALLED := $(OLDEST)/.installed-$(notdir $(OLDEST_PYTHON))-$(OLDEST_EXTRAS)
 
-.PHONY: demo test test-oldest check peer install clean
+.PHONY: demo test test-oldest check docs figures peer install clean
 
 demo: $(INSTALLED)  ## a real Ray Tune search that saves energy, in a few minutes
 	$(BIN)/zeus-ray demo
@@ -30,6 +30,12 @@ check: $(INSTALLED)  ## format, lint, types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+docs: $(INSTALLED)  ## the site, into site/; fails at a dead link and at a name that is not documented
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+figures: $(INSTALLED)  ## the pictures of the site, into docs/assets
+	$(BIN)/python docs/draw_figures.py
 
 peer: $(INSTALLED)  ## compare policy="nsdi23" with Zeus's own code, in an environment without Ray
 	$(PYTHON) -m venv .venv-peer
@@ -54,4 +60,4 @@ $(OLDEST_INSTALLED): pyproject.toml constraints-oldest.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(OLDEST) .venv-peer zeus-ray-demo .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(OLDEST) .venv-peer zeus-ray-demo .pytest_cache .mypy_cache .ruff_cache site

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import curves
+import derived_curves
 import numpy as np
 from bench_once import once
 from bench_regret import AFTER, COLUMNS, geometric_mean, search
@@ -151,6 +152,7 @@ def main() -> int:
         "--curves", type=Path, required=True, help="folder of jobs.csv, learning_curves.csv, power_*.csv"
     )
     parser.add_argument("--half", choices=("a", "b", "all"), default="all", help="which jobs")
+    parser.add_argument("--derived", choices=("retargeted", "crossing"), help="jobs made from these instead")
     parser.add_argument("--once", action="store_true", help="one search that ends instead of recurrences")
     parser.add_argument("--players", nargs="+", default=list(PLAYERS), help="columns")
     parser.add_argument("--seeds", type=int, default=10, help="how often all is repeated")
@@ -164,6 +166,8 @@ def main() -> int:
         print(f"skipped: no curves in {options.curves}")
         return 0
     works = curves.load(options.curves, options.half)
+    if options.derived:
+        works = getattr(derived_curves, options.derived)(works)
     if options.once:
         show_once(works, options.seeds, options.processes)
         return 0

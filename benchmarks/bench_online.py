@@ -329,7 +329,7 @@ def settings_of(script: Script, objective: Objective) -> OnlineSettings:
     return OnlineSettings(
         limits_w=script.limits_w,
         gpus=(script.ranks,),
-        eta=objective.eta,
+        eta=None if objective.max_slowdown else objective.eta,
         max_slowdown=objective.max_slowdown,
     )
 

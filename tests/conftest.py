@@ -1,6 +1,7 @@
 """Fixtures of every room: simulated GPUs behind the real NVML binding, and a state folder for each test."""
 
 import gc
+import itertools
 import os
 import shutil
 import sys
@@ -17,6 +18,7 @@ import examples  # noqa: F401 — the profiles
 from fake_nvml.library import Library
 
 hypothesis.settings.load_profile("quick")
+NUMBERS = itertools.count()
 
 
 def pytest_addoption(parser):
@@ -32,13 +34,21 @@ def pytest_unconfigure():
     shutil.rmtree(os.environ.pop("ZEUS_RAY_LOCK_DIR", ""), ignore_errors=True)
 
 
+@pytest.fixture
+def tmp_path(tmp_path_factory):
+    """As pytest's own, which lists the folders of all earlier tests to find a name that is free."""
+    folder = tmp_path_factory.getbasetemp() / f"{next(NUMBERS)}"
+    folder.mkdir()
+    return folder
+
+
 @pytest.fixture(autouse=True)
-def state_dir(tmp_path_factory, request, monkeypatch):
+def state_dir(tmp_path_factory, monkeypatch):
     """A state folder for this test alone. It is not created: most tests write no journal."""
-    folder = tmp_path_factory.getbasetemp() / f"zeus-state-{id(request.node):x}"
+    number = next(NUMBERS)
+    folder, locks = (tmp_path_factory.getbasetemp() / f"{what}-{number}" for what in ("state", "locks"))
+    locks.mkdir()
     monkeypatch.setenv("ZEUS_RAY_STATE_DIR", str(folder))
-    locks = tmp_path_factory.getbasetemp() / f"zeus-locks-{id(request.node):x}"
-    locks.mkdir(exist_ok=True)
     monkeypatch.setenv("ZEUS_RAY_LOCK_DIR", str(locks))
     monkeypatch.delenv("ZEUS_RAY_POWER_CONTROL", raising=False)
     monkeypatch.delenv("ZEUS_RAY_GPU", raising=False)
@@ -46,10 +56,11 @@ def state_dir(tmp_path_factory, request, monkeypatch):
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _no_fsync():
-    """Do not wait for the disk: no test cuts the power, and a thousand files take seconds to sync."""
+def _no_waiting():
+    """Do not wait for the disk, as no test cuts the power, nor between two attempts to set a limit."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("os.fsync", lambda _file: None)
+        patch.setattr("zeus_ray.leases.limit_writes.SET_LIMIT_PAUSE_S", 0.0)
         yield
 
 

@@ -92,15 +92,17 @@ class GridServer:
     """``replies``: part of a path to JSON, or to (status, headers, bytes). The last match answers."""
 
     def __init__(self):
-        self.replies = dict(HEALTHY)
-        self.asked = []
         self.may_answer = threading.Event()
-        self.may_answer.set()
+        self.reset()
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._http.daemon_threads = True
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.001,), daemon=True)
         self._thread.start()
         self.url = f"http://127.0.0.1:{self._http.server_port}"
+
+    def reset(self):
+        self.replies, self.asked = dict(HEALTHY), []
+        self.may_answer.set()
 
     def answer_all(self, reply):
         self.replies = {"/": reply}

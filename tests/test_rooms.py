@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from sources import FILES, nodes
+from sources import FILES, statements, tree
 from sources import PACKAGE as ROOT
 
 import zeus_ray
@@ -54,17 +54,18 @@ def room(path):
 @functools.cache
 def imports(path):
     """Every module a file imports, also inside functions; not what only type checkers see."""
-    return list(imported(path))
+    return list(imported(tree(path).body))
 
 
-def imported(path):
+def imported(block):
+    everything = list(statements(block))
     for_types = {
         id(inner)
-        for node in nodes(path)
+        for node in everything
         if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
-        for inner in ast.walk(node)
+        for inner in statements(node.body)
     }
-    for node in nodes(path):
+    for node in everything:
         if id(node) in for_types:
             continue
         if isinstance(node, ast.Import):

@@ -17,6 +17,8 @@ FALLBACK_MAX_POWER_W = 300.0
 """MAXPOWER where it is unknown: typical of a data-centre GPU. It only sets the exchange rate between
 joules and seconds; eta = 0 and eta = 1 do not depend on it."""
 
+DEFAULT_ETA = 0.5
+
 
 def max_power_or_fallback_w(max_power_w: float | None) -> float:
     """``max_power_w`` (W per GPU), or the fallback if it is None, NaN or not positive."""
@@ -36,6 +38,25 @@ def cost(
     if math.isnan(energy_j):
         return time_cost
     return eta * energy_j + (1 - eta) * time_cost
+
+
+def eta_or_default(eta: float | None, max_slowdown: float | None) -> float:
+    """The weight of energy that a user's arguments mean: 0.5, or 1 where only the time is bounded.
+
+    Args:
+        eta: as given; None: not given.
+        max_slowdown: how many times as slow as the fastest a power limit may be; None: any.
+
+    Raises:
+        BadInput: eta outside 0 to 1, or max_slowdown below 1.
+    """
+    if max_slowdown is not None and not 1 <= max_slowdown < math.inf:
+        raise BadInput(f"max_slowdown is {max_slowdown!r}; allowed: 1 (no slower) or more, or None")
+    if eta is None:
+        return DEFAULT_ETA if max_slowdown is None else 1.0
+    if not 0 <= eta <= 1:
+        raise BadInput(f"eta is {eta!r}; allowed: 0 (time alone) to 1 (energy alone)")
+    return eta
 
 
 def eta_at(eta: float, energy_price: float) -> float:

@@ -40,7 +40,8 @@ def cluster(nodes, tmp_path_factory):
             "ZEUS_RAY_POWER_CONTROL": "off" if name == "c" else "auto",
         }
         marks = {f"node_{name}": 8} if name == "c" else {f"node_{name}": 8, "may_set": 8}
-        more = {} if cluster.head_node else {"include_dashboard": False}  # the first one is the head, too
+        # The first one is the head, too, with a dashboard at any port: another Ray may have the usual one.
+        more = {"include_dashboard": False} if cluster.head_node else {"dashboard_port": None}
         cluster.add_node(num_cpus=2, num_gpus=len(node.gpus), resources=marks, env_vars=settings, **more)
     ray.init(cluster.address, logging_level="ERROR", log_to_driver=False)
     yield cluster

@@ -276,8 +276,12 @@ def test_a_lost_gpu_fails_its_trial_and_no_other(nodes, tmp_path):
 
 
 def test_doctor_and_restore_ask_every_node_even_if_one_fails():
+    def healths():
+        return sorted(report.health.name for report in inventory.examine_all().values())
+
+    # The GPU that was lost a moment ago has its limit again; its journal may be there for a moment more.
+    assert until(lambda: healths() == ["LIMITED", "OK", "OK"])
     reports = inventory.examine_all()
-    assert sorted(report.health.name for report in reports.values()) == ["LIMITED", "OK", "OK"]
     off = next(report for report in reports.values() if report.health is Health.LIMITED)
     assert (off.power_control, [gpu.may_set for gpu in off.gpus]) == ("off", [None])
     assert all(report.driver == "580.00.fake" for report in reports.values())

@@ -2,11 +2,19 @@ import pytest
 from grid_server import GridServer
 
 
-@pytest.fixture
-def grid():
+@pytest.fixture(scope="session")
+def grid_server():
     server = GridServer()
     yield server
     server.close()
+
+
+@pytest.fixture
+def grid(grid_server):
+    """The server, healthy and not asked yet."""
+    grid_server.reset()
+    yield grid_server
+    grid_server.may_answer.set()
 
 
 @pytest.fixture(autouse=True)

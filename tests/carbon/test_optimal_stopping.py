@@ -42,7 +42,7 @@ def test_the_chain_has_the_stated_variance_and_persistence(persistence):
 def test_waiting_for_hours_better_than_expected_pays():
     rng, persistence = np.random.default_rng(3), 0.6
     spent = {True: 0.0, False: 0.0}
-    for _ in range(300):
+    for _ in range(60):
         x = np.zeros(25)
         for i in range(1, 25):
             x[i] = persistence * x[i - 1] + np.sqrt(1 - persistence**2) * rng.normal()
@@ -60,4 +60,4 @@ def test_waiting_for_hours_better_than_expected_pays():
                 if truth[i] <= price:
                     spent[uncertain] += truth[i]
                     break
-    assert spent[True] < 0.93 * spent[False]
+    assert spent[True] < 0.85 * spent[False]

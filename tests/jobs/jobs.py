@@ -7,6 +7,8 @@ from zeus_ray.records import Measurement, Outcome, PowerProfile, Progress, StopR
 
 SIZES = (16, 32, 64, 128, 256)
 TARGET = zeus.Target("accuracy", 0.9)
+SAMPLES = 4_000
+"""Of one epoch."""
 
 
 def curve(epoch, batch_size):
@@ -24,10 +26,14 @@ def steep(epoch, batch_size):
     return 1 - math.exp(-epoch / (3 + 8 * abs(math.log2(batch_size / 32))))
 
 
-def train(run, epochs=40, learns=curve):
+def train_epoch(run, samples=SAMPLES):
+    for _batch in run.steps([None] * (samples // run.batch_size)):
+        pass
+
+
+def train(run, epochs=40, learns=curve, samples=SAMPLES):
     for epoch in range(1, epochs + 1):
-        for _batch in run.steps([None] * (10_000 // run.batch_size)):
-            pass
+        train_epoch(run, samples)
         run.report({"accuracy": learns(epoch, run.batch_size)})
         if run.stop:
             break
@@ -36,8 +42,7 @@ def train(run, epochs=40, learns=curve):
 def train_both(run, search, knobs):
     """Train ``run`` and tell ``search``, which is in memory, what the event log is told."""
     for epoch in range(1, 41):
-        for _batch in run.steps([None] * (10_000 // run.batch_size)):
-            pass
+        train_epoch(run)
         row = run.report({"accuracy": curve(epoch, run.batch_size)})
         if row["zeus/profile"]:
             search.observe_profile(from_json(PowerProfile, row["zeus/profile"]))

@@ -12,6 +12,8 @@ import psutil
 import pytest
 
 from zeus_ray.cli.main import main
+from zeus_ray.jobs.job_summary import summarize
+from zeus_ray.store.event_log import open_job_log
 
 pytestmark = pytest.mark.processes
 TRAINER = Path(__file__).parent / "trainer.py"
@@ -103,6 +105,37 @@ def test_a_gpu_gets_its_limit_and_then_the_one_before_again(history, make_node, 
     assert re.search(r"accuracy 0\.9\d* of 0\.9, .* limit (150|200) W", err)
     assert node.attempts > 2
     assert node.limits_w == [found_w]
+
+
+def test_the_start_of_the_process_is_on_both_sides_of_the_savings(history, make_node, monkeypatch):
+    monkeypatch.delenv("ZEUS_RAY_GPU")
+    node = make_node("V100")
+    node.load(1.0)
+    assert main(arguments(history, "late", sizes="64", options=["--power-limits", "250"])) == 0
+    summary = summarize(open_job_log(str(history), "nightly").read(), "nightly")
+    (run,) = summary.runs
+    started_j = run.end.curve[0].energy_j
+    assert started_j > 250 * 2 * 0.9
+    assert summary.default_would_take_j == pytest.approx(summary.spent_j, rel=0.15)
+
+
+@pytest.mark.parametrize(
+    ("options", "line", "words"),
+    [
+        (["--metric-regex", r"accuracy=([\d.]+)"], "accuracy", "accuracy is read as"),
+        (
+            ["--metric-regex", r"never (\d)"],
+            "accuracy",
+            "this line mentions 'accuracy', but no value is read",
+        ),
+    ],
+)
+def test_whether_the_metric_can_be_read_is_said_during_the_run(history, capfd, options, line, words):
+    main(arguments(history, sizes="64", options=options))
+    err = capfd.readouterr().err
+    assert words in err
+    assert err.index(words) < err.index("ended:")
+    assert line in err
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])

@@ -7,7 +7,7 @@ import math
 from functools import partial
 
 import pytest
-from jobs import SIZES, TARGET, curve, job, steep, train, train_both
+from jobs import SAMPLES, SIZES, TARGET, curve, job, steep, train, train_both, train_epoch
 
 import zeus_ray as zeus
 from zeus_ray.records import StopReason, Target, TrialReport
@@ -27,7 +27,7 @@ def kinds(history):
 @pytest.mark.processes  # three seconds
 def test_thirty_runs_settle_on_the_cheapest_batch_size(history):
     for _ in range(30):
-        job(history).train(train)
+        job(history).train(partial(train, samples=10_000))  # long enough for what a power profile takes
     summary = job(history).summary()
     assert summary.runs[0].knobs.batch_size == 64
     assert {run.knobs.batch_size for run in summary.runs[-3:]} <= {32, 64, 128}  # within 5 %
@@ -42,7 +42,7 @@ def test_rebuilt_from_its_log_it_suggests_what_a_search_in_memory_does(history, 
     search = Search(
         batch_sizes=SIZES, default_batch_size=64, target=TARGET, policy=policy, seed=7, recurring=True
     )
-    for _ in range(12):
+    for _ in range(9):
         with job(history, policy=policy, seed=7).run() as run:
             knobs = search.ask("simulated V100")
             assert dataclasses.replace(run.plan.knobs, run_id=knobs.run_id) == knobs
@@ -72,8 +72,7 @@ def test_a_run_in_another_process_is_followed_by_its_reports(history):
     plan = driver.ask("simulated V100")
     with zeus.session({"zeus": plan.to_config()}) as run:
         for epoch in range(1, 41):
-            for _batch in run.steps([None] * (10_000 // run.batch_size)):
-                pass
+            train_epoch(run)
             if driver.observe(plan.knobs.run_id, run.report({"accuracy": curve(epoch, run.batch_size)})):
                 break
     driver.tell(plan.knobs.run_id)
@@ -135,13 +134,8 @@ def test_the_last_try_is_stopped_for_nothing_but_the_target(history):
     job(history).train(train)
     seen = []
 
-    def expensive(run):  # a hundred times as many steps as before
-        for epoch in range(1, 41):
-            for _batch in run.steps([None] * (1_000_000 // run.batch_size)):
-                pass
-            run.report({"accuracy": curve(epoch, run.batch_size)})
-            if run.stop:
-                break
+    def expensive(run):
+        train(run, samples=100 * SAMPLES)
         seen.append(run.stop)
 
     job(history).train(expensive, tries=3)
@@ -209,7 +203,7 @@ def test_another_target_judges_earlier_runs_by_their_curves(history):
 
 
 def test_batch_sizes_may_come_and_go(history):
-    for _ in range(8):
+    for _ in range(5):
         job(history).train(train)
     fewer = job(history, batch_sizes=[64, 128, 512])
     assert fewer.ask().knobs.batch_size in (64, 128, 512)

@@ -14,8 +14,10 @@ size, how = int(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else ""
 if how == "deaf":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     print("lr", sys.argv[3], flush=True)
+if how == "late":
+    time.sleep(2)
 for epoch in range(1, 41):
-    time.sleep(0.2 if how == "slow" else 0.01)
+    time.sleep({"slow": 0.2, "late": 0.05}.get(how, 0.01))
     accuracy = curve(epoch, size)
     if how == "fails" and epoch == 3:
         sys.exit(7)

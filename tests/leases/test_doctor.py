@@ -3,10 +3,12 @@
 import json
 
 import pytest
-from lease_helpers import manager_of, this_process
+from lease_helpers import leave_behind, manager_of, this_process
 
 from zeus_ray.leases import doctor
 from zeus_ray.leases.doctor import Health
+from zeus_ray.leases.recovery import restore_all
+from zeus_ray.leases.watchdog import Watchdog
 from zeus_ray.records import to_plain
 
 
@@ -36,6 +38,17 @@ def test_each_limitation_is_reported(make_node, knobs, problem):
     report = doctor.examine()
     assert report.health is Health.LIMITED
     assert problem in " ".join(report.gpus[0].problems)
+
+
+def test_what_the_watchdog_could_not_restore_is_a_problem_until_it_is_restored(make_node, state_dir):
+    node = make_node()
+    leave_behind(node, state_dir)
+    node.gpus[0].lost = 1
+    Watchdog(state_dir).check()
+    node.gpus[0].lost = 0
+    assert "still to be restored; the watchdog tries again" in " ".join(doctor.examine().problems)
+    assert restore_all()[0].done  # before the watchdog looks again
+    assert doctor.examine().problems == ()
 
 
 def test_power_control_off_means_that_doctor_writes_nothing(make_node, monkeypatch):

@@ -8,6 +8,7 @@ from lease_helpers import crash, manager_of, this_process
 from zeus_ray.records import EmissionsConfig, from_json, to_json
 
 HOUR_S = 3600.0
+STEP_S = 300.0
 
 
 def config(factor, **options):
@@ -35,8 +36,8 @@ def work(node, manager, hours, share):
     """Draw power, sampled as by the sampling thread. Returns the energy (J)."""
     before_j = node.true_energy_j()
     node.load(share)
-    for _ in range(round(hours * HOUR_S / 100)):
-        node.advance(100)
+    for _ in range(round(hours * HOUR_S / STEP_S)):
+        node.advance(STEP_S)
         manager.sample()
     return node.true_energy_j() - before_j
 

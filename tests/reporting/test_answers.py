@@ -11,6 +11,7 @@ from zeus_ray.reporting.savings import savings
 from zeus_ray.reporting.savings_sentences import objective_text, savings_sentences
 from zeus_ray.reporting.search_report import SearchReport
 from zeus_ray.reporting.stored_answer import ANSWER_FILE, stored_answer, stored_best, write_answer
+from zeus_ray.reporting.trial_table import html_trial_table
 
 GOAL = SearchGoal(
     target=Target("accuracy", 0.95), eta=0.5, max_power_w=250.0, default_batch_size=32, batch_sizes=(32, 64)
@@ -153,7 +154,7 @@ def test_without_a_measured_gpu_there_is_no_cost(trial):
     assert "the limit set on the GPU" in unmeasured.knobs_text
     nothing = trial(64, math.nan, 300, cost=90_000.0, measured_by="none", gpu="")
     assert "90.0" not in str(SearchReport((nothing,)))
-    assert "90.0" not in SearchReport((nothing,))._repr_html_()
+    assert "90.0" not in html_trial_table([nothing])
 
 
 def test_rows_of_a_searcher_have_units_and_are_escaped():

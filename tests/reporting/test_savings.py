@@ -185,3 +185,13 @@ def test_an_empty_search():
 )
 def test_how_energy_was_measured(kinds, phrase):
     assert phrase in how_measured(kinds, ())
+
+
+def test_the_default_at_another_limit_is_not_the_knobs_in_use_today(trial):
+    found = answer(32, 150.0, cost=70.0)
+    saved = savings([trial(32, 100, 10, is_baseline=True, limit_w=250.0), trial(64, 110, 11)], answer=found)
+    assert (saved.best.batch_size, saved.best.power_limit_w, saved.best.is_baseline) == (32, 150.0, False)
+    assert (saved.best.energy_j, saved.repeats) == (70.0, 0)
+    first = savings_sentences(saved)[0]
+    assert first.startswith("Best: batch size 32 at 150 W, which is expected to reach")
+    assert "other limits" in first

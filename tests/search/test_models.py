@@ -12,6 +12,7 @@ from zeus_ray.records import Target
 from zeus_ray.search.models import acquisition, drift, epochs
 from zeus_ray.search.models import unprofiled_epoch_cost as epoch_cost
 from zeus_ray.search.models.learning_curve import KEPT, Reference, evidence, thinned
+from zeus_ray.search.policies.expected_improvement import LEAST_PRECISION, _observation
 
 TARGET = Target("accuracy", 0.9)
 GRID = np.linspace(0, math.log(100), 80)
@@ -134,3 +135,19 @@ def test_a_change_is_found_and_scatter_is_not():
     found = [changed.observe(3.5, logs[:20], 0.1, 20 + i) for i in range(6)]
     assert any(found[:4])
     assert changed.since >= 20
+
+
+def test_the_observation_of_a_stopped_run_takes_its_prior_to_its_posterior():
+    grid = np.linspace(-2, 6, 400)
+    prior, posterior = (np.exp(-0.5 * (grid - mean) ** 2 / var) for mean, var in ((2.0, 0.5), (2.6, 0.2)))
+    precision, pull = _observation(grid, posterior / posterior.sum(), prior / prior.sum())
+    assert precision == pytest.approx(1 / 0.2 - 1 / 0.5, rel=1e-3)
+    assert (pull + 2.0 / 0.5) / (precision + 1 / 0.5) == pytest.approx(2.6, rel=1e-3)
+
+
+def test_a_run_that_said_nothing_is_hardly_an_observation():
+    grid = np.linspace(-2, 6, 400)
+    prior = np.exp(-0.5 * (grid - 2.0) ** 2 / 0.5)
+    precision, pull = _observation(grid, prior / prior.sum(), prior / prior.sum())
+    assert precision == LEAST_PRECISION
+    assert pull / precision == pytest.approx(2.0, rel=1e-3)

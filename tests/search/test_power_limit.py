@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zeus_ray.errors import BadInput
-from zeus_ray.objective import FALLBACK_MAX_POWER_W, cost
+from zeus_ray.objective import FALLBACK_MAX_POWER_W, cost, eta_or_default
 from zeus_ray.records import PowerProfile
 from zeus_ray.search import power_limit as power
 
@@ -80,3 +80,31 @@ def test_a_profile_without_a_usable_point_is_an_error():
 def test_a_slowdown_below_one_is_an_error():
     with pytest.raises(BadInput, match="1"):
         power.by_max_slowdown(0.9)
+
+
+def test_a_profile_within_a_slowdown_has_no_slower_limit():
+    whole = profile()
+    fastest_s = min(point.time_per_epoch_s for point in whole.points)
+    kept = power.within_slowdown(whole, 1.1)
+    assert {p.time_per_epoch_s <= 1.1 * fastest_s for p in kept.points} == {True}
+    assert 0 < len(kept.points) < len(whole.points)
+    free = power.optimal_limit_w(whole, eta=1.0)
+    assert power.optimal_limit_w(whole, eta=1.0, max_slowdown=1.1) > free
+    assert power.optimal_limit_w(kept, eta=1.0) == power.optimal_limit_w(whole, eta=1.0, max_slowdown=1.1)
+
+
+@pytest.mark.parametrize(
+    ("eta", "max_slowdown", "meant"),
+    [(None, None, 0.5), (None, 1.1, 1.0), (0.3, 1.1, 0.3), (0.3, None, 0.3), (0.0, 1.0, 0.0)],
+)
+def test_a_bound_on_time_without_eta_means_the_least_energy(eta, max_slowdown, meant):
+    assert eta_or_default(eta, max_slowdown) == meant
+
+
+@pytest.mark.parametrize(
+    ("eta", "max_slowdown", "words"),
+    [(1.5, None, "eta is 1.5"), (None, 0.9, "max_slowdown is 0.9"), (None, math.inf, "max_slowdown is inf")],
+)
+def test_an_impossible_bound_is_refused(eta, max_slowdown, words):
+    with pytest.raises(BadInput, match=words):
+        eta_or_default(eta, max_slowdown)

@@ -6,8 +6,8 @@ import pytest
 
 from zeus_ray.records import Knobs, Target
 from zeus_ray.search.search import Search
-from zeus_ray.store.active_run import ActiveRun
 from zeus_ray.store.event_log import EventLog
+from zeus_ray.store.outcome_from_reports import ActiveRun
 from zeus_ray.store.search_recorder import SearchRecorder
 from zeus_ray.store.target_question import target_question
 

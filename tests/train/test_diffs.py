@@ -1,4 +1,4 @@
-"""The README's diffs are under ten lines, and the code before and after each of them trains."""
+"""The diffs of the guides are under ten lines, and the code before and after each of them trains."""
 
 import inspect
 import re
@@ -14,9 +14,11 @@ pytestmark = [
 ]
 torch = pytest.importorskip("torch")
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
-DIFFS = re.findall(r"^```diff\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
-LOOP, LIGHTNING, TRANSFORMERS, RAY_TRAIN = DIFFS
+GUIDES = Path(__file__).parents[2] / "docs" / "guides"
+LOOP, LIGHTNING, TRANSFORMERS, RAY_TRAIN = DIFFS = [
+    re.search(r"^```diff\n(.*?)^```", (GUIDES / f"{name}.md").read_text(), re.DOTALL | re.MULTILINE)[1]
+    for name in ("ray_tune", "lightning", "transformers", "ray_train")
+]
 
 
 def side(diff, sign):
@@ -32,7 +34,7 @@ def trained(diff, sign, names):
     rows = []
     send, TrainingRun.send = TrainingRun.send, lambda _run, result, **_options: rows.append(result)
     try:
-        exec(compile("\n".join(side(diff, sign)), f"README.md {sign}", "exec"), names)  # noqa: S102 — our own text
+        exec(compile("\n".join(side(diff, sign)), f"diff {sign}", "exec"), names)  # noqa: S102 — our own text
         names["train"]({"batch_size": 32})
     finally:
         TrainingRun.send = send
@@ -100,7 +102,7 @@ def test_transformers_trains(sign, tmp_path):
     assert len(rows) == (2 if sign == "+" else 0)
 
 
-def test_ray_train_is_the_example_which_is_run_in_test_readme():
+def test_ray_train_is_the_example_which_is_run_in_test_snippets():
     pytest.importorskip("sklearn")
     from zeus_ray.train import example_ddp
 

@@ -18,7 +18,7 @@ from torch.utils.data import (  # noqa: E402 — after the check that it is ther
 from zeus_ray.errors import BadInput  # noqa: E402
 from zeus_ray.records import Target  # noqa: E402
 from zeus_ray.training.frameworks import is_out_of_memory, synchronize  # noqa: E402
-from zeus_ray.training.samples_per_pass import samples_per_epoch  # noqa: E402
+from zeus_ray.training.loader_inspection import samples_per_epoch  # noqa: E402
 
 
 @pytest.mark.parametrize(

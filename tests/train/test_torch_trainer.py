@@ -1,6 +1,8 @@
 """Ray Train's session without a cluster; with one it is tested in tests/actors/test_train.py."""
 
 import pickle
+import subprocess
+import sys
 
 import pytest
 
@@ -74,3 +76,40 @@ def test_a_function_that_returns_the_result_of_fit_is_refused_before_it_trains(f
     if refused:
         with pytest.raises(BadInput, match=f"{function.__name__} returns the Result of .fit"):
             refuse_returned_fit(function.__code__)
+
+
+RANK = """
+import sys
+import torch.distributed
+from zeus_ray.train.torch_trainer import RayTrainRun, everyones
+from zeus_ray.training.distributed_gpu_group import DistributedGpuGroup
+from zeus_ray.training.session import RunContext, open_session, plan_from_config
+
+class Worker(RunContext):
+    def lease(self, plan, gpus):
+        return DistributedGpuGroup(super().lease(plan, gpus), everyones)
+
+folder, rank = sys.argv[1:]
+torch.distributed.init_process_group(
+    "gloo", init_method=f"file://{folder}/meeting", rank=int(rank), world_size=2
+)
+config = {"batch_size": 32, "zeus": {"power_control": "off"}}
+with open_session(plan_from_config(config), Worker(run_type=RayTrainRun)) as run:
+    for _ in run.steps([None] * 20):
+        pass
+    run.measure({"accuracy": 0.5})
+torch.distributed.destroy_process_group()
+"""
+
+
+@pytest.mark.processes
+def test_of_several_workers_the_first_one_says_what_a_limit_would_have_saved(tmp_path, monkeypatch):
+    monkeypatch.setenv("ZEUS_RAY_GPU", "simulated:V100")
+    command = [sys.executable, "-c", RANK, str(tmp_path)]
+    workers = [
+        subprocess.Popen([*command, str(rank)], stderr=subprocess.PIPE, text=True) for rank in range(2)
+    ]
+    first, second = (worker.communicate(timeout=120)[1] for worker in workers)
+    assert [worker.returncode for worker in workers] == [0, 0], first + second
+    assert first.count("no power profile of batch size 32") == 1
+    assert "zeus-ray" not in second

@@ -12,12 +12,14 @@ import zeus_ray as zeus
 from zeus_ray.records import StopReason
 from zeus_ray.training import frameworks
 from zeus_ray.training.frameworks import FRAMEWORKS
+from zeus_ray.training.plan_from_arguments import plan_from_config
 from zeus_ray.training.run import TrainingRun
-from zeus_ray.training.session import RunContext, current_context, open_session, plan_from_config
+from zeus_ray.training.run_context import RunContext
+from zeus_ray.training.session import current_context, open_session
 
 THE_FILE = """
 from zeus_ray.training.frameworks import Framework
-from zeus_ray.training.session import RunContext
+from zeus_ray.training.run_context import RunContext
 
 calls = []
 

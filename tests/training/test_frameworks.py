@@ -4,7 +4,7 @@ import pytest
 from runs import Loader
 
 from zeus_ray.training.frameworks import is_out_of_memory
-from zeus_ray.training.samples_per_pass import samples_per_epoch
+from zeus_ray.training.loader_inspection import samples_per_epoch
 
 
 def caused(error, *, by, kept=True):

@@ -5,12 +5,14 @@ frameworks and the loaders of torch see tests/train.
 """
 
 import itertools
+import json
 import math
 from dataclasses import dataclass
 
 import pytest
+from examples import cases
 from lease_helpers import manager_of
-from runs import Loader, leased, plan
+from runs import ClockedGpu, Loader, leased, own_plan, plan
 
 from zeus_ray.errors import BadInput
 from zeus_ray.gpus.simulated import SimulatedGpu
@@ -200,6 +202,7 @@ SHAPES = {
     "without epochs": Shape(without_epochs, epochs=math.nan, samples=1_200, steps=12),
 }
 every_shape = pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+some_shapes = pytest.mark.parametrize("shape", cases(SHAPES.values()), ids=cases(SHAPES))
 
 
 class Work:
@@ -236,7 +239,7 @@ def test_epochs_steps_samples_and_energy_on_a_simulated_gpu(shape, group):
     assert report.time_s == pytest.approx(alone.now_s())
 
 
-@every_shape
+@some_shapes
 def test_epochs_steps_and_energy_through_nvml(shape, make_node):
     node = make_node("V100", refresh_ms=100)
     node.stop_clock()
@@ -254,7 +257,7 @@ def test_epochs_steps_and_energy_through_nvml(shape, make_node):
     manager.close()
 
 
-@every_shape
+@some_shapes
 def test_a_profile_settles_in_every_shape_and_has_the_time_of_the_samples(shape, gpu, group):
     run = run_of(shape, group, probe_limits_w=(250.0, 100.0))
     for _ in range(20):
@@ -268,6 +271,28 @@ def test_a_profile_settles_in_every_shape_and_has_the_time_of_the_samples(shape,
     for limit_w, expected_s in truth.items():
         assert points[limit_w].time_per_epoch_s == pytest.approx(expected_s, rel=0.06)
     assert (run._limit.profile is None) == math.isnan(shape.epochs)
+
+
+@every_shape
+def test_a_run_without_a_search_counts_and_measures_steps_in_every_shape(shape, monkeypatch):
+    gpu, work = ClockedGpu(step_s=STEP_S), Work()
+    gpu.put_on(monkeypatch)
+    run = TrainingRun(own_plan(BATCH, unit="samples", accumulate=shape.accumulate), gpu.group(), window_s=2.0)
+
+    def train(steps=True):
+        work(steps)
+        gpu.work(1 if shape.accumulate == 1 else 1 / shape.accumulate)
+
+    for _ in range(8):
+        shape.loop(run, train)
+    report = TrialReport.from_result(run.report({}))
+    assert report.units == run._clock.samples == 8 * shape.samples
+    assert work.steps == 8 * shape.steps
+    points = json.loads(report.unit_profile)
+    assert len(points) >= 3
+    for point in points:
+        expected_s = gpu.time_s(point["power_limit_w"]) / BATCH
+        assert point["time_per_unit_s"] == pytest.approx(expected_s, rel=0.01)
 
 
 @pytest.mark.parametrize(

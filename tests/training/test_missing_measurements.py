@@ -2,9 +2,10 @@
 
 import dataclasses
 import math
+from dataclasses import replace
 
 import pytest
-from runs import LIMITS_W, NO_GPU, leased, plan, reported, train
+from runs import LIMITS_W, NO_GPU, leased, own_plan, plan, reported, train
 
 import zeus_ray as zeus
 from zeus_ray.errors import BadInput, DeviceError, DeviceLost, LeaseRefused, NoPermission, NotSupported
@@ -13,7 +14,8 @@ from zeus_ray.leases.manager import LeaseManager
 from zeus_ray.records import Knobs, Plan, PowerProfile, StopReason, Target, TrialReport, from_json
 from zeus_ray.training.gpu_group import GpuGroup
 from zeus_ray.training.run import TrainingRun
-from zeus_ray.training.session import RunContext, open_session
+from zeus_ray.training.run_context import RunContext
+from zeus_ray.training.session import open_session
 
 
 @pytest.fixture
@@ -181,10 +183,11 @@ def test_too_few_reports_for_any_profile_are_said(group, reports):
 
 
 @pytest.mark.parametrize("knobs", [{}, {"probe_limits_w": LIMITS_W}, {"power_limit_w": 150.0}])
-def test_the_first_interval_counts_like_any_other(group, monkeypatch, knobs):
+@pytest.mark.parametrize("planned", [plan, own_plan])
+def test_the_first_interval_counts_like_any_other(group, monkeypatch, planned, knobs):
     now = [1_000.0]
     monkeypatch.setattr("time.perf_counter", lambda: now[0])
-    run = TrainingRun(plan(**knobs), group)
+    run = TrainingRun(replace(planned(), knobs=Knobs(run_id="", batch_size=100, **knobs)), group)
     used, limits = [], []
     for _ in range(3):
         limits.append(group.read().power_limit_w)

@@ -124,6 +124,7 @@ def test_the_power_trace_of_every_gpu_as_parquet(tmp_path):
     managers = [LeaseManager(SimulatedGpu.open(card, 0)) for card in ("V100", "A100")]
     run = TrainingRun(plan(), leased(*managers))
     train(run, 3)
+    run.report({"accuracy": 0.5})
     run.write_power_trace(tmp_path / "power.parquet")
     rows = parquet.read_table(tmp_path / "power.parquet").to_pylist()
     assert {row["gpu"] for row in rows} == {"SIM-V100-0", "SIM-A100-0"}

@@ -13,9 +13,10 @@ from zeus_ray.errors import BadInput
 from zeus_ray.gpus.simulated import SimulatedGpu
 from zeus_ray.leases.manager import LeaseManager
 from zeus_ray.leases.process import HolderProcess
-from zeus_ray.records import Knobs, Plan, StopReason
+from zeus_ray.records import Knobs, Plan, PowerProfile, StopReason, TrialReport, from_json
+from zeus_ray.search.power_limit import within_slowdown
 from zeus_ray.training.gpu_group import GpuGroup, LeasedGpu
-from zeus_ray.training.session import plan_from_config
+from zeus_ray.training.plan_from_arguments import plan_from_config
 
 
 @pytest.fixture
@@ -104,3 +105,20 @@ def test_without_a_plan_the_driver_says_the_target_and_what_energy_emits():
     assert plan.target == zeus.Target("accuracy", 0.9)
     assert plan.emissions == zeus.EmissionsConfig(signal="uk")
     assert plan.knobs == Knobs(run_id="", batch_size=8, probe_limits_w=(200.0,))
+
+
+@pytest.mark.usefixtures("simulated")
+@pytest.mark.parametrize("bound", [1.0, 1.05, 1.2])
+def test_a_bound_on_time_finds_the_least_energy_within_it(bound):
+    limits_w = (100.0, 150.0, 200.0, 250.0)
+    with zeus.session(batch_size=100, power_limits_w=limits_w, max_slowdown=bound, window_s=1.0) as run:
+        train(run, 3)
+        report = TrialReport.from_result(run.report({}))
+    measured = from_json(PowerProfile, report.profile)
+    assert run.plan.eta == 1.0
+    within = within_slowdown(measured, bound)
+    least_j = min(point.average_power_w * point.time_per_epoch_s for point in within.points)
+    (chosen,) = (point for point in within.points if point.power_limit_w == report.power_limit_w)
+    assert chosen.average_power_w * chosen.time_per_epoch_s == pytest.approx(least_j, rel=0.001)
+    with pytest.raises(BadInput, match=r"max_slowdown is 0\.5"):
+        zeus.session(batch_size=100, max_slowdown=0.5)

@@ -56,6 +56,14 @@ def test_power_around_an_interruption_does_not_count():
     assert recorded(STEADY, watts, interrupt_at=6).power_w == pytest.approx(200)
 
 
+def test_outliers_in_every_stretch_leave_the_power_of_all():
+    """Fast steps of which each hundredth is held up: the energy is known all the same."""
+    window = recorded(([0.01] * 9 + [0.1]) * 10, [200.0] * 100, every=10)
+    assert window.power_w == pytest.approx(200)
+    assert window.unit_s == pytest.approx(0.005)
+    assert window.clean == pytest.approx(0.9 / 1.9)
+
+
 def test_unknown_energy_leaves_the_time():
     window = recorded(STEADY, [math.nan] * 20)
     assert math.isnan(window.power_w)

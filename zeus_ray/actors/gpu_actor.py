@@ -16,8 +16,8 @@ from typing import Any
 import ray
 from ray.util.metrics import Counter, Gauge
 
+from zeus_ray.actors.job_signal_for_gpu_actor import JobSignal, JobSignals
 from zeus_ray.actors.signal_actor import open_shared_signal
-from zeus_ray.actors.signal_file_sent_to_actor import JobSignal, JobSignals
 from zeus_ray.errors import LeaseRefused
 from zeus_ray.gpus import discovery as discover
 from zeus_ray.gpus.energy.readings import Reading

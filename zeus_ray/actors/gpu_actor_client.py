@@ -13,7 +13,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from zeus_ray import __version__
 from zeus_ray.actors import NAMESPACE
 from zeus_ray.actors.gpu_actor import GpuActor
-from zeus_ray.actors.signal_file_sent_to_actor import JobSignal, read_job_signal
+from zeus_ray.actors.job_signal_for_gpu_actor import JobSignal, read_job_signal
 from zeus_ray.errors import BadInput, DeviceError, LeaseRefused, NoDevice
 from zeus_ray.gpus import discovery as discover
 from zeus_ray.gpus.energy.readings import Reading

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zeus_ray.carbon.resampling import resample
+from zeus_ray.carbon.rows_to_series import resample
 from zeus_ray.carbon.series import LATEST_S, Series
 from zeus_ray.errors import BadInput
 from zeus_ray.quantity_format import DAY_S, HOUR_S

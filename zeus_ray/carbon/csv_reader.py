@@ -10,7 +10,7 @@ silently, or fail without naming the line:
    row is missing and the oldest comes first). A local time that the clock skipped is left out.
 4. Values: an empty cell, "NaN", "null", "NA" or "-" is a gap, never zero. Anything else that is not a number
    is an error.
-5. Regular intervals: see :mod:`zeus_ray.carbon.resampling`.
+5. Regular intervals: see :mod:`zeus_ray.carbon.rows_to_series`.
 
 Importing pandas takes half a second: import this module only where there is a file to read.
 """
@@ -27,7 +27,7 @@ from typing import Any, TextIO
 import numpy as np
 import pandas as pd
 
-from zeus_ray.carbon.resampling import resample
+from zeus_ray.carbon.rows_to_series import resample
 from zeus_ray.carbon.series import EARLIEST_S, LATEST_S, Array, Series
 from zeus_ray.errors import BadInput
 

@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 from typing_extensions import Self
 
-from zeus_ray.carbon.resampling import resample
+from zeus_ray.carbon.rows_to_series import resample
 from zeus_ray.carbon.series import Series
 from zeus_ray.errors import BadInput, SignalLost
 from zeus_ray.quantity_format import HOUR_S, parse_iso_time

@@ -107,9 +107,9 @@ Options = dict[str, str]
 def open_signal(spec: str) -> Signal:
     """The signal that a short text names.
 
-    ``constant:400``             grams per kWh; ``constant:0.3?unit=EUR/kWh`` is a price
-    ``csv:PATH``                 a file; ``csv:PATH?column=…&timezone=Europe/Berlin&unit=EUR/kWh``
-    ``uk``, ``watttime:REGION``  a provider, with its zone; ``zeus-ray carbon --help`` lists all
+    - ``constant:400``: grams per kWh; ``constant:0.3?unit=EUR/kWh`` is a price.
+    - ``csv:PATH``: a file; ``csv:PATH?column=…&timezone=Europe/Berlin&unit=EUR/kWh``.
+    - ``uk``, ``watttime:REGION``: a provider, with its zone; ``zeus-ray carbon --help`` lists all.
 
     Raises:
         BadInput: no such signal, a credential or a zone that is missing, or an error in the file; with

@@ -17,11 +17,10 @@ from zeus_ray.carbon.open_signal import open_signal
 from zeus_ray.carbon.outdated_signal import warn_if_outdated
 from zeus_ray.carbon.series import Signal
 from zeus_ray.errors import BadInput
-from zeus_ray.objective import Prices
+from zeus_ray.objective import Prices, eta_or_default
 from zeus_ray.records import GRAMS, EmissionsConfig
 
 OBJECTIVES = ("energy", "carbon", "price")
-DEFAULT_ETA = 0.5
 
 
 @dataclass(frozen=True)
@@ -60,19 +59,21 @@ def resolve_objective(
     eta: float | None,
     max_power_w: float | None,
     gpus: int,
+    max_slowdown: float | None = None,
 ) -> tuple[SearchObjective, float]:
     """The objective and its eta, from a user's arguments.
 
     Args:
         objective: "energy", "carbon", "price" or :class:`Prices`.
         signal: as :func:`open_signal` takes it, or an opened one (which trials cannot open).
-        eta: weight of energy against time; None: 0.5.
+        eta: weight of energy against time; None: 0.5, or 1 with ``max_slowdown``.
         max_power_w: maximum power limit (W per GPU), which ``Prices`` need.
         gpus: GPUs of one run.
+        max_slowdown: how many times as slow as the fastest a power limit may be; None: any.
 
     Raises:
-        BadInput: an unknown objective, a signal that is missing or in another unit, or an ``eta`` or
-            ``max_power_w`` that does not go with ``Prices``.
+        BadInput: an unknown objective, a signal that is missing or in another unit, an ``eta`` or
+            ``max_power_w`` that does not go with ``Prices``, or numbers out of range.
     """
     emissions = None
     if isinstance(signal, str):
@@ -89,7 +90,7 @@ def resolve_objective(
     _check(objective, signal)
     if signal is not None:
         warn_if_outdated(signal, emissions.signal if emissions else type(signal).__name__, time.time())
-    return SearchObjective(signal, emissions), DEFAULT_ETA if eta is None else eta
+    return SearchObjective(signal, emissions), eta_or_default(eta, max_slowdown)
 
 
 def _check(objective: str, signal: Signal | None) -> None:

@@ -64,6 +64,14 @@ def job_run_command(  # noqa: PLR0917 — typer calls it with keywords
             metavar="FILE", help="Read the metric from this file (JSON or JSON lines), not from the output."
         ),
     ] = None,
+    metric_regex: Annotated[
+        str | None,
+        _command_option(
+            metavar="REGEX",
+            help="How the metric is read from a line, with one group around the number (default: the usual "
+            "forms).",
+        ),
+    ] = None,
     lr: Annotated[
         float | None,
         _command_option(
@@ -94,7 +102,10 @@ def job_run_command(  # noqa: PLR0917 — typer calls it with keywords
     ] = None,
     eta: Annotated[
         float | None,
-        _objective_option(help="Weight of energy (carbon, money) against time, from 1 to 0 (default: 0.5)."),
+        _objective_option(
+            help="Weight of energy (carbon, money) against time, from 1 to 0 (default: 0.5; 1 with "
+            "--max-slowdown)."
+        ),
     ] = None,
     power_limits: Annotated[
         Parsed,
@@ -153,9 +164,10 @@ def job_run_command(  # noqa: PLR0917 — typer calls it with keywords
     training, one per report of the metric. Energy, savings and the reason of the choice go to standard error.
 
     The command prints its metric once per epoch, in a line such as accuracy=0.71, accuracy: 0.71 or
-    {"accuracy": 0.71}, or writes it to --metrics-file. At the target it gets SIGTERM, and SIGKILL after
-    --grace: by then it should have saved its model. A run that costs too much is stopped, and the command
-    runs again with the best batch size known, --tries times at most.
+    {"accuracy": 0.71}, in a column called accuracy, or in a progress bar; or writes it to --metrics-file.
+    Within the first minute of output you are told whether it can be read. At the target the command gets
+    SIGTERM, and SIGKILL after --grace: by then it should have saved its model. A run that costs too much is
+    stopped, and the command runs again with the best batch size known, --tries times at most.
 
     ```sh
     zeus-ray job run --history s3://bucket/zeus --job resnet-nightly \
@@ -172,6 +184,7 @@ def job_run_command(  # noqa: PLR0917 — typer calls it with keywords
         command=command or (),
         target=goal,
         metrics_file=metrics_file,
+        metric_regex=metric_regex,
         lr=lr,
         lr_rule=lr_rule,
         tries=tries,

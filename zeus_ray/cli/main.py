@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
+from typer.main import get_command
 
 from zeus_ray import __version__
 from zeus_ray.cli.carbon_command import SignalHelp, carbon_command
@@ -14,6 +15,7 @@ from zeus_ray.cli.doctor_command import doctor_command
 from zeus_ray.cli.job_report_command import job_report_command
 from zeus_ray.cli.job_run_command import EXIT_CODES, job_run_command
 from zeus_ray.cli.restore_command import restore_command
+from zeus_ray.cli.run_command import SUPERVISED_EXIT_CODES, run_command
 from zeus_ray.errors import ZeusError
 
 BAD_INPUT, INTERRUPTED = 2, 130
@@ -46,6 +48,9 @@ app.command("demo")(demo_command)
 app.command("doctor")(doctor_command)
 app.command("restore")(restore_command)
 app.command("carbon", cls=SignalHelp)(carbon_command)
+app.command("run", epilog=SUPERVISED_EXIT_CODES, context_settings={"allow_interspersed_args": False})(
+    run_command
+)
 app.add_typer(job_app, name="job", help="Recurring jobs: one run around a command; the report of all runs.")
 job_app.command("run", epilog=EXIT_CODES, context_settings={"allow_interspersed_args": False})(
     job_run_command
@@ -67,10 +72,14 @@ def _describe(
 ) -> None:
     """Train to your target accuracy for the least energy, with Ray.
 
-    - In your code: `import zeus_ray`; the README shows the fifteen lines.
+    - In your code: `import zeus_ray`; the README shows the ten lines.
+    - Without touching your code: `zeus-ray run -- python train.py` finds the best power limit meanwhile.
     - To see it work: `zeus-ray demo`.
     - On a machine with GPUs: `zeus-ray doctor` lists what works, and how to enable the rest.
     """
+
+
+COMMAND = get_command(app)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -84,7 +93,7 @@ def main(arguments: list[str] | None = None) -> int:
         lists its own.
     """
     try:
-        app(args=arguments, prog_name="zeus-ray")
+        COMMAND(args=arguments, prog_name="zeus-ray")
     except SystemExit as ended:
         return int(ended.code or 0)
     return 0

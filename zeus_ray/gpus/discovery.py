@@ -99,11 +99,13 @@ def visible_gpus(source: str, env: Mapping[str, str], gpus: Sequence[Gpu]) -> li
     Raises:
         BadInput: the environment names a GPU that is not here, or several GPUs by one name.
     """
-    value = env.get(load_source(source).visible_variable)
+    loaded, by_uuid = load_source(source), {gpu.uuid: gpu for gpu in gpus}
+    value = env.get(loaded.visible_variable)
     if value is None:
-        return list(gpus)
+        if len({gpu.name for gpu in gpus}) < 2:  # equal ones have the same order in the driver and in CUDA
+            return list(gpus)
+        return [by_uuid[uuid] for uuid in loaded.compute_order(list(by_uuid))]
     names = list(itertools.takewhile(_names_a_gpu, (name.strip() for name in value.split(","))))
-    by_uuid = {gpu.uuid: gpu for gpu in gpus}
     return [by_uuid[uuid] for uuid in resolve_uuids(source, names, gpus)]
 
 

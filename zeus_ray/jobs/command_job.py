@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import signal
-import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
 from zeus_ray.errors import BadInput
-from zeus_ray.jobs.command_process import CommandProcess
+from zeus_ray.jobs.command_process import CommandProcess, print_line
 from zeus_ray.jobs.job_search import STOPPED_EARLY
+from zeus_ray.jobs.metric_file import MetricFile
+from zeus_ray.jobs.metric_from_output import MetricFromOutput
 from zeus_ray.jobs.metric_parser import MetricParser
 from zeus_ray.jobs.recurring_job import DEFAULT_TRIES, RecurringJob
 from zeus_ray.quantity_format import energy, power, seconds
@@ -30,6 +31,7 @@ class CommandSettings:
         command: program and arguments, with ``{batch_size}`` and ``{lr}`` in them.
         target: the metric to look for, and the value to reach.
         metrics_file: where the command writes its metric as JSON; None: in its output.
+        metric_regex: finds the metric in a line; None: the usual forms.
         lr: learning rate tuned for the default batch size; None: the command has no ``{lr}``.
         lr_rule: as for ``run.scale_lr``.
         tries: runs until the job is done; the last is not stopped for its cost.
@@ -41,6 +43,7 @@ class CommandSettings:
     command: Sequence[str]
     target: Target
     metrics_file: Path | None = None
+    metric_regex: str | None = None
     lr: float | None = None
     lr_rule: str = "linear"
     tries: int = DEFAULT_TRIES
@@ -127,11 +130,12 @@ def _once(job: RecurringJob, settings: CommandSettings, *, to_the_end: bool) -> 
 
 def _follow(run: TrainingRun, settings: CommandSettings) -> None:
     """Start the command, report what it writes, and stop it when the run should end."""
-    parser = MetricParser(settings.target.metric)
-    command = CommandProcess(settings.arguments(run), parser, settings.metrics_file)
+    parser = MetricParser(settings.target.metric, settings.metric_regex)
+    file = MetricFile(settings.metrics_file, parser) if settings.metrics_file else None
+    command = CommandProcess(settings.arguments(run))
     reports = 0
     try:
-        for value in command.values():
+        for value in _metric_values(command, parser, file):
             if run.stop == StopReason.TARGET_REACHED and settings.keep_running:
                 continue
             if value is not None:
@@ -153,6 +157,22 @@ def _follow(run: TrainingRun, settings: CommandSettings) -> None:
         print_line(f"the command wrote no {parser.name!r} to {where}: the run counts as a crash")
 
 
+def _metric_values(
+    command: CommandProcess, parser: MetricParser, file: MetricFile | None
+) -> Iterator[float | None]:
+    """The metric each time it is written, and None now and then; ends with the command."""
+    output = MetricFromOutput(parser, print_line)
+    for line in command.lines():
+        if line is None:
+            yield from file.new_values() if file else ()
+            yield None
+        elif file is None:
+            yield from output.values(line)
+        if file is None:
+            yield from output.check()
+    yield from output.end()
+
+
 def _print_report(number: int, row: dict[str, object], target: Target) -> None:
     """One line per report."""
     used_j, time_s, limit_w = (
@@ -163,12 +183,6 @@ def _print_report(number: int, row: dict[str, object], target: Target) -> None:
         f"{number}: {target.metric} {row[target.metric]:.4g}{goal}, {energy(used_j)} in {seconds(time_s)}, "
         f"limit {power(limit_w)}"
     )
-
-
-def print_line(sentence: str) -> None:
-    """Print to standard error: standard output is the command's."""
-    sys.stderr.write(f"zeus-ray: {sentence}\n")
-    sys.stderr.flush()
 
 
 def _terminated(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 — as signal wants it

@@ -1,4 +1,4 @@
-"""A training command as a process: start it, read its metric, stop it with everything it started."""
+"""A training command as a process: start it, read its output, stop it with everything it started."""
 
 from __future__ import annotations
 
@@ -12,17 +12,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 from typing import IO
 
 from zeus_ray.errors import BadInput
-from zeus_ray.jobs.metric_parser import MetricFile, MetricParser
+from zeus_ray.jobs.output_lines import OutputLines
 
 OUTPUT_POLL_S = 0.5
 DRAIN_S = 2.0
 """How long to read after the command has ended: a process it left running may hold its output open."""
-LINE_BYTES = 1 << 16
+READ_BYTES = 1 << 16
 OUT_OF_MEMORY_LINE = re.compile(r"OutOfMemoryError|(?:CUDA|HIP|CUDA error:) out of memory|RESOURCE_EXHAUSTED")
 DIE_WITH_PARENT = """
 import ctypes, os, signal, sys
@@ -41,8 +40,7 @@ class CommandProcess:
 
     Args:
         arguments: the program and its arguments.
-        parser: finds the metric in a line.
-        metrics_file: a file with the metric; None: it is in the output.
+        env: variables that it gets besides those of this process.
 
     Attributes:
         out_of_memory: whether its output says that the GPU's memory was too small.
@@ -51,20 +49,18 @@ class CommandProcess:
         BadInput: there is no such program.
     """
 
-    def __init__(self, arguments: Sequence[str], parser: MetricParser, metrics_file: Path | None) -> None:
+    def __init__(self, arguments: Sequence[str], env: Mapping[str, str] | None = None) -> None:
         if shutil.which(arguments[0]) is None:
             raise BadInput(f"cannot run {arguments[0]!r}: there is no such program")
         self.out_of_memory = False
         self._next_poll_s = 0.0
-        self._parser = parser
-        self._file = MetricFile(metrics_file, parser) if metrics_file else None
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._process = subprocess.Popen(  # noqa: S603 — the user's own command
             [sys.executable, "-I", "-S", "-c", DIE_WITH_PARENT, *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},  # metric lines come when printed
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})},  # lines come when printed
         )
         self._readers = [
             threading.Thread(target=self._read, args=pair, daemon=True)
@@ -73,17 +69,18 @@ class CommandProcess:
         for reader in self._readers:
             reader.start()
 
-    def values(self) -> Iterator[float | None]:
-        """The metric each time it is written, and None now and then; ends with the command."""
+    def lines(self) -> Iterator[str | None]:
+        """Its output line by line, see :class:`OutputLines`, and None now and then; ends with the command."""
         ended_s: float | None = None
         while True:
             try:
-                yield self._metric_in(self._lines.get(timeout=OUTPUT_POLL_S))
+                line = self._lines.get(timeout=OUTPUT_POLL_S)
+                self.out_of_memory = self.out_of_memory or OUT_OF_MEMORY_LINE.search(line) is not None
+                yield line
                 if not self._poll_is_due():
                     continue
             except queue.Empty:
                 pass
-            yield from self._file.new_values() if self._file else ()
             yield None
             if self._process.poll() is None or not self._lines.empty():
                 continue
@@ -98,6 +95,23 @@ class CommandProcess:
         if now_s < self._next_poll_s:
             return False
         self._next_poll_s = now_s + OUTPUT_POLL_S
+        return True
+
+    def pass_on(self, number: int) -> None:
+        """Give it a signal: an interrupt to all that it started, as a terminal does, others to itself."""
+        if self._process.poll() is None:
+            if number == signal.SIGINT:
+                self._signal(signal.SIGINT)
+            else:
+                self._process.send_signal(number)
+
+    @property
+    def left_processes(self) -> bool:
+        """Whether processes of its group still run."""
+        try:
+            os.killpg(self._process.pid, 0)
+        except (ProcessLookupError, PermissionError):
+            return False
         return True
 
     def stop(self, grace_s: float) -> None:
@@ -119,16 +133,33 @@ class CommandProcess:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, number)
 
-    def _metric_in(self, line: str) -> float | None:
-        if OUT_OF_MEMORY_LINE.search(line):
-            self.out_of_memory = True
-        return None if self._file else self._parser.value(line)
-
     def _read(self, stream: IO[bytes], passed_on: IO[str]) -> None:
+        lines = OutputLines()
         with stream:
-            while line := stream.readline(LINE_BYTES):
-                text = line.decode(errors="replace")
+            while data := stream.read1(READ_BYTES):  # type: ignore[attr-defined]  # buffered, as Popen makes it
                 with contextlib.suppress(OSError, ValueError):  # our own output may be closed
-                    passed_on.write(text)
+                    passed_on.buffer.write(data)  # type: ignore[attr-defined]  # of a text stream
                     passed_on.flush()
-                self._lines.put(text)
+                if passed_on is sys.stderr:
+                    _SHOWN.line_ended = data.endswith((b"\n", b"\r"))
+                for line in lines.feed(data):
+                    self._lines.put(line)
+            for line in lines.end():
+                self._lines.put(line)
+
+
+class _Shown:
+    """What standard error shows last: whether its line has ended."""
+
+    line_ended = True
+
+
+_SHOWN = _Shown()
+
+
+def print_line(sentence: str) -> None:
+    """Print to standard error: standard output is the command's. A progress bar there ends its line first."""
+    begins = "" if _SHOWN.line_ended else "\n"
+    _SHOWN.line_ended = True
+    sys.stderr.write(f"{begins}zeus-ray: {sentence}\n")
+    sys.stderr.flush()

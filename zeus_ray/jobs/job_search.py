@@ -18,13 +18,13 @@ from zeus_ray.jobs.job_summary import JobSummary, summarize
 from zeus_ray.jobs.lost_runs import find_lost_runs, this_process
 from zeus_ray.records import Best, Knobs, MeasuredBy, Plan, StopReason
 from zeus_ray.search.search import Search
-from zeus_ray.store.active_run import ActiveRun
 from zeus_ray.store.event_log import EventLog, LoggedEvent
 from zeus_ray.store.event_replay import replay
 from zeus_ray.store.events import RunAsked, RunEnded, RunLost
+from zeus_ray.store.outcome_from_reports import ActiveRun
 from zeus_ray.store.search_recorder import SearchRecorder
 from zeus_ray.store.warm_start import WarmStart
-from zeus_ray.training.session import carried_settings
+from zeus_ray.training.plan_from_arguments import carried_settings
 
 STOPPED_EARLY = (
     StopReason.COST_CAP,

@@ -66,6 +66,16 @@ class LoggedRun:
         """What the whole run used (J); NaN where unknown."""
         return self.report.energy_j
 
+    def start_j(self, epoch_j: float) -> float:
+        """Energy before training began (J): that up to the first report, less the epochs until then.
+
+        Args:
+            epoch_j: energy of one epoch on all GPUs of the run, at the limit in force until then.
+        """
+        first = self.end.curve[0] if isinstance(self.end, RunEnded) and self.end.curve else None
+        beside_j = first.energy_j - first.epoch * epoch_j if first is not None else NAN
+        return beside_j if beside_j > 0 else 0.0
+
     @property
     def why_ended(self) -> str:
         """Why it ended, for people."""
@@ -138,10 +148,11 @@ class JobSummary:
             return f"What {default} would have taken is not known: it has no profile on these GPUs yet."
         share = self.saved_j / self.default_would_take_j
         word = "saved" if share >= 0 else "spent more"
+        would_take = energy(self.default_would_take_j)
         return (
-            f"For {counted(len(self.trained), 'training')} {default} would have taken about "
-            f"{energy(self.default_would_take_j)}: {energy(abs(self.saved_j))} ({percent(share)}) {word} "
-            "so far, exploring included."
+            f"For {counted(len(self.trained), 'training')} {default} would have taken about {would_take}, "
+            f"start of the process included: {energy(abs(self.saved_j))} ({percent(share)}) {word} so far, "
+            "exploring included."
         )
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -205,23 +216,26 @@ def _default_j(profile: PowerProfile, runs: list[LoggedRun], gpus: int) -> float
     """Energy of one training with the default at the highest limit of a kind of GPU (J).
 
     From runs on that kind whose limit was set from the start: what they used, in the proportion of the
-    profile. Else epochs to the target times an epoch of the profile, evaluation not included. NaN where
-    no run has ended.
+    profile. Else epochs to the target times an epoch of the profile, evaluation not included. Both with the
+    start of the process, which every run has at any limit and no epoch of the profile has. NaN where no run
+    has ended.
     """
     epochs_j = {p.power_limit_w: p.average_power_w * p.time_per_epoch_s for p in profile.points}
     epoch_j = {limit_w: joules for limit_w, joules in epochs_j.items() if 0 < joules < math.inf}
     if not epoch_j:
         return NAN
     highest_j = epoch_j[max(epoch_j)]
-    used = [
-        run.energy_j * highest_j / epoch_j[run.report.power_limit_w]
+    used = []
+    for run in runs:
+        limit_w = run.report.power_limit_w
+        if run.knobs.power_limit_w is not None and run.report.gpu == profile.gpu and limit_w in epoch_j:
+            start_j = run.start_j(epoch_j[limit_w] * gpus)
+            used.append(start_j + (run.energy_j - start_j) * highest_j / epoch_j[limit_w])
+    by_epochs = [
+        run.start_j(highest_j * gpus) + run.outcome.epochs * highest_j * gpus
         for run in runs
-        if run.knobs.power_limit_w is not None
-        and run.report.gpu == profile.gpu
-        and run.report.power_limit_w in epoch_j
+        if run.outcome is not None and run.outcome.epochs > 0
     ]
-    epochs = [run.outcome.epochs for run in runs if run.outcome is not None and run.outcome.epochs > 0]
-    by_epochs = [n * highest_j * gpus for n in epochs]
     known = [joules for joules in used or by_epochs if not math.isnan(joules)]
     return fmean(known) if known else NAN
 

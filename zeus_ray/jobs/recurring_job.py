@@ -20,7 +20,8 @@ from zeus_ray.store.event_log import open_job_log
 from zeus_ray.store.warm_start import read_warm_start
 from zeus_ray.training.frameworks import is_out_of_memory
 from zeus_ray.training.run import TrainingRun
-from zeus_ray.training.session import RunContext, open_session
+from zeus_ray.training.run_context import RunContext
+from zeus_ray.training.session import open_session
 
 if TYPE_CHECKING:
     from zeus_ray.carbon.series import Signal
@@ -53,12 +54,12 @@ class RecurringJob(JobSearch):
             power limit is lower while energy is dirty or expensive; learning stays in joules and seconds.
         signal: of carbon or price, such as "uk" or "csv:PATH"; see :func:`zeus_ray.open_signal`. Given as
             a text, each result has ``zeus/carbon_g`` or ``zeus/price``.
-        eta: 1 saves energy (or carbon, or money) alone, 0 time alone; None: 0.5.
+        eta: 1 saves energy (or carbon, or money) alone, 0 time alone; None: 0.5, or 1 with ``max_slowdown``.
         power_limits_w: limits to consider (W per GPU); None: each GPU's own range.
         max_power_w: MAXPOWER of Eq. 2 (W per GPU); None: that of the first GPU.
         gpus: GPUs of one run.
-        max_slowdown: consider only limits at most this many times as slow as the fastest one; with eta=1,
-            the least energy in at most that time. None: any.
+        max_slowdown: consider only limits at most this many times as slow as the fastest one; without
+            ``eta``, the least energy in at most that time. None: any.
         beta: a run is stopped before it costs beta times the cheapest.
         max_epochs: a run that has not reached the target by then has failed.
         policy: "zeus-ray", "nsdi23" for the published one, or an instance, of which each search gets a copy.
@@ -104,7 +105,9 @@ class RecurringJob(JobSearch):
     ) -> None:
         if not isinstance(target, Target):
             raise BadInput(f"target is {target!r}; needed: Target(metric, value), or Target(metric)")
-        priced, eta = resolve_objective(objective, signal, eta=eta, max_power_w=max_power_w, gpus=gpus)
+        priced, eta = resolve_objective(
+            objective, signal, eta=eta, max_power_w=max_power_w, gpus=gpus, max_slowdown=max_slowdown
+        )
         options = {
             "batch_sizes": batch_sizes,
             "default_batch_size": default_batch_size,

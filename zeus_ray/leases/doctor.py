@@ -283,10 +283,15 @@ def _left_behind(folder: Path, gpus: tuple[GpuReport, ...]) -> list[str]:
 
 
 def _kept_by_watchdog(folder: Path) -> list[str]:
-    """What the watchdog could not restore, and what could not be read and was moved out of the way."""
+    """What the watchdog could not restore, and what could not be read and was moved out of the way.
+
+    What it says of a limit whose journal is gone is out of date: that limit has been restored since.
+    """
+    left = {path.stem for path in limit_journals(folder)}
     problems = [
         f"{name} is still to be restored; the watchdog tries again: {why} (more in {WATCHDOG_NAME}.log)"
         for name, why in watchdog_problems(folder).items()
+        if name in left
     ]
     aside = files_set_aside(folder)
     if aside:

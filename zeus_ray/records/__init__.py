@@ -32,7 +32,15 @@ from zeus_ray.records.search_answer import (
 )
 from zeus_ray.records.serialization import from_json, from_plain, to_json, to_plain
 from zeus_ray.records.target import Target
-from zeus_ray.records.trial_plan import GRAMS, RESERVED, EmissionsConfig, Plan, PlanText, read_carried
+from zeus_ray.records.trial_plan import (
+    GRAMS,
+    RESERVED,
+    EmissionsConfig,
+    OnlineOptions,
+    Plan,
+    PlanText,
+    read_carried,
+)
 from zeus_ray.records.trial_report import TrialReport, result_key
 
 __all__ = [
@@ -51,6 +59,7 @@ __all__ = [
     "Knobs",
     "MeasuredBy",
     "Measurement",
+    "OnlineOptions",
     "Outcome",
     "Plan",
     "PlanText",

@@ -93,6 +93,41 @@ class EmissionsConfig:
         return then_s + rate * (real_s - began_s)
 
 
+UNITS = ("steps", "samples", "tokens")
+REPORTED_STEPS = "reported steps"
+"""The unit of a command that is supervised: steps as its output counts them, some of them at a time."""
+"""Units of work of a run whose limit is chosen while it trains."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnlineOptions:
+    """How a run without a search chooses its power limit while it trains.
+
+    Attributes:
+        unit: the unit of work, one of ``UNITS``, or ``REPORTED_STEPS``.
+        power_budget_w: the most that the limits of all GPUs may add up to (W); None: any.
+        stage: the pipeline stage of this process, from 0.
+        job: name under which the power profile is kept for a later run; "": it is not kept.
+        history: the folder, or its URI, where it is kept.
+
+    Raises:
+        BadInput: an unknown unit.
+    """
+
+    unit: str = "steps"
+    power_budget_w: float | None = None
+    stage: int = 0
+    job: str = ""
+    history: str = ""
+
+    def __post_init__(self) -> None:
+        """Check the unit and the stage."""
+        if self.unit not in {*UNITS, REPORTED_STEPS}:
+            raise BadInput(f"unit is {self.unit!r}; allowed: {', '.join(map(repr, UNITS))}")
+        if self.stage < 0:
+            raise BadInput(f"stage is {self.stage}; allowed: 0 (the first pipeline stage) or more")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """What a trial is given as ``config["zeus"]``: enough to run without asking the driver again.
@@ -113,6 +148,7 @@ class Plan:
         power_control: "auto" or "off", as the driver's environment says.
         gpu_source: ``ZEUS_RAY_GPU`` of the driver; "": not set.
         emissions: how the run's energy is priced over time; None: it is not.
+        online: how the run chooses its limit by itself, while it trains; None: the search chooses.
     """
 
     knobs: Knobs
@@ -129,6 +165,7 @@ class Plan:
     power_control: str = "auto"
     gpu_source: str = ""
     emissions: EmissionsConfig | None = None
+    online: OnlineOptions | None = None
 
     @classmethod
     def of_search(cls, search: Search, knobs: Knobs, **others: Any) -> Self:  # noqa: ANN401 — the other fields

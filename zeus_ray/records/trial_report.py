@@ -46,6 +46,14 @@ class TrialReport:
         lr: learning rate that ``scale_lr`` gave; NaN where it was not called.
         lr_rule: the rule ``scale_lr`` used; "" where it was not called.
         advice: what a power limit would have saved, in one sentence, where none may be set; "" otherwise.
+        unit: "steps", "samples" or "tokens" in a run that chooses its limit while it trains; "" in others.
+        units: work done in this attempt, over all processes; NaN without a unit, like the next three.
+        energy_per_unit_j: energy of this attempt over ``units``, evaluation and profiling included.
+        time_per_unit_s: time likewise.
+        slowdown: time of all steps over what they would have taken at the highest limit.
+        profiling_steps: steps in windows of a power profile.
+        profiling_extra_s: what these took longer (s) than at the limit that is held; NaN: not known.
+        unit_profile: JSON of the limits measured: W, average W per GPU, seconds per unit; "" without a unit.
     """
 
     run_id: str = ""
@@ -73,6 +81,14 @@ class TrialReport:
     lr: float = NAN
     lr_rule: str = ""
     advice: str = ""
+    unit: str = ""
+    units: float = NAN
+    energy_per_unit_j: float = NAN
+    time_per_unit_s: float = NAN
+    slowdown: float = NAN
+    profiling_steps: int = 0
+    profiling_extra_s: float = NAN
+    unit_profile: str = ""
 
     def to_result(self) -> dict[str, Any]:
         """Flat keys ``zeus/<field>``."""

@@ -27,7 +27,7 @@ class Savings:
         best: the mean over the ``repeats`` trials of the answer (the luckiest single trial would overstate
             the saving); the baseline where that is the answer; None if none reached the target.
         repeats: trials with the knobs of the answer that reached the target; 0 where ``best`` is what the
-            search expects, because these trials also measured power profiles.
+            search expects, because these trials also measured power profiles, or had other limits.
         answer: what the search recommends, with intervals; None where unknown.
         trade_offs: what other trade-offs would give.
     """
@@ -225,7 +225,10 @@ def _answer(
     if chosen and answer is not None:
         mean = _mean(chosen)
         limit_w = mean.power_limit_w if answer.power_limit_w is None else answer.power_limit_w
-        mean = replace(mean, power_limit_w=limit_w)
+        ran_at_limit = not abs(mean.power_limit_w - limit_w) >= SAME_KNOBS_W
+        mean = replace(mean, power_limit_w=limit_w, is_baseline=mean.is_baseline and ran_at_limit)
+        if not ran_at_limit:
+            return _expected(mean, answer), 0
         if baseline is not None and _at_epochs_of(mean, baseline).cost_to_target < mean.cost_to_target:
             return _expected(mean, answer), 0
         return mean, len(chosen)
@@ -241,7 +244,7 @@ def _answer(
 
 
 def _expected(trial: TrialSummary, answer: Best) -> TrialSummary:
-    """The answer where its trials cost more than its runs will: they measured power profiles, too."""
+    """The answer where its trials are not as its runs will be: they profiled, or had other limits."""
     return replace(
         trial,
         cost=answer.cost.mean,

@@ -82,7 +82,7 @@ def _answer_sentences(saved: Savings) -> Iterator[str]:
     elif not saved.repeats:
         yield (
             f"Best: {best.knobs_text}, which is expected to reach the target with {_used(best)}; its trials "
-            "also measured power profiles."
+            "also measured power profiles, or had other limits."
         )
     else:
         times = "once" if saved.repeats == 1 else f"{saved.repeats} times, on average"

@@ -16,7 +16,7 @@ from zeus_ray.errors import BadInput
 from zeus_ray.quantity_format import counted
 from zeus_ray.records import Best, SearchAnswer
 from zeus_ray.reporting.final_metric_comparison import Verification
-from zeus_ray.reporting.savings import Savings, savings
+from zeus_ray.reporting.savings import Savings, same_knobs, savings
 from zeus_ray.reporting.savings_sentences import savings_sentences
 from zeus_ray.reporting.stored_answer import stored_answer
 from zeus_ray.reporting.trial_summary import TrialSummary, summaries
@@ -64,11 +64,11 @@ class SearchReport:
         return savings_sentences(saved) + expected + remarks + verified
 
     def winner(self) -> TrialSummary | None:
-        """The trial of the answer: the cheapest with its knobs; None where nothing reached the target."""
+        """The trial of the answer: the cheapest with its knobs; None where none had its power limit."""
         best = self.savings.best
         if best is None:
             return None
-        return next((trial for trial in self.trials if trial.trial_id == best.trial_id), None)
+        return next((t for t in self.trials if t.trial_id == best.trial_id and same_knobs(t, best)), None)
 
     def pareto(self) -> Figure | None:
         """Energy against time of all trials; None where no energy was measured."""
@@ -111,7 +111,8 @@ class SearchReport:
         figure = self.pareto()
         style = "max-width:800px;width:100%"
         image = f'<img style="{style}" alt="Pareto plot" src="{_data_url(figure)}">' if figure else ""
-        return f"<div>{html_trial_table(self.trials, self.hyperparameters)}<ul>{items}</ul>{image}</div>"
+        table = html_trial_table(self.trials, self.hyperparameters, self.winner())
+        return f"<div>{table}<ul>{items}</ul>{image}</div>"
 
 
 def show(

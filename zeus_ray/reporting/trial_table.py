@@ -79,7 +79,7 @@ def trial_table(
     Args:
         trials: its rows.
         hyperparameters: further ones to show.
-        best: the row of the answer, in green.
+        best: the row of the answer: "best", and in green.
         title: above it.
     """
     from rich import box  # noqa: PLC0415 — rich is imported only to display
@@ -100,26 +100,42 @@ def trial_table(
             escape(column.heading), justify="right" if column.right else "left", no_wrap=column.right
         )
     for trial in ranked:
-        table.add_row(*(escape(column.cell(trial)) for column in columns), style=_row_style(trial, best))
+        table.add_row(*map(escape, _cells(trial, columns, best)), style=_row_style(trial, best))
     return table
 
 
-def html_trial_table(trials: Sequence[TrialSummary], hyperparameters: Sequence[str] = ()) -> str:
+def html_trial_table(
+    trials: Sequence[TrialSummary], hyperparameters: Sequence[str] = (), best: TrialSummary | None = None
+) -> str:
     """The same table in HTML, for a notebook."""
     ranked = sorted(trials, key=lambda trial: trial.rank)
     columns = trial_columns(ranked, hyperparameters)
     head = "".join(_html_cell("th", column, column.heading.replace("\n", " ")) for column in columns)
     rows = []
     for trial in ranked:
-        style = "font-weight:bold" if trial.is_baseline else "" if trial.target_reached else "opacity:0.55"
-        cells = "".join(_html_cell("td", column, column.cell(trial)) for column in columns)
-        rows.append(f'<tr style="{style}">{cells}</tr>')
+        texts = _cells(trial, columns, best)
+        cells = "".join(_html_cell("td", *pair) for pair in zip(columns, texts, strict=True))
+        rows.append(f'<tr style="{_html_style(trial, best)}">{cells}</tr>')
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
 
 
 def _html_cell(tag: str, column: TrialColumn, text: str) -> str:
     align = "right" if column.right else "left"
     return f'<{tag} style="{CELL_STYLE}text-align:{align}">{html.escape(text)}</{tag}>'
+
+
+def _cells(trial: TrialSummary, columns: Sequence[TrialColumn], best: TrialSummary | None) -> tuple[str, ...]:
+    """The texts of a row; without colours, too, it says which one is the answer."""
+    first, *others = (column.cell(trial) for column in columns)
+    return f"best {first}" if trial is best and not trial.is_baseline else first, *others
+
+
+def _html_style(trial: TrialSummary, best: TrialSummary | None) -> str:
+    if trial is best:
+        return "font-weight:bold;color:#2a7d3f"
+    if trial.is_baseline:
+        return "font-weight:bold"
+    return "" if trial.target_reached else "opacity:0.55"
 
 
 def _row_style(trial: TrialSummary, best: TrialSummary | None) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -129,8 +129,22 @@ class LimitAdvice:
     time_share: float
 
 
+def within_slowdown(profile: PowerProfile, max_slowdown: float) -> PowerProfile:
+    """``profile`` without the limits that are more than ``max_slowdown`` times as slow as the fastest."""
+    points = measured_points(profile)
+    slowest_s = max_slowdown * min((point.time_per_epoch_s for point in points), default=0.0)
+    kept = tuple(point for point in points if point.time_per_epoch_s <= slowest_s)
+    return replace(profile, points=kept)
+
+
 def advise(
-    profile: PowerProfile, in_force_w: float, *, eta: float, max_power_w: float | None, gpus: int
+    profile: PowerProfile,
+    in_force_w: float,
+    *,
+    eta: float,
+    max_power_w: float | None,
+    gpus: int,
+    max_slowdown: float | None = None,
 ) -> LimitAdvice | None:
     """Compare the cheapest limit of ``profile`` (Eq. 7) with ``in_force_w``; None if it has no usable point.
 
@@ -140,7 +154,7 @@ def advise(
     if not points:
         return None
     against_w = min(max(in_force_w, points[0].power_limit_w), points[-1].power_limit_w)
-    limit_w = optimal_limit_w(profile, eta=eta, max_power_w=max_power_w, gpus=gpus)
+    limit_w = optimal_limit_w(profile, eta=eta, max_power_w=max_power_w, gpus=gpus, max_slowdown=max_slowdown)
     best, now = point_at(profile, limit_w), point_at(profile, against_w)
     return LimitAdvice(
         limit_w=limit_w,
@@ -161,13 +175,11 @@ def _energy_j(point: ProfilePoint) -> float:
 def _cheapest(
     profile: PowerProfile, price: Callable[[ProfilePoint], float], max_slowdown: float = math.inf
 ) -> float:
-    points = measured_points(profile)
+    points = measured_points(within_slowdown(profile, max_slowdown))
     if not points:
         raise BadInput(
             f"the profile of batch size {profile.batch_size} has no usable point: {profile.points}"
         )
-    slowest_s = max_slowdown * min(p.time_per_epoch_s for p in points)
-    points = [p for p in points if p.time_per_epoch_s <= slowest_s]
     # NaN (power not measured) loses against any number; all NaN: the lowest limit would be a guess.
     known = [p for p in points if not math.isnan(price(p))]
     return (min(known, key=price) if known else points[-1]).power_limit_w

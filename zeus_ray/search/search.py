@@ -59,7 +59,7 @@ class Search:
         seed: the same seed and the same results give the same suggestions.
         policy: "zeus-ray", "nsdi23" (as published), or an instance of ``policies.base.Policy``.
         exploration_budget: what the search may cost beyond running the default, in runs of the default, plus
-            what it has saved; inf: no bound; None: the policy's own (2.0, or 3.0 for a search that ends; no
+            what it has saved; inf: no bound; None: the policy's own (1.0, or 3.0 for a search that ends; no
             bound for "nsdi23", as published).
         recurring: False for a search that ends.
         horizon_runs: how often the answer will be used: what knowing it better is worth.

@@ -9,10 +9,10 @@ from typing import Any
 from zeus_ray.errors import HistoryError
 from zeus_ray.records import BASELINE, PowerProfile, StopReason, read_metric, to_json
 from zeus_ray.search.search import Search
-from zeus_ray.store.active_run import ActiveRun
 from zeus_ray.store.event_log import EventLog
 from zeus_ray.store.event_replay import replay
 from zeus_ray.store.events import Event, ProfileMeasured, RunEnded
+from zeus_ray.store.outcome_from_reports import ActiveRun
 from zeus_ray.store.target_question import REPORTS, target_question
 
 logger = logging.getLogger("zeus_ray")

@@ -16,8 +16,8 @@ from torch.utils.data import BatchSampler
 
 from zeus_ray.errors import BadInput
 from zeus_ray.records import NAN
+from zeus_ray.training.loader_inspection import BatchSizes, samples_per_epoch
 from zeus_ray.training.run import TrainingRun
-from zeus_ray.training.samples_per_pass import BatchSizes, samples_per_epoch
 
 
 class ZeusCallback(pl.Callback):  # type: ignore[misc]  # Lightning's types are not read
@@ -48,8 +48,11 @@ class ZeusCallback(pl.Callback):  # type: ignore[misc]  # Lightning's types are 
         """Check that Lightning trains the batch size that is metered, and will go on to.
 
         Raises:
-            BadInput: samples per step are not the run's batch size, or change during training.
+            BadInput: samples per step are not the run's batch size, or change during training; or tokens
+                are to be counted.
         """
+        if self._run.unit == "tokens":
+            raise BadInput("unit is 'tokens', which a Lightning Trainer does not count: use unit='samples'")
         self._accumulated = self._accumulation(trainer, pl_module)
         self._check_batch_size(trainer)
 

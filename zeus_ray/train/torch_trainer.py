@@ -8,10 +8,11 @@ of them take the same decision at the same step.
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import ray.train
 import torch.distributed
@@ -19,13 +20,16 @@ from ray.train import Checkpoint
 from ray.tune.integration.ray_train import TuneReportCallback
 
 from zeus_ray.errors import BadInput, DoesNotFit
-from zeus_ray.records import NAN, Plan, StopReason, Target, TrialReport
+from zeus_ray.records import NAN, OnlineOptions, Plan, StopReason, Target, TrialReport
 from zeus_ray.train.refuse_returned_fit import refuse_returned_fit
 from zeus_ray.training.attempts import AttemptLog
 from zeus_ray.training.distributed_gpu_group import DistributedGpuGroup
 from zeus_ray.training.gpu_group import GpuGroup
+from zeus_ray.training.kept_limit_profile import DEFAULT_HISTORY
+from zeus_ray.training.plan_from_arguments import plan_from_config
 from zeus_ray.training.run import TrainingRun
-from zeus_ray.training.session import lease_or_none, open_session, plan_from_config
+from zeus_ray.training.run_context import lease_or_none
+from zeus_ray.training.session import open_session
 from zeus_ray.tune.current_trial import TrialCallback, TrialContext
 
 
@@ -39,12 +43,19 @@ def session(
     eta: float | None = None,
     target: Target | None = None,
     accumulate: int | None = None,
+    max_slowdown: float | None = None,
+    power_budget_w: float | None = None,
+    unit: Literal["steps", "samples", "tokens"] = "steps",
+    job: str = "",
+    history: str | os.PathLike[str] = DEFAULT_HISTORY,
+    stage: int = 0,
     window_s: float = 5.0,
     settle_s: float = 1.0,
 ) -> Iterator[RayTrainRun]:
     """:func:`zeus_ray.session` for the training function of a ``TorchTrainer``; every worker opens it.
 
-    Args: as there. The batch size is that of a step over all workers.
+    Args: as there. The batch size is that of a step over all workers; without a search they choose the power
+    limit together, while they train.
 
     Raises:
         BadInput: as there; or a batch size that is no multiple of the number of workers.
@@ -58,6 +69,10 @@ def session(
         eta=eta,
         target=target,
         accumulate=accumulate,
+        max_slowdown=max_slowdown,
+        online=OnlineOptions(
+            unit=unit, power_budget_w=power_budget_w, stage=stage, job=job, history=os.fspath(history)
+        ),
     )
     context = WorkerContext.of_worker()
     with open_session(plan, context, config=config, window_s=window_s, settle_s=settle_s) as run:
@@ -74,7 +89,8 @@ class RayTrainRun(TrainingRun):
     def __init__(self, plan: Plan, group: DistributedGpuGroup, **options: Any) -> None:  # noqa: ANN401 — TrainingRun's
         super().__init__(plan, group, **options)
         self.rank = int(torch.distributed.get_rank())
-        self.workers = int(torch.distributed.get_world_size())
+        self.workers = self.processes = int(torch.distributed.get_world_size())
+        self.logs_notes = self.rank == 0
         self._mine = group.mine
         if len(group) and plan.gpus not in (None, len(group)):
             raise BadInput(
@@ -91,11 +107,6 @@ class RayTrainRun(TrainingRun):
     def micro_batch_size(self) -> int:
         """Samples that go through the model at once in this worker: its share."""
         return super().micro_batch_size // self.workers
-
-    @property
-    def note(self) -> str:
-        """What the user should know at the start; only rank 0 tells it."""
-        return super().note if self.rank == 0 else ""
 
     def send(self, result: dict[str, Any], checkpoint: Checkpoint | None = None, **options: Any) -> None:  # noqa: ANN401 — Ray Train's own
         """Pass the result to ``ray.train.report``; does not return when the job ends there."""

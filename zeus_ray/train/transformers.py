@@ -14,8 +14,8 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from zeus_ray.errors import BadInput
 from zeus_ray.records import NAN
 from zeus_ray.records.read_metric import as_number, is_number
+from zeus_ray.training.loader_inspection import samples_per_epoch
 from zeus_ray.training.run import TrainingRun
-from zeus_ray.training.samples_per_pass import samples_per_epoch
 
 SET_SUFFIX = "_runtime"
 """Ends a metric that every evaluation has; before it stands the name of the evaluated set."""
@@ -42,6 +42,7 @@ class ZeusCallback(TrainerCallback):  # type: ignore[misc]  # Transformers' type
         self._trained = False
         self._resumed = False
         self._reported = False
+        self._tokens_seen = 0.0
         self._logged: dict[str, float] = {}
         self._rounds = 0
         self._evaluated: list[str] = []
@@ -68,7 +69,12 @@ class ZeusCallback(TrainerCallback):  # type: ignore[misc]  # Transformers' type
                 f"step, but the run's batch size is {self._run.batch_size}: "
                 "per_device_train_batch_size=run.micro_batch_size, gradient_accumulation_steps=run.accumulate"
             )
+        if self._run.unit == "tokens" and args.include_num_input_tokens_seen in (False, "no"):
+            raise BadInput(
+                "unit is 'tokens', which are not counted: include_num_input_tokens_seen=True counts them"
+            )
         self._training, self._resumed = True, state.global_step > 0
+        self._tokens_seen = float(state.num_input_tokens_seen)
 
     def on_epoch_begin(
         self,
@@ -95,7 +101,11 @@ class ZeusCallback(TrainerCallback):  # type: ignore[misc]  # Transformers' type
     ) -> None:
         """The optimizer has stepped; evaluation, saving or logging may follow before the next step."""
         self._reported, self._trained = False, True
-        self._run.after_step()
+        tokens, self._tokens_seen = (
+            state.num_input_tokens_seen - self._tokens_seen,
+            state.num_input_tokens_seen,
+        )
+        self._run.after_step(tokens=float(tokens) if self._run.unit == "tokens" else None)
         if self._run.stop:
             control.should_training_stop = True
         if control.should_evaluate or control.should_save or control.should_log:

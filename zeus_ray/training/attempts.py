@@ -18,6 +18,7 @@ from typing_extensions import Self
 from zeus_ray.gpus.energy.readings import Reading
 from zeus_ray.records import NAN, Measurement, PowerProfile, from_json, to_json
 from zeus_ray.store.storage import Storage
+from zeus_ray.training.online_records import UnitPoint
 
 logger = logging.getLogger("zeus_ray")
 
@@ -66,6 +67,7 @@ class AttemptEntry(AttemptUsage):
         samples: trained by it, and by those it continued from.
         gpu: its kind of GPU; "" without one.
         profile: what it measured of the power profile; None: nothing.
+        unit_profile: what it measured of the profile per unit of work.
         held: its leases; empty once they are counted to their end.
         version: of this format.
     """
@@ -74,6 +76,7 @@ class AttemptEntry(AttemptUsage):
     samples: int = 0
     gpu: str = ""
     profile: PowerProfile | None = None
+    unit_profile: tuple[UnitPoint, ...] = ()
     held: tuple[tuple[str, str], ...] = ()
     version: int = ATTEMPT_VERSION
 
@@ -89,6 +92,7 @@ class AttemptLog:
         samples: trained by the last one, and by those it continued from.
         gpu: the kind of GPU of the last one; "" if there was none.
         profiles: what the earlier ones measured, for their kinds of GPU.
+        unit_profile: what the last one measured, per unit of work.
     """
 
     folder: Storage | None = None
@@ -97,6 +101,7 @@ class AttemptLog:
     samples: int = 0
     gpu: str = ""
     profiles: tuple[PowerProfile, ...] = ()
+    unit_profile: tuple[UnitPoint, ...] = ()
 
     @classmethod
     def open(cls, folder: Storage | None, *, final_usage: FinalUsage = lambda _held: None) -> Self:
@@ -114,6 +119,7 @@ class AttemptLog:
             samples=last.samples,
             gpu=last.gpu,
             profiles=tuple(entry.profile for entry in entries if entry.profile is not None),
+            unit_profile=last.unit_profile,
         )
 
     def write(
@@ -123,6 +129,7 @@ class AttemptLog:
         samples: int,
         gpu: str,
         profile: PowerProfile | None,
+        unit_profile: Sequence[UnitPoint] = (),
         held: Held = (),
     ) -> None:
         """Replace this attempt's entry; see :class:`AttemptEntry`."""
@@ -137,6 +144,7 @@ class AttemptLog:
             samples=samples,
             gpu=gpu,
             profile=profile,
+            unit_profile=tuple(unit_profile),
             held=tuple(held),
         )
         self.folder.write(ATTEMPT_FILE.format(number=self.attempt), to_json(entry))

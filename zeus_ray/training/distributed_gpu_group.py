@@ -38,6 +38,10 @@ class DistributedGpuGroup(GpuGroup):
         self.mine = mine
         self._gather = gather
 
+    def exchange(self, value: Any) -> list[Any]:  # noqa: ANN401 — small values of any type
+        """See :class:`GpuGroup`."""
+        return self._gather(value)
+
     def read(self) -> Reading:
         """Energy, time and limit of all GPUs now."""
         return joined(self._together(self.mine.read))

@@ -10,8 +10,11 @@ import pkgutil
 import sys
 from typing import TYPE_CHECKING, Any
 
+from zeus_ray.training.ranks_from_environment import Ranks
+
 if TYPE_CHECKING:
-    from zeus_ray.training.session import RunContext
+    from zeus_ray.training.distributed_gpu_group import Gather
+    from zeus_ray.training.run_context import RunContext
 
 FRAMEWORKS = {
     "ray": "zeus_ray.tune.current_trial:RayTune",
@@ -33,6 +36,21 @@ class Framework:
 
     def synchronize(self) -> None:
         """Wait until the GPU has done the work that is queued, so that a reading belongs to counted steps."""
+
+    def runs_ahead(self) -> bool:
+        """Whether work is queued, so that a step ends on the GPU later than in this process."""
+        return False
+
+    def ranks(self) -> Ranks | None:
+        """Which process of a job this is, where the framework knows; None: it is not one of several."""
+        return None
+
+    def gather(self, ranks: Ranks) -> Gather | None:  # noqa: ARG002 — for subclasses
+        """How the processes of a job exchange values; None: they cannot.
+
+        Every process of ``ranks`` calls this before its first step. It may wait for all of them.
+        """
+        return None
 
     def is_out_of_memory(self, error: BaseException) -> bool:  # noqa: ARG002 — for subclasses
         """Whether ``error`` itself, not its cause, says that the memory of the GPU is too small."""
@@ -56,6 +74,23 @@ def synchronize() -> None:
     """Wait until the GPU has done the work that is queued."""
     for framework in imported_frameworks():
         framework.synchronize()
+
+
+def runs_ahead() -> bool:
+    """Whether a step ends on the GPU later than in this process."""
+    return any(framework.runs_ahead() for framework in imported_frameworks())
+
+
+def current_ranks() -> Ranks | None:
+    """Which process of a job this is; None: it is the only one, or nothing says."""
+    found = (framework.ranks() for framework in imported_frameworks())
+    return next((ranks for ranks in found if ranks is not None), None) or Ranks.from_environment()
+
+
+def find_gather(ranks: Ranks) -> Gather | None:
+    """How the processes of this job exchange values; None: no imported framework can."""
+    found = (framework.gather(ranks) for framework in imported_frameworks())
+    return next((gather for gather in found if gather is not None), None)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

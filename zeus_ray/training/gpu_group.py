@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from typing_extensions import Self
 
@@ -18,7 +19,7 @@ from zeus_ray.leases.lease import Lease
 from zeus_ray.leases.process import HolderProcess
 from zeus_ray.leases.service import GpuLeaseService
 from zeus_ray.leases.service_with_deadline import AnsweringService
-from zeus_ray.records import NAN, MeasuredBy, PowerProfile, to_json
+from zeus_ray.records import NAN, MeasuredBy, PowerProfile, StopReason, to_json
 
 logger = logging.getLogger("zeus_ray")
 
@@ -75,16 +76,24 @@ class GpuGroup:
     Attributes:
         leases: the lease of each GPU.
         held: (actor, lease id) of each GPU that an actor holds, which knows what it used to its end.
+        mine: the GPUs that this process leases itself: all, unless several processes share the group.
         released: whether the leases have ended.
     """
 
     by_steps = False
     """Whether windows end by counted steps and not by the clock, which differs between processes."""
+    stops_together = False
+    """Whether a reason to stop counts only once all processes know it: see :class:`RankGpuGroup`."""
+    logs = True
+    """Whether this process logs what concerns all: of several of one job one does."""
 
     def __init__(self, gpus: Sequence[LeasedGpu], *, why_none: str = "") -> None:
         self.why_none = why_none
         self.leases = tuple(gpu.lease for gpu in gpus)
         self.held = tuple((gpu.actor, gpu.lease.lease_id) for gpu in gpus if gpu.actor)
+        self.mine: GpuGroup = self
+        self.stop_wish: StopReason | None = None
+        self.agreed_stop: StopReason | None = None
         self.released = False
         self._gpus = tuple(gpus)
         self._sick: set[str] = set()
@@ -142,6 +151,14 @@ class GpuGroup:
     def virtual(self) -> bool:
         """Whether time passes on the GPUs only by ``train`` and ``load``."""
         return any(lease.virtual for lease in self.leases)
+
+    def connect(self) -> str:
+        """Find the other processes of the job, before the first step. Returns why that fails; ""."""
+        return ""
+
+    def exchange(self, value: Any) -> list[Any]:  # noqa: ANN401 — small values of any type
+        """Every process's value, in the order of ranks; waits for all. Empty: the others do not answer."""
+        return [value]
 
     def read(self) -> Reading:
         """Energy, time and limit now. A GPU that cannot be read has an energy of NaN, which is said once."""

@@ -97,12 +97,12 @@ def _merged(old: LogEstimate | None, new: LogEstimate | None, floor: float) -> L
 
 def _mean_power(ranks: Sequence[RankWindow]) -> LogEstimate | None:
     """Mean power over the GPUs of a stage; None where any of them is not measured."""
-    powers = [r.power_w for r in ranks]
-    if not powers or not all(math.isfinite(p) and p > 0 for p in powers):
+    ranks = [r for r in ranks if r.gpus]
+    if not ranks or not all(math.isfinite(r.power_w) and r.power_w > 0 for r in ranks):
         return None
-    total_w = math.fsum(powers)
-    var = math.fsum((r.power_w * r.power_sd) ** 2 for r in ranks) / total_w**2
-    return LogEstimate(math.log(total_w / len(powers)), var + WINDOW_SD**2)
+    total_w = math.fsum(r.power_w * r.gpus for r in ranks)
+    var = math.fsum((r.power_w * r.gpus * r.power_sd) ** 2 for r in ranks) / total_w**2
+    return LogEstimate(math.log(total_w / sum(r.gpus for r in ranks)), var + WINDOW_SD**2)
 
 
 def _longest_busy(ranks: Sequence[RankWindow]) -> LogEstimate | None:

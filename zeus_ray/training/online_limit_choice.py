@@ -11,6 +11,9 @@ from zeus_ray.training.merge_rank_windows import GroupWindow
 from zeus_ray.training.online_records import ControllerState, LimitRecord, OnlineSettings
 from zeus_ray.training.pipeline_stage_limits import StageCurve, share_limits
 
+SURPRISE_SDS = 3.5
+BRACKET_GAIN = 0.01
+"""A limit below all measured ones is measured where cost could fall by more than this (ln)."""
 CHECK_EVERY, CHECK_EVERY_S = 0.25, 1200.0
 """The limits next to the one held are measured again after this share of the run, at least these seconds."""
 
@@ -33,8 +36,8 @@ class LimitChoice:
 
     @property
     def eta(self) -> float:
-        """The weight of energy now: 1 under ``max_slowdown``, else the objective's at this price."""
-        return 1.0 if self.settings.max_slowdown is not None else eta_at(self.settings.eta, self.state.price)
+        """The weight of energy at the present price."""
+        return eta_at(self.settings.weight, self.state.price)
 
     def ratios(self) -> list[float]:
         """Each limit over the uncapped power per GPU, as far as that is known."""
@@ -99,7 +102,21 @@ class LimitChoice:
             if value > gains.get(k, 0.0):
                 gains[self._less_known(time, k)] = value
         k = max(gains, key=lambda i: (gains[i], -i), default=best)
-        return k if gains.get(k, 0.0) > least_gain else None
+        return k if gains.get(k, 0.0) > least_gain else self._beyond_lowest(cost, best, allowed)
+
+    def _beyond_lowest(self, cost: LimitCurve, best: int, allowed: Sequence[int]) -> int | None:
+        """The next limit below the best, where that is the lowest measured one and cost still falls there.
+
+        The curves know the usual shape only; a load that hardly slows down has its best limit far below. Cost
+        is convex over ln(limit), so that the line through the two lowest measured limits is a lower bound.
+        """
+        known = [k for k in allowed if self.state.records[k].time is not None]
+        below = [k for k in allowed if k > best]
+        if not below or len(known) < 2 or best != known[-1]:
+            return None
+        x, here, above = [math.log(w) for w in self.settings.limits_w], known[-1], known[-2]
+        falls = (cost.mean[above] - cost.mean[here]) / (x[above] - x[here])
+        return below[0] if falls * (x[here] - x[below[0]]) > BRACKET_GAIN else None
 
     def _unlocked(self, time: LimitCurve, cost: LimitCurve, k: int, best: int) -> float:
         """Expected gain (ln) of learning that limit ``k`` keeps within the slow-down; 0 if not affordable."""
@@ -138,17 +155,21 @@ class LimitChoice:
 
     def surprise(self, window: GroupWindow) -> bool:
         """Whether the time of a window contradicts all other limits together (a disturbance while it ran)."""
-        state = self.state
-        if state.phase != "profile" or state.records[self.top].power is None or state.pending == self.top:
+        return self._seen_elsewhere() >= 3 and self.unexpected(window, sds=SURPRISE_SDS)
+
+    def unexpected(self, window: GroupWindow, *, sds: float = 1.5) -> bool:
+        """Whether the time of a window is so many standard deviations from what the other limits say."""
+        state, k = self.state, self.state.pending
+        if state.phase != "profile" or state.records[self.top].power is None or k == self.top:
             return False
-        others = {i: r.time for i, r in enumerate(state.records) if r.time is not None and i != state.pending}
+        others = {i: r.time for i, r in enumerate(state.records) if r.time is not None and i != k}
         expected = LimitCurve.fit(self.ratios(), others, "time")
-        k = state.pending
-        if len(others) < 3:
-            return False
-        return abs(window.time.mean - expected.mean[k]) > 3.5 * math.sqrt(
+        return abs(window.time.mean - expected.mean[k]) > sds * math.sqrt(
             expected.cov[k][k] + window.time.var
         )
+
+    def _seen_elsewhere(self) -> int:
+        return sum(r.time is not None and i != self.state.pending for i, r in enumerate(self.state.records))
 
     def work(self) -> tuple[float, float]:
         """Seconds that the work so far takes at the highest limit, and the seconds it took beyond that."""

@@ -27,8 +27,8 @@ class OnlineSettings:
         limits_w: the power limits to choose from (W per GPU).
         gpus: GPUs of each pipeline stage; one entry where all GPUs do the same.
         max_power_w: MAXPOWER of Zeus's Eq. 2, per GPU; None: the highest of ``limits_w``.
-        eta: 1 weighs energy alone, 0 time alone.
-        max_slowdown: least energy, at most this many times as long as at the highest limit; not ``eta``.
+        eta: 1 weighs energy alone, 0 time alone; None: 0.5, or 1 with ``max_slowdown``.
+        max_slowdown: the run takes at most this many times as long as at the highest limit; None: any.
         power_budget_w: the most that the limits of all GPUs may add up to.
         window_s: seconds of a window, at least.
         settle_s: seconds left out after a change of limit.
@@ -41,7 +41,7 @@ class OnlineSettings:
     limits_w: tuple[float, ...]
     gpus: tuple[int, ...] = (1,)
     max_power_w: float | None = None
-    eta: float = 0.5
+    eta: float | None = None
     max_slowdown: float | None = None
     power_budget_w: float | None = None
     window_s: float = 5.0
@@ -59,7 +59,9 @@ class OnlineSettings:
             raise BadInput(f"limits_w is {self.limits_w}; needed: one or more limits above 0 W")
         if not self.gpus or min(self.gpus) < 1:
             raise BadInput(f"gpus is {self.gpus}; needed: the number of GPUs of each stage, 1 or more")
-        if not 0 <= self.eta <= 1:
+        if self.eta is None:
+            object.__setattr__(self, "eta", 0.5 if self.max_slowdown is None else 1.0)
+        if not 0 <= self.weight <= 1:
             raise BadInput(f"eta is {self.eta}; allowed: 0 (time alone) to 1 (energy alone)")
         if self.max_slowdown is not None and not 1 <= self.max_slowdown < math.inf:
             raise BadInput(f"max_slowdown is {self.max_slowdown}; allowed: 1 (none) or more")
@@ -76,6 +78,11 @@ class OnlineSettings:
                 f"power_budget_w is {self.power_budget_w:g} W for {sum(self.gpus)} GPUs, whose lowest limits "
                 f"add up to {least_w:g} W; allowed: that or more"
             )
+
+    @property
+    def weight(self) -> float:
+        """``eta``, or its default."""
+        return 0.5 if self.eta is None else self.eta
 
 
 @dataclass(frozen=True)

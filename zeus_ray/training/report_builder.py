@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from zeus_ray import objective
 from zeus_ray.gpus.energy.readings import Reading
@@ -10,8 +11,10 @@ from zeus_ray.records import NAN, Plan, PowerProfile, StopReason, TrialReport, t
 from zeus_ray.training.attempts import AttemptLog, AttemptUsage
 from zeus_ray.training.gpu_group import GpuGroup
 from zeus_ray.training.lr_scaling import ScaledLr
+from zeus_ray.training.online_records import UnitPoint
 from zeus_ray.training.samples_and_time import RunClock
 from zeus_ray.training.savings_if_limit_were_set import savings_estimate
+from zeus_ray.training.usage_per_unit import UnitReport
 
 
 class ReportBuilder:
@@ -38,7 +41,10 @@ class ReportBuilder:
         self._group = group
         self._clock = clock
         self._attempts = attempts
-        self._gpus = max(1, len(group))
+
+    @property
+    def _gpus(self) -> int:
+        return max(1, len(self._group))
 
     def used(self, reading: Reading) -> AttemptUsage:
         """What all attempts had used at ``reading``."""
@@ -74,13 +80,22 @@ class ReportBuilder:
             limit_w=reading.power_limit_w,
         )
 
-    def log(self, reading: Reading, profile: PowerProfile | None) -> None:
-        """Replace this attempt's entry in the attempt log; ``profile``: what is measured of it."""
+    def log(
+        self, reading: Reading, profile: PowerProfile | None, unit_profile: Sequence[UnitPoint] = ()
+    ) -> None:
+        """Replace this attempt's entry in the attempt log.
+
+        Args:
+            reading: what was used.
+            profile: what is measured of the profile, for an epoch.
+            unit_profile: the same, per unit of work.
+        """
         self._attempts.write(
             AttemptUsage.of(reading),
             samples=self._clock.samples_before + self._clock.samples,
             gpu=self._group.gpu,
             profile=profile,
+            unit_profile=unit_profile,
             held=self._group.held,
         )
 
@@ -91,10 +106,12 @@ class ReportBuilder:
         stop: StopReason | None = None,
         profile: PowerProfile | None = None,
         profile_so_far: PowerProfile | None = None,
+        per_unit: UnitReport | None = None,
         scaled_lr: ScaledLr | None = None,
     ) -> TrialReport:
         """What a result carries; see :class:`TrialReport`."""
         used = self.used(reading)
+        by_unit = per_unit or UnitReport(unit="", units=NAN)
         return TrialReport(
             run_id=self._plan.knobs.run_id,
             batch_size=self._plan.knobs.batch_size,
@@ -121,4 +138,12 @@ class ReportBuilder:
             lr=scaled_lr.lr if scaled_lr else NAN,
             lr_rule=scaled_lr.rule if scaled_lr else "",
             advice=self.advice(reading),
+            unit=by_unit.unit,
+            units=by_unit.units,
+            energy_per_unit_j=by_unit.energy_per_unit_j,
+            time_per_unit_s=by_unit.time_per_unit_s,
+            slowdown=by_unit.slowdown,
+            profiling_steps=by_unit.profiling_steps,
+            profiling_extra_s=by_unit.profiling_extra_s,
+            unit_profile=to_json(by_unit.unit_profile) if per_unit else "",
         )

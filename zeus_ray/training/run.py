@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,12 +14,12 @@ from zeus_ray.objective import stop_reason
 from zeus_ray.records import NAN, Plan, StopReason, TrialReport, check_metric, read_metric
 from zeus_ray.training.attempts import AttemptLog
 from zeus_ray.training.gpu_group import GpuGroup, PowerPoints, write_power_traces
+from zeus_ray.training.limit_control_of_run import limit_control_of
 from zeus_ray.training.lr_scaling import LrRule, ScaledLr, WarmUp, scaled, warm_up
 from zeus_ray.training.report_builder import ReportBuilder
-from zeus_ray.training.run_limit_controller import LimitController
 from zeus_ray.training.run_text import run_html, run_repr
 from zeus_ray.training.samples_and_time import RunClock
-from zeus_ray.training.steps_loop import Batch, one_pass
+from zeus_ray.training.steps_loop import Batch, OneStep, one_pass
 
 logger = logging.getLogger("zeus_ray")
 
@@ -34,12 +34,16 @@ class TrainingRun:
         accumulate: micro-batches per step; more than 1 where the batch does not fit in memory otherwise.
         step_ends: whether the optimizer should step with the present micro-batch.
         stop: None, or why the run should end now. Under Ray Tune ``report`` ends the trial then; elsewhere
-            the training loop has to check it.
+            the training loop has to check it, as :meth:`steps` does.
         last_report: what the last report carried; None before the first.
+        processes: how many share the run, each of which trains its part of every step.
         strict_metric: whether a report without the target metric, or with a text for it, is an error.
+        logs_notes: whether this process logs what the user should know; of several of one job only one does.
     """
 
     strict_metric = True
+    logs_notes = True
+    processes = 1
 
     def __init__(
         self,
@@ -55,25 +59,26 @@ class TrainingRun:
         self.batch_size = plan.knobs.batch_size
         self.accumulate = plan.knobs.accumulate
         self.step_ends = True
-        self.stop: StopReason | None = None
+        self._stop: StopReason | None = None
         self._group = group
         self._attempts = attempts or AttemptLog()
         self._clock = RunClock(group, self.batch_size)
         self._reports = ReportBuilder(plan, group, self._clock, self._attempts)
-        self._limit = LimitController(
+        self._limit = limit_control_of(
             plan,
             group,
             self._clock,
+            self._attempts,
             max_power_w=self._reports.max_power_w,
-            measured=self._attempts.profiles,
             window_s=window_s,
             settle_s=settle_s,
         )
+        self._one_step = OneStep(self)
         self._counts_steps = False
         self._paused = True
         self._whole_step = False
         self._said: set[str] = set()
-        self._check_cost_at_s = 0.0
+        self._check_cost_at_s = 0.0 if plan.knobs.cost_cap < math.inf else math.inf
         self._scaled_lr: ScaledLr | None = None
         self.last_report: TrialReport | None = None
 
@@ -85,9 +90,27 @@ class TrainingRun:
         return run_html(self)
 
     @property
+    def stop(self) -> StopReason | None:
+        """None, or why the run should end now; in a job of several processes only once all of them know."""
+        return self._stop
+
+    @stop.setter
+    def stop(self, reason: StopReason | None) -> None:
+        """Set it; where several processes stop together, it is a wish until all of them know."""
+        if reason is not None and self._group.stops_together:
+            self._group.stop_wish = self._group.stop_wish or reason
+        else:
+            self._stop = reason
+
+    @property
     def micro_batch_size(self) -> int:
         """Samples that go through the model at once, in this process: the batch size of the loader."""
         return self.batch_size // self.accumulate
+
+    @property
+    def unit(self) -> str:
+        """What the run counts: "steps", "samples" or "tokens"; "" where a search has planned it."""
+        return self.plan.online.unit if self.plan.online else ""
 
     @property
     def gpu(self) -> str:
@@ -136,7 +159,13 @@ class TrainingRun:
 
     # --- training ------------------------------------------------------------------------------
 
-    def steps(self, loader: Iterable[Batch], *, samples: int | None = None) -> Iterator[Batch]:
+    def steps(
+        self,
+        loader: Iterable[Batch],
+        *,
+        samples: int | None = None,
+        tokens: Callable[[Batch], float] | None = None,
+    ) -> Iterator[Batch]:
         """Iterate over ``loader`` for one epoch; profiles power limits and checks the cost cap meanwhile.
 
         One pass is one epoch, of whatever length. It ends early when ``stop`` is set. A last batch that is
@@ -148,23 +177,37 @@ class TrainingRun:
         Args:
             loader: gives the batches of one pass; it need not have a length.
             samples: samples of an epoch, over all GPUs, where the loop is left before the loader ends.
+            tokens: the tokens of a batch of this process, where the run's unit is tokens.
 
         Raises:
             BadInput: several loaders, or batches of another size than ``micro_batch_size``.
         """
-        return one_pass(self, loader, samples)
+        return one_pass(self, loader, samples, tokens)
 
-    def leave_epoch(self, *, in_step: bool, samples: int | None) -> None:
+    def step(self, *, tokens: float | None = None) -> OneStep:
+        """``with run.step(): ...`` is one optimizer step of ``batch_size`` samples, in any loop.
+
+        Where gradients are accumulated, all micro-batches of the step are within one ``with``. What is
+        between two steps counts for the energy and time of the run; where that is long, as an evaluation is,
+        it is in no profile, and neither is a step that raises.
+
+        Args:
+            tokens: tokens of the step, over all processes, where the run's unit is tokens.
+        """
+        self._one_step.tokens = tokens
+        return self._one_step
+
+    def leave_epoch(self, *, in_step: bool, samples: int | None, tokens: float | None = None) -> None:
         """The loop was left before its loader ended, by ``break`` or an error in a step of ``samples``."""
         if self._group.released:
             return
         if in_step:
-            self._clock.end_step(samples)
-        if self._group.by_steps:  # other processes may go on, and would be waited for
+            self._limit.partial_step(self._clock.end_step(samples), tokens)
+        if self._group.by_steps and not self._group.stops_together:  # others may go on: they cannot be asked
             self._limit.drop()
             self._paused = True
         self.end_epoch(complete=False)
-        if not self._clock.samples_per_epoch:
+        if not self._clock.samples_per_epoch and self.plan.online is None:
             self.warn_once(
                 "the loop over run.steps was left before its loader ended, which has no length: epochs are "
                 "not counted. Give run.steps(loader, samples=...), the samples of an epoch"
@@ -224,21 +267,28 @@ class TrainingRun:
         """Several processes that each saw another size would end their windows at different steps."""
         return None if self._group.by_steps else samples
 
-    def after_step(self, samples: int | None = None) -> None:
+    def after_step(self, samples: int | None = None, tokens: float | None = None) -> None:
         """The step is done, of ``samples`` at most. Takes about a microsecond, unless a window ends."""
         if self._paused and self._whole_step:
             self.resume()  # an evaluation within the step is over: the step's samples count with its time
-        self._clock.end_step(self._same_everywhere(samples))
-        if self._limit.settled:
+        counted = self._clock.end_step(self._same_everywhere(samples))
+        if not self._whole_step:
+            self._limit.partial_step(counted, tokens)
+        elif self._limit.step(counted, tokens):
+            self._agree_on_stop()
+        if self._check_cost_at_s < math.inf:
             self.check()
-        else:
-            self._limit.step()
+
+    def _agree_on_stop(self) -> None:
+        """After an exchange: stop where rank 0 wishes to, or where no other process can be asked any more."""
+        alone = None if self._group.stops_together else self._group.stop_wish
+        self._stop = self._stop or self._group.agreed_stop or alone
 
     def check(self) -> StopReason | None:
         """Check the cost cap where it is time. For a loop that does not tell its steps, between reports."""
-        if self.stop is None and self._limit.settled and self._clock.now_s() >= self._check_cost_at_s:
+        if self._stop is None and self._limit.settled and self._clock.now_s() >= self._check_cost_at_s:
             self._check_cost()
-        return self.stop
+        return self._stop
 
     def _check_cost(self) -> None:
         """Stop at the cost cap. Checks again after half the time that is left at the present rate."""
@@ -249,6 +299,24 @@ class TrainingRun:
             rate = cost / reading.time_s if reading.time_s > 0 else math.inf
             left_s = (cap - cost) / rate if rate > 0 else math.inf
             self._check_cost_at_s = reading.time_s + max(1.0, 0.5 * left_s)
+
+    def computed(self, seconds: float) -> None:
+        """In a pipeline: this process has computed for ``seconds`` of the present step, and else waited.
+
+        Called in every process of a job whose sessions say their ``stage``, once or several times per step.
+        The stage that computes longest keeps its speed; others get lower limits where that costs no time.
+        """
+        self._limit.computed(seconds)
+
+    def set_energy_price(self, price: float) -> None:
+        """A joule costs ``price`` times its long-run mean from now on (carbon, a tariff): the limit follows.
+
+        Only for a run that chooses its limit while it trains. In a job of several processes rank 0's counts.
+
+        Raises:
+            BadInput: not a number, or the limit of this run was planned by a search.
+        """
+        self._limit.set_energy_price(price)
 
     def scale_lr(self, base_lr: float, rule: LrRule = "linear") -> float:
         """``base_lr``, tuned for the default batch size, scaled to this one; the report carries it.
@@ -305,12 +373,13 @@ class TrainingRun:
         )
         if self.stop:
             self._limit.finish(partial=True)
-        self._reports.log(reading, self._limit.profile_so_far)
+        self._reports.log(reading, self._limit.profile_so_far, self._limit.per_unit)
         report = self._reports.report(
             reading,
             stop=self.stop,
             profile=self._limit.profile,
             profile_so_far=self._limit.profile_so_far,
+            per_unit=self._limit.report(reading),
             scaled_lr=self._scaled_lr,
         )
         self.last_report = report
@@ -342,6 +411,6 @@ class TrainingRun:
 
     def warn_once(self, message: str) -> None:
         """Warn, of each thing once."""
-        if message and message not in self._said:
+        if self.logs_notes and message and message not in self._said:
             self._said.add(message)
             logger.warning("zeus-ray: %s", message)

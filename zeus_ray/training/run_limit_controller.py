@@ -5,13 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from zeus_ray.errors import DeviceError, DeviceLost, LeaseRefused
+from zeus_ray.errors import BadInput, DeviceError, DeviceLost, LeaseRefused
+from zeus_ray.gpus.energy.readings import Reading
 from zeus_ray.objective import eta_at
 from zeus_ray.records import NAN, Plan, PowerProfile, ProfilePoint
 from zeus_ray.search import power_limit as power
 from zeus_ray.training.gpu_group import GpuGroup
+from zeus_ray.training.online_records import UnitPoint
 from zeus_ray.training.profiler import Profiler, ProfilingWindow
 from zeus_ray.training.samples_and_time import RunClock
+from zeus_ray.training.usage_per_unit import UnitReport
 
 PointsByLimit = dict[float, ProfilePoint]
 """Points of a profile by their limit (W)."""
@@ -54,7 +57,7 @@ class LimitController:
         window_s: float,
         settle_s: float,
     ) -> None:
-        self.note = _why_not(group)
+        self.note = why_no_limit(group)
         self._plan = plan
         self._group = group
         self._clock = clock
@@ -108,6 +111,15 @@ class LimitController:
             f"{done + left} limits were measured, over {window} each, and the run has ended; {remedy}"
         )
 
+    @property
+    def per_unit(self) -> tuple[UnitPoint, ...]:
+        """What is measured per unit of work: nothing, the search asks for epochs."""
+        return ()
+
+    def report(self, reading: Reading) -> UnitReport | None:  # noqa: ARG002 — as OnlineLimitControl has it
+        """What a report says per unit of work: nothing."""
+        return None
+
     # --- the training loop -------------------------------------------------------------------------
 
     def resume(self) -> None:
@@ -116,11 +128,15 @@ class LimitController:
         if self._profiler is not None:
             self._profiler.resume()
 
-    def step(self) -> None:
-        """A whole batch was trained."""
+    def step(self, samples: int, tokens: float | None = None) -> bool:  # noqa: ARG002 — as OnlineLimitControl has it
+        """A whole batch was trained. Returns whether processes have exchanged values with it: never."""
         if self._profiler is not None:
             self._profiler.step()
             self.finish()
+        return False
+
+    def partial_step(self, samples: int, tokens: float | None = None) -> None:
+        """A batch that is not full was trained: it is in no window."""
 
     def pause(self) -> None:
         """Training pauses."""
@@ -149,6 +165,16 @@ class LimitController:
                 )
         self._profiler.interval()
         self.finish()
+
+    def computed(self, seconds: float) -> None:
+        """Pipeline stages have one limit in a run that a search has planned."""
+
+    def set_energy_price(self, price: float) -> None:  # noqa: ARG002 — as OnlineLimitControl has it
+        """Raises BadInput: the limit of a run that a search has planned is the search's."""
+        raise BadInput(
+            "set_energy_price is for runs that choose their limit while they train; this one's was planned "
+            "by a search, which knows the price by its objective and signal"
+        )
 
     def finish(self, *, partial: bool = False) -> None:
         """Once every window is measured, make the profile and set its best limit.
@@ -210,7 +236,8 @@ class LimitController:
         """Where the plan says so, let the limit follow the carbon signal from now on."""
         emissions = self._plan.emissions
         if emissions is not None and emissions.eta is not None:
-            self._group.follow(profile)
+            bound = self._plan.max_slowdown
+            self._group.follow(profile if bound is None else power.within_slowdown(profile, bound))
             self._clock.limit_changed()
 
     def _best_limit_w(self, profile: PowerProfile) -> float:
@@ -259,7 +286,7 @@ class LimitController:
         )
 
 
-def _why_not(group: GpuGroup) -> str:
+def why_no_limit(group: GpuGroup) -> str:
     """Why no limit is set, as a message for the user; "" where limits may be set."""
     if not group.may_set:
         return group.why_not

@@ -18,7 +18,7 @@ class RunClock:
     ``now_s`` takes about a microsecond and calls no GPU; ``edge`` reads the GPUs and is exact. The time of a
     virtual GPU passes in bulk, at the next reading. Where several processes share the group, ``now_s`` is
     estimated from the samples since the last reading, at the speed before it: it is then the same in every
-    process, whose own clocks would differ.
+    process, whose own clocks would differ; except where they agree on stops, see :class:`RankGpuGroup`.
 
     Args:
         group: the GPUs.
@@ -30,6 +30,7 @@ class RunClock:
         samples_before: trained by earlier attempts, where this one continues from a checkpoint.
         samples_per_epoch: None until it is known.
         last: the newest reading.
+        finish: waits until the GPUs have done the work that is queued.
     """
 
     def __init__(self, group: GpuGroup, batch_size: int, *, finish: Callable[[], None] = synchronize) -> None:
@@ -39,7 +40,7 @@ class RunClock:
         self.last = group.read()
         self._group = group
         self._batch_size = batch_size
-        self._finish = finish
+        self.finish = finish
         self._step_samples = 0
         self._epoch_left: float = math.inf
         self._epoch_began = 0
@@ -47,7 +48,7 @@ class RunClock:
         self._in_passes = 0
         self._unread = 0
         self._read_at_s = time.perf_counter()
-        self._estimates = group.virtual or group.by_steps
+        self._estimates = group.virtual or (group.by_steps and not group.stops_together)
         self._sample_s = group.time_per_sample_s(batch_size) if group.virtual else math.inf
 
     # --- samples and epochs ----------------------------------------------------------------------
@@ -88,12 +89,13 @@ class RunClock:
         self._step_samples = int(min(samples or left, self._batch_size))
         return self._step_samples == self._batch_size
 
-    def end_step(self, samples: int | None = None) -> None:
-        """Count the samples of the step as trained; ``samples``: how many it had, where that is known."""
+    def end_step(self, samples: int | None = None) -> int:
+        """Count the samples of the step as trained, and return them; ``samples``: how many, where known."""
         counted = self._step_samples if samples is None else min(samples, self._batch_size)
         self._epoch_left -= counted
         self.samples += counted
         self._unread += counted
+        return counted
 
     def count_interval(self) -> None:
         """Count a report interval as an epoch of one sample, for a function that does not tell its steps."""
@@ -110,12 +112,12 @@ class RunClock:
 
     def edge(self) -> Reading:
         """Wait for queued work, then read: the edge of a window."""
-        self._finish()
+        self.finish()
         return self.read()
 
     def edge_by_wall(self) -> Reading:
         """The edge of a window without counted samples: wall time since the last reading is full load."""
-        self._finish()
+        self.finish()
         if self._group.virtual:
             self._group.load(time.perf_counter() - self._read_at_s)
         return self.read()

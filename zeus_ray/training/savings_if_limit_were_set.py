@@ -26,7 +26,14 @@ def savings_estimate(
     known = (p for p in plan.profiles if p.batch_size == size and p.gpu == gpu)
     profile = next(known, None)
     in_force_w = (max_power_w or NAN) if math.isnan(limit_w) else limit_w
-    found = profile and advise(profile, in_force_w, eta=plan.eta, max_power_w=max_power_w, gpus=gpus)
+    found = profile and advise(
+        profile,
+        in_force_w,
+        eta=plan.eta,
+        max_power_w=max_power_w,
+        gpus=gpus,
+        max_slowdown=plan.max_slowdown,
+    )
     if not found:
         return (
             f"no power profile of batch size {size} on {gpu} is known. A run on such a GPU that may set "

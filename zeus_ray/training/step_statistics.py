@@ -21,6 +21,8 @@ SLOW_SD = 6.0
 """... and lies this many robust standard deviations above it ..."""
 SLOW_SHARE = 0.15
 """... unless more than this share of the steps are like it: then they belong to the load."""
+INTERVAL_SD = 0.01
+"""Relative error of the time and power of a report interval."""
 COUNTER_ERROR_S = 0.041
 """Standard deviation (s of power) of an energy difference, where the counter ticks every 0.1 s."""
 
@@ -40,6 +42,7 @@ class RankWindow:
         units: work done since the window was set, settling included.
         wall_s: seconds since the window was set, settling and outliers included.
         stage: the pipeline stage of this process, from 0.
+        gpus: GPUs that ``power_w`` is the mean of; 0 for a process without one of its own.
         busy_s: seconds per unit in which this stage computes; NaN where it is not known.
     """
 
@@ -53,6 +56,7 @@ class RankWindow:
     units: float
     wall_s: float
     stage: int = 0
+    gpus: int = 1
     busy_s: float = NAN
 
 
@@ -63,6 +67,20 @@ def outliers(times_s: Sequence[float]) -> list[bool]:
     bound = max(SLOW * middle, middle + SLOW_SD * spread)
     marked = [t > bound for t in times_s]
     return marked if sum(marked) <= max(1.0, SLOW_SHARE * len(marked)) else [False] * len(marked)
+
+
+def interval_as_window(time_s: float, power_w: float) -> RankWindow:
+    """A report interval of a function that does not tell its steps, as a window of one step."""
+    return RankWindow(
+        unit_s=time_s,
+        unit_sd=INTERVAL_SD,
+        power_w=power_w,
+        power_sd=INTERVAL_SD,
+        steps=1,
+        step_s=time_s,
+        units=1,
+        wall_s=time_s,
+    )
 
 
 class StepRecorder:
@@ -81,11 +99,13 @@ class StepRecorder:
         self.begin()
 
     def begin(self, energy_j: float = NAN) -> None:
-        """A window begins (after settling); ``energy_j``: where the counter of this GPU stands."""
+        """A window begins (after settling); ``energy_j``: where the counter of this process's GPUs stands."""
         self.times_s: list[float] = []
         self._sizes: list[float] = []
-        self._marks: list[tuple[int, float]] = [(0, energy_j)]
+        self._steps: list[int] = []
+        self._marks = [(0, energy_j)]
         self._broken: set[int] = set()
+        self._lost: set[int] = set()
 
     def step(self, time_s: float) -> None:
         """A step took ``time_s``."""
@@ -96,14 +116,30 @@ class StepRecorder:
         self.times_s.append(time_s)
         self._sizes.append(units)
 
+    def lap(self, time_s: float, steps: int, units: float) -> None:
+        """``steps`` steps took ``time_s`` together, where single steps cannot be timed. Not to be mixed."""
+        self.times_s.append(time_s)
+        self._sizes.append(units)
+        self._steps.append(steps)
+
+    @property
+    def so_far(self) -> tuple[float, float]:
+        """Seconds and units of work since the window began."""
+        return math.fsum(self.times_s), math.fsum(self._sizes) or self._units * len(self.times_s)
+
     def mark(self, energy_j: float) -> None:
         """The counter stands at ``energy_j`` after the latest step; about once a second is enough."""
         if len(self.times_s) > self._marks[-1][0]:
             self._marks.append((len(self.times_s), energy_j))
 
-    def interrupt(self) -> None:
-        """Training pauses here (evaluation): the power around it does not count."""
-        self._broken |= {len(self._marks) - 1, len(self._marks)}
+    def interrupt(self, *, lost: bool = False) -> None:
+        """Training has paused: a power reading that lags shows the pause in this stretch and the next.
+
+        ``lost``: the energy of the pause is not known, so that this stretch never counts.
+        """
+        self._broken |= {len(self._marks), len(self._marks) + 1}
+        if lost:
+            self._lost.add(len(self._marks))
 
     def finish(
         self,
@@ -125,17 +161,19 @@ class StepRecorder:
         """
         self.mark(energy_j)
         sizes = self._sizes or [self._units] * len(self.times_s)
+        counts = self._steps or [1] * len(self.times_s)
         times = self.times_s
         if not times or len(sizes) != len(times) or min(times) <= 0 or min(sizes) <= 0:
             return RankWindow(
                 unit_s=NAN,
                 unit_sd=NAN,
-                steps=len(times),
+                steps=sum(counts),
                 step_s=NAN,
                 clean=0.0,
                 units=settling_units,
                 wall_s=settling_s + sum(times),
                 stage=self._stage,
+                gpus=gpus,
             )
         per_unit = [t / u for t, u in zip(times, sizes, strict=True)]
         slow = outliers(per_unit)
@@ -149,14 +187,15 @@ class StepRecorder:
         return RankWindow(
             unit_s=mean,
             unit_sd=sd / mean / math.sqrt(len(kept)),
-            power_w=power_w / gpus,
+            power_w=power_w / gpus if gpus else NAN,
             power_sd=power_sd,
-            steps=len(times),
-            step_s=statistics.median(times),
+            steps=sum(counts),
+            step_s=statistics.median(t / n for t, n in zip(times, counts, strict=True)),
             clean=(clean_s if math.isfinite(power_w) else kept_s) / total_s,
             units=settling_units + math.fsum(sizes),
             wall_s=settling_s + total_s,
             stage=self._stage,
+            gpus=gpus,
             busy_s=busy_s,
         )
 
@@ -164,15 +203,24 @@ class StepRecorder:
         """Average power (W), its relative standard error, and the seconds it was averaged over.
 
         Energy is attributed between marks. A stretch with an outlier does not count, nor does the one
-        after it, because the power reading lags by up to a second.
+        after it, nor those around a pause, because the power reading lags by up to a second. Where nothing
+        is left, only those with an outlier do not count; where each has one, all count, as the outliers do.
         """
+        for ways in ((slow, True), (slow, False), ([False] * len(slow), False)):
+            power = self._averaged(*ways)
+            if math.isfinite(power[0]):
+                break
+        kept_s = math.fsum(t for t, is_slow in zip(self.times_s, slow, strict=True) if not is_slow)
+        return power[0], power[1], min(power[2], kept_s)
+
+    def _averaged(self, slow: Sequence[bool], lags: bool) -> tuple[float, float, float]:
         energy_j = used_s = 0.0
         joints, was_good, after_bad = 0, False, False
         for number, ((i, start_j), (j, end_j)) in enumerate(
             zip(self._marks, self._marks[1:], strict=False), 1
         ):
-            bad = any(slow[i:j]) or number in self._broken
-            good = not bad and not after_bad and math.isfinite(end_j - start_j)
+            bad = any(slow[i:j]) or number in self._lost or (lags and number in self._broken)
+            good = not bad and not (lags and after_bad) and math.isfinite(end_j - start_j)
             after_bad = bad
             if good:
                 energy_j += end_j - start_j

@@ -16,13 +16,9 @@ from typing import TYPE_CHECKING, Any
 from zeus_ray.errors import BadInput
 from zeus_ray.records import NAN, RESERVED, StopReason, read_carried, result_key
 from zeus_ray.training.frameworks import is_out_of_memory
+from zeus_ray.training.plan_from_arguments import carried_settings, plan_from_config, without_reserved
 from zeus_ray.training.run import TrainingRun
-from zeus_ray.training.session import (
-    carried_settings,
-    open_session,
-    plan_from_config,
-    without_reserved,
-)
+from zeus_ray.training.session import open_session
 from zeus_ray.tune.current_trial import TrialContext
 
 if TYPE_CHECKING:  # the mixin stands in front of a Trainable, which it does not import

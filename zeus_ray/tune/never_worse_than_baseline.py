@@ -8,7 +8,7 @@ from statistics import fmean
 from zeus_ray.objective import cost
 from zeus_ray.records import Best, Estimate
 from zeus_ray.search.search import Search
-from zeus_ray.store.active_run import ActiveRun
+from zeus_ray.store.outcome_from_reports import ActiveRun
 
 TIE = 0.001
 """Costs that differ by less than this share are equal; then the knobs in use today stay."""

@@ -29,13 +29,14 @@ from zeus_ray.records import (
     read_metric,
     to_plain,
 )
-from zeus_ray.training.session import carried_settings
+from zeus_ray.training.plan_from_arguments import carried_settings
 from zeus_ray.tune import trial_reporter as _shorter_output  # noqa: F401 — see its first lines
 from zeus_ray.tune.experiment_save_rate import BoundedSaves
 from zeus_ray.tune.pause_trials_for_carbon import Elastic
 from zeus_ray.tune.refuse_wrappers import innermost_searcher, refuse_wrapped
 from zeus_ray.tune.resources import check_resources
 from zeus_ray.tune.searcher import ZeusSearcher
+from zeus_ray.tune.trial_state_json import write_compactly
 from zeus_ray.tune.tune_controller import ControllerView
 
 logger = logging.getLogger("zeus_ray")
@@ -181,6 +182,7 @@ class EnergyScheduler(TrialScheduler):  # type: ignore[misc]  # Ray is not typed
         """Check the trial's resources, complete its config, and after a restore learn from it."""
         if len(tune_controller.get_trials()) == 1:
             self._check_experiment(tune_controller.search_alg, trial)
+        write_compactly(trial)
         ControllerView(tune_controller).add_to_results(self._reasons)
         trial.config[RESERVED] = self._carried(trial)
         self._learn_cheapest(TrialReport.from_result(trial.last_result or {}))
@@ -195,7 +197,9 @@ class EnergyScheduler(TrialScheduler):  # type: ignore[misc]  # Ray is not typed
     def _check_experiment(self, search_alg: object, trial: Trial) -> None:
         """Before the first trial: the searcher is the one that Tune has, and its GPUs can be metered."""
         used = innermost_searcher(search_alg)
-        if self._searcher is None and isinstance(used, ZeusSearcher) and self._target is None:
+        if isinstance(used, ZeusSearcher) and (
+            used.is_copy_of(self._searcher) or (self._searcher is None and self._target is None)
+        ):
             self._searcher = used
         if self._searcher is not None and used is not self._searcher:
             raise BadInput(

@@ -38,7 +38,7 @@ from zeus_ray.search.search import Search
 from zeus_ray.store.event_log import EventLog, new_search_history
 from zeus_ray.store.search_recorder import SearchRecorder
 from zeus_ray.store.warm_start import read_warm_start
-from zeus_ray.training.session import carried_settings
+from zeus_ray.training.plan_from_arguments import carried_settings
 from zeus_ray.tune.describe_answer import describe_answer, why_no_answer
 from zeus_ray.tune.never_worse_than_baseline import best_with_baseline
 from zeus_ray.tune.other_parameters import OtherParameters
@@ -68,13 +68,13 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
 
     Cost is eta · energy (J) + (1 − eta) · maximum power (W) · time (s) to the target metric (Zeus,
     NSDI'23, Eq. 2). Pass it to ``tune.run`` or ``tune.Tuner`` as ``search_alg``, with ``num_samples``
-    as the most trials it may run; it ends by itself when nothing is worth trying any more. The first
-    trial runs alone until it has shown its power profile and its first metric; then, with
-    ``max_concurrent_trials``, several do as far as each is worth its energy.
+    as the most trials it may run; it ends by itself when no further trial is expected to pay. The first
+    trial runs alone until its power limits are measured and it has reported its metric. Then, with
+    ``max_concurrent_trials``, others run beside it where their expected saving exceeds their energy.
 
     Args:
-        target: the metric and value that count as trained. None: what the default batch size
-            reaches, so that no accuracy is lost against what you had.
+        target: the metric and value that count as trained. None: the metric that the
+            default batch size reaches becomes the target.
         default_batch_size: the one you would use today.
         batch_sizes: what to search; else ``tune.choice([...])`` in the space. "auto": the default
             times powers of two, outwards to what fits in memory.
@@ -85,12 +85,12 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
             in ``zeus/carbon_g`` and ``zeus/price``; ``zeus/cost`` stays at the long-run mean, so that
             runs compare); or ``Prices(energy=0.30, time=2.0)``: what a kWh and an hour cost you.
         signal: of carbon or price, such as "uk" or "csv:PATH"; see :func:`zeus_ray.open_signal`.
-        eta: 1 saves energy (or carbon, or money) alone, 0 time alone; None: 0.5.
+        eta: 1 saves energy (or carbon, or money) alone, 0 time alone; None: 0.5, or 1 with ``max_slowdown``.
         power_limits_w: limits to consider (W per GPU); None: each GPU's own range.
         max_power_w: MAXPOWER of Eq. 2 (W per GPU); None: the highest limit of the GPU.
         gpus: GPUs of one trial.
-        max_slowdown: consider only limits at most this many times as slow as the fastest one; with eta=1,
-            the least energy in at most that time. None: any.
+        max_slowdown: consider only limits at most this many times as slow as the fastest one; without
+            ``eta``, the least energy in at most that time. None: any.
         beta: a run is ended before it costs more than beta times the cheapest (Zeus, section 4.3).
         max_epochs: a run that has not reached the target by then has failed.
         policy: "zeus-ray", "nsdi23" for the published one, or an instance, of which the search gets a copy.
@@ -103,7 +103,8 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
             (``HISTORY/JOB``). From another kind of GPU too: epochs carry over, profiles do not.
         other_searcher: a Ray Tune searcher for all other hyperparameters; None: they are sampled.
         baseline: first run the default batch size at the limit set on the GPU, for comparison.
-        metric, mode: as in Ray Tune; with a target, its own.
+        metric: as in Ray Tune; with a target, its own.
+        mode: likewise.
         batch_size_key: the entry of the config that is the batch size; ``"train/batch_size"`` where it is
             nested.
         space: the search space, or a part of it, where it is not given to Tune.
@@ -156,7 +157,7 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         self._mode: str | None
         self._target = target
         self._objective, eta = resolve_objective(
-            objective, signal, eta=eta, max_power_w=max_power_w, gpus=gpus
+            objective, signal, eta=eta, max_power_w=max_power_w, gpus=gpus, max_slowdown=max_slowdown
         )
         self._options: dict[str, Any] = {
             "default_batch_size": default_batch_size,
@@ -288,7 +289,13 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         self._remaining = Remaining.of_experiment(num_samples, time_budget_s)
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        """The next trial's config; None: not now; ``Searcher.FINISHED``: nothing is worth trying."""
+        """The next trial's config; None: not now; ``Searcher.FINISHED``: nothing is worth trying.
+
+        Raises:
+            BadInput: before the first, for a wrapper that would keep results to itself.
+        """
+        if not self._suggested:
+            refuse_wrappers(self)
         knobs = self._waiting_knobs or self._next_knobs()
         self._waiting_knobs = None
         if knobs is None:
@@ -320,6 +327,10 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         """
         self._other.on_trial_complete(trial_id, result, error=error)
         self._runs.end(trial_id, result, error=error)
+
+    def is_copy_of(self, other: object) -> bool:
+        """Whether ``other`` is this searcher, or a copy: Ray Client pickles searcher and scheduler apart."""
+        return isinstance(other, ZeusSearcher) and other._history == self._history  # noqa: SLF001 — its own class
 
     # --- what EnergyScheduler calls --------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from ray import cloudpickle
 
 from zeus_ray.errors import BadInput
 from zeus_ray.records import Knobs, from_json, to_json
-from zeus_ray.store.active_run import ActiveRun
+from zeus_ray.store.outcome_from_reports import ActiveRun
 from zeus_ray.tune.remaining_trials_and_time import Remaining
 
 SNAPSHOT_VERSION = 2

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from zeus_ray.records import BASELINE, Knobs, StopReason, TrialReport, from_plain, read_carried
-from zeus_ray.store.active_run import ActiveRun, same_measurement
+from zeus_ray.store.outcome_from_reports import ActiveRun, same_measurement
 from zeus_ray.store.search_recorder import SearchRecorder
 
 logger = logging.getLogger("zeus_ray")

@@ -1,4 +1,4 @@
-"""The only file that reaches into Ray Tune's controller: which trials run, wait and are to come.
+"""What zeus-ray reads of Ray Tune's controller and asks of it: which trials run, wait and are to come.
 
 Ray Tune (2.60) starts every trial that it finds PENDING, whatever a scheduler says. A trial that must wait is
 therefore set to PAUSED, from where only ``choose_trial_to_run`` takes it, and Tune may create no new one.
@@ -11,33 +11,18 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from ray.tune import Trainable
-from ray.tune.callback import CallbackList
 from ray.tune.experiment import Trial
 from ray.tune.result import SHOULD_CHECKPOINT, TIME_TOTAL_S
 from ray.tune.trainable import FunctionTrainable
 
 from zeus_ray.carbon.planning.sweep_replanning import SweepState
-from zeus_ray.records import StopReason, TrialReport, result_key
+from zeus_ray.records import StopReason, TrialReport
+from zeus_ray.tune.stop_reason_in_loggers import ReasonCallbacks
 
 NO_NEW_TRIALS = -1
 """As ``max_pending_trials``: 0 would mean Tune's default."""
 ENDLESS = 1_000_000
 """Trials of a search without end (``num_samples=-1``), which runs at full width until it is stopped."""
-
-
-class ReasonCallbacks(CallbackList):  # type: ignore[misc]  # Ray is not typed
-    """Tune's callbacks, called with results that have their stop reason."""
-
-    def __init__(self, callbacks: CallbackList, reasons: Mapping[str, StopReason]) -> None:
-        super().__init__(callbacks._callbacks)  # noqa: SLF001 — see the file's first lines
-        self._reasons = reasons
-
-    def on_trial_result(self, **info: Any) -> None:  # noqa: ANN401 — Tune's own
-        """A trial has reported."""
-        reason = self._reasons.get(info["trial"].trial_id)
-        if reason is not None:
-            info["result"][result_key("stop_reason")] = reason.value
-        super().on_trial_result(**info)
 
 
 class ControllerView:

@@ -6,6 +6,7 @@ from typing import ClassVar
 from ray import tune
 
 from zeus_ray.records import Plan, PowerProfile, StopReason, Target, TrialReport, read_metric, to_json
+from zeus_ray.search.power_limit import optimal_limit_w
 from zeus_ray.tune.config_paths import entry_at
 
 SIZES = [16, 32, 64, 128]
@@ -69,7 +70,9 @@ class Job(tune.Trainable):
         if self.plan is None:
             return {}
         knobs = self.plan.knobs
-        limit_w = knobs.power_limit_w or min(LIMITS_W[1], 175.0)
+        limit_w = knobs.power_limit_w or LIMITS_W[1]  # the one that is set
+        if knobs.power_limit_w is None and knobs.probe_limits_w != ():  # a profile, then the best of it
+            limit_w = optimal_limit_w(profile_of(self.size), eta=self.plan.eta)
         energy_j = self.epoch * epoch_energy_j(self.size, limit_w)
         time_s = self.epoch * epoch_time_s(self.size, limit_w)
         cost = self.plan.eta * energy_j + (1 - self.plan.eta) * 250.0 * time_s

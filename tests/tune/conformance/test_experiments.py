@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import threading
 
 import pytest
@@ -238,6 +239,12 @@ def test_table_sentence_and_answer_name_the_same_knobs(tmp_path):
     assert f"{best.power_limit_w:.0f} W" in first
     winner = shown.winner()
     assert winner.batch_size == best.batch_size
+    answer = f"best {best.batch_size}"
+    for text in (str(shown), shown._repr_html_()):
+        (row,) = [line for line in re.split(r"\n|<tr", text) if answer in line]
+        assert f"{best.power_limit_w:.0f}" in row
+    labels = [text.get_text() for text in shown.pareto().axes[0].texts]
+    assert "best" in labels
 
 
 @pytest.mark.parametrize("scale", [0.5, 1.0])

@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -95,17 +96,34 @@ def test_one_trial_without_a_session_whose_metric_is_reached_counts_as_reached(t
     assert math.isfinite(alg.best().cost.mean)
 
 
+def texts_in_tensorboard(folder):
+    """The texts of an event file by their tag: records of length, checksum, content, checksum."""
+    from tensorboardX.proto.event_pb2 import Event
+
+    (path,) = Path(folder).glob("events.out.tfevents.*")
+    content, texts = path.read_bytes(), {}
+    while content:
+        (length,) = struct.unpack("<Q", content[:8])
+        event, content = Event.FromString(content[12 : 12 + length]), content[16 + length :]
+        for value in event.summary.value:
+            if value.metadata.plugin_data.plugin_name == "text":
+                texts[value.tag.removesuffix("/text_summary")] = value.tensor.string_val[0].decode()
+    return texts
+
+
 def test_a_stop_reason_is_in_the_loggers_files_too(tmp_path):
-    from ray.tune.logger import CSVLoggerCallback, JsonLoggerCallback
+    from ray.tune.logger import CSVLoggerCallback, JsonLoggerCallback, TBXLoggerCallback
 
     alg = searcher()
-    result = search(alg, tmp_path, num_samples=6, callbacks=[CSVLoggerCallback(), JsonLoggerCallback()])
+    loggers = [CSVLoggerCallback(), JsonLoggerCallback(), TBXLoggerCallback()]
+    result = search(alg, tmp_path, num_samples=6, callbacks=loggers)
     seen = set()
     for trial in result.trials:
         *_, csv_row = csv.DictReader(Path(trial.path, "progress.csv").read_text().splitlines())
         json_row = json.loads(Path(trial.path, "result.json").read_text().splitlines()[-1])
         reason = trial.last_result["zeus/stop_reason"]
         assert csv_row["zeus/stop_reason"] == json_row["zeus/stop_reason"] == reason
+        assert texts_in_tensorboard(trial.path)["ray/tune/zeus/stop_reason"] == reason
         seen.add(reason)
     assert StopReason.TARGET_REACHED in seen
     assert seen & {StopReason.NOT_WORTH_IT, StopReason.COST_CAP}

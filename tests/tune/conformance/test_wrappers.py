@@ -1,6 +1,8 @@
 """Wrappers and bases around and underneath: each works, or is refused with its reason before a trial."""
 
+import copy
 import math
+import pickle
 from typing import ClassVar
 
 import pytest
@@ -78,8 +80,6 @@ def test_a_repeater_is_refused_at_construction():
 @pytest.mark.parametrize("config", [None, {}])
 def test_a_wrapper_that_keeps_results_to_itself_is_refused(tmp_path, scheduler, config):
     alg = searcher(batch_sizes=SIZES)
-    if config == {} and not scheduler:
-        pytest.skip("Tune says nothing to either of them before the first trial")
     with pytest.raises(zeus.BadInput, match="Means does not pass on"):
         search(
             Means(alg),
@@ -116,6 +116,15 @@ def test_the_scheduler_finds_the_searcher_that_tune_has_and_refuses_another(tmp_
     assert scheduler._searcher is alg
     with pytest.raises(zeus.BadInput, match="same ZeusSearcher"):
         search(searcher(), tmp_path, scheduler=zeus.EnergyScheduler(searcher()), num_samples=2)
+
+
+@pytest.mark.parametrize("apart", [copy.deepcopy, lambda alg: pickle.loads(pickle.dumps(alg))])  # noqa: S301 — ours
+def test_a_scheduler_with_a_copy_of_the_searcher_uses_tunes_own(tmp_path, apart):
+    """As through Ray Client, which pickles the arguments of ``tune.run`` apart."""
+    alg = searcher()
+    result = search(alg, tmp_path, scheduler=zeus.EnergyScheduler(apart(alg)), num_samples=5)
+    assert math.isfinite(alg.best().cost.mean)
+    assert all(trial.last_result["zeus/stop_reason"] for trial in result.trials)
 
 
 class StopsEarly(FIFOScheduler):

@@ -9,7 +9,7 @@ The default batch size runs first, to its end. Then, each time:
 4. A run of a size that has is given up where it takes far longer than its runs ever did.
 
 The exploration budget enters twice: a plan that it cannot pay for is none, and one run of the best size stays
-reserved. See docs/search.md for the derivation.
+reserved. See docs/how_it_works/search.md for the derivation.
 """
 
 from __future__ import annotations
@@ -56,6 +56,8 @@ COST_LIMIT = 1.5
 OVERDUE, OVERDUE_SD, OVERDUE_SCATTER = 2.0, 3.5, 0.12
 """A run of a known size is overdue at this many times its longest, and this many deviations (at least of
 this scatter) above the mean of its runs."""
+LEAST_PRECISION = 1.0
+"""Of what a stopped run says of log epochs, where its posterior is wider than its prior was."""
 RESERVE_SD = 1.5
 """Deviations above the mean cost that are kept for the next run of the best size."""
 
@@ -257,13 +259,18 @@ class ExpectedImprovement(Policy):
         if model is None or size not in model.sizes or size in model.finished:
             return
         epoch = run.epochs if run.epochs > 0 else 0.0
+        before = self._stopped.get(size)
+        if run.stop in STOPPED_BY_SEARCH and epoch < 1:
+            return  # it has shown what an epoch costs, and nothing else
         compared = self._compared(self._best(model))
         probability, never, _informative = model.of_run(size, run.curve, epoch, compared, self._state)
-        log_epochs = float(probability @ model.log_grid)
-        var = max(float(probability @ (model.log_grid - log_epochs) ** 2), 0.01)
+        prior, _never, _informative = model.of_run(size, (), 0.0, (), self._state)
+        precision, pull = _observation(model.log_grid, probability, prior)
+        if before is not None:
+            precision, pull = precision + 1 / before.var, pull + before.log_epochs / before.var
         never = never if run.stop in STOPPED_BY_SEARCH else max(never, 0.97)
-        runs = (self._stopped[size].runs if size in self._stopped else 0) + (epoch >= 1)
-        self._stopped[size] = Stopped(runs, log_epochs, var, never)
+        runs = (before.runs if before else 0) + 1
+        self._stopped[size] = Stopped(runs, pull / precision, 1 / precision, never)
         self._made = (None, None)
 
     def _look_for_change(self, run: CompletedRun) -> None:
@@ -315,3 +322,15 @@ class ExpectedImprovement(Policy):
         self._stopped = {size: Stopped(*rest) for size, *rest in state["stopped"]}
         self._drift.restore(state["drift"])
         self._made, self._references = (None, None), (None, [])
+
+
+def _observation(log_grid: Array, posterior: Array, prior: Array) -> tuple[float, float]:
+    """Precision, and precision × mean, of the Gaussian observation that takes the prior to the posterior."""
+    (mean, var), (mean_0, var_0) = _moments(log_grid, posterior), _moments(log_grid, prior)
+    precision = max(1 / var - 1 / var_0, LEAST_PRECISION)
+    return precision, precision * mean + (mean - mean_0) / var_0
+
+
+def _moments(log_grid: Array, probability: Array) -> tuple[float, float]:
+    mean = float(probability @ log_grid)
+    return mean, max(float(probability @ (log_grid - mean) ** 2), 0.01)

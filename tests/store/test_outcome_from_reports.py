@@ -14,7 +14,7 @@ from zeus_ray.records import (
     from_json,
     to_json,
 )
-from zeus_ray.store.active_run import CURVE_POINTS, ActiveRun, same_measurement
+from zeus_ray.store.outcome_from_reports import CURVE_POINTS, ActiveRun, same_measurement
 
 TARGET = Target("accuracy", 0.9)
 PROFILE = PowerProfile(batch_size=64, gpu="V100", max_power_w=250.0, points=((250.0, 200.0, 10.0),))

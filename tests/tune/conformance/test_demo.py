@@ -1,0 +1,33 @@
+"""The demo on a real Ray: its table, ``best()``, its plot and its sentence have one answer."""
+
+import re
+
+import pytest
+
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]
+pytest.importorskip("ray.tune")
+pytest.importorskip("sklearn")
+pytest.importorskip("torch")
+
+import zeus_ray as zeus  # noqa: E402 — after the check that everything is there
+from zeus_ray.demo import DemoOptions, run_search  # noqa: E402
+
+
+@pytest.mark.parametrize("trials", [2, 5])
+def test_the_demo_has_one_answer(tmp_path, trials):
+    searcher, result = run_search(DemoOptions(trials=trials, out=tmp_path))
+    best, shown = searcher.best(), zeus.show(result)
+    assert shown.best == best == zeus.recommended(result)
+    size, limit_w = best.batch_size, f"{best.power_limit_w:.0f}"
+    first = next(text for text in shown.sentences if text.startswith(("Best", "The default")))
+    assert re.search(rf"batch size {size} at (a power limit of )?{limit_w} W", first)
+    winner = shown.winner()
+    marked = re.findall(r"best (\d+) +(\d+)", str(shown))
+    if winner is None:  # no trial of this batch size had this limit to its end
+        assert not marked
+    else:
+        assert (winner.batch_size, f"{winner.power_limit_w:.0f}") == (size, limit_w)
+        assert marked == ([] if winner.is_baseline else [(str(size), limit_w)])
+        assert f"best {size}" in shown._repr_html_() or winner.is_baseline
+    figure = shown.pareto()
+    assert figure is not None

@@ -20,7 +20,7 @@ from zeus_ray.records import EmissionsConfig
 from zeus_ray.tune.tune_controller import ControllerView, can_pause, trained_s
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from zeus_ray.reporting.pictures.picture import Picture
 
 DEFAULT_MARGIN = 0.05
 """Share of the time from construction to the deadline that is kept free by default."""
@@ -168,21 +168,19 @@ class Elastic:
         """One line: the plan, and what runs."""
         return f"Elastic: {self.planner.describe(self.signal.unit)}"
 
-    def figure(self) -> Figure:
+    def picture(self) -> Picture:
         """The plans against what ran, since the last restore if there was one, and the plan from now on.
 
         Raises:
             BadInput: the search has not started.
         """
-        from zeus_ray.reporting.plots import (  # noqa: PLC0415 — matplotlib takes a second
-            plot_trials_over_time,
-        )
+        from zeus_ray.reporting.pictures.sweep_picture import sweep_picture  # noqa: PLC0415 — only to draw
 
         steps = [(step.at_s, step.value, step.planned, step.running) for step in self.planner.steps]
         last = self.planner.schedules[-1] if steps else None
         ahead = (last.edges_s.tolist(), last.widths.tolist()) if last else None
         deadline_s = self.planner.rules.deadline_s
-        return plot_trials_over_time(steps, unit=self.signal.unit, deadline_s=deadline_s, planned=ahead)
+        return sweep_picture(steps, unit=self.signal.unit, deadline_s=deadline_s, planned=ahead)
 
 
 def _deadline_s(deadline: str | float | dt.datetime) -> float:

@@ -4,209 +4,227 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
+from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from zeus_ray.reporting.pictures.picture import (
-    COLOUR_SCALE,
     COLOURS,
+    DARK,
+    LIGHT,
     AxisScale,
     CellLayer,
     LineLayer,
     Picture,
     PointLayer,
     SpanLayer,
+    Theme,
+    colour_at,
+    is_light,
+    near_right,
     scale_position,
 )
 
-INK, GRID_LINES, NOT_MEASURED = "#1f2933", "#e4e7eb", "#b3361b"
 SYMBOLS = {"circle": "o", "diamond": "D", "cross": "X", "square": "s"}
 DASHES = (0, (5, 2))
 
 
-def matplotlib_figure(picture: Picture) -> Figure:
+def matplotlib_figure(picture: Picture, *, dark: bool = False) -> Figure:
     """The picture as a Figure."""
-    figure = Figure(figsize=(8, 5), layout="constrained", facecolor="white")
+    theme = DARK if dark else LIGHT
+    figure = Figure(figsize=(8, 5), layout="constrained", facecolor=theme.paper)
     axes = figure.add_subplot()
-    _draw_frame(figure, axes, picture)
+    _draw_frame(figure, axes, picture, theme)
     second = axes.twinx() if picture.second is not None else None
     for order, layer in enumerate(picture.layers):
         if isinstance(layer, PointLayer):
-            _draw_points(axes, layer, picture.scale_ticks, order + 2)
+            _draw_points(axes, layer, picture, theme, order + 2)
         elif isinstance(layer, LineLayer):
-            _draw_line(second if layer.second and second is not None else axes, layer, order + 2)
+            _draw_line(second if layer.second and second is not None else axes, layer, theme, order + 2)
         elif isinstance(layer, SpanLayer):
-            _draw_span(axes, layer)
+            _draw_span(axes, layer, picture.x, theme)
         else:
-            _draw_cells(axes, layer)
-    _set_axis(axes.xaxis, picture.x)
-    _set_axis(axes.yaxis, picture.y)
+            _draw_cells(axes, layer, theme)
+    _set_axis(axes.xaxis, picture.x, theme)
+    _set_axis(axes.yaxis, picture.y, theme)
     if second is not None and picture.second is not None:
-        _set_axis(second.yaxis, picture.second)
-        _hide_spines(second)
-    _draw_colour_bar(figure, axes, picture)
-    _draw_legend(axes, second)
+        _set_axis(second.yaxis, picture.second, theme)
+        _hide_spines(second, theme)
+    _draw_colour_bar(figure, axes, picture, theme)
+    _draw_legend(axes, second, theme)
     return figure
 
 
-def _draw_frame(figure: Figure, axes: Axes, picture: Picture) -> None:
-    axes.set_title(
-        picture.title, loc="left", color=INK, fontsize=13, fontweight="bold", pad=26 if picture.note else 12
-    )
+def _draw_frame(figure: Figure, axes: Axes, picture: Picture, theme: Theme) -> None:
+    axes.set_facecolor(theme.paper)
+    pad = 26 if picture.note else 12
+    axes.set_title(picture.title, loc="left", color=theme.ink, fontsize=13, fontweight="bold", pad=pad)
     axes.annotate(
         picture.note,
         (0, 1),
         (0, 8),
         xycoords="axes fraction",
         textcoords="offset points",
-        color=NOT_MEASURED if picture.simulated else COLOURS["grey"],
+        color=theme.warning if picture.simulated else theme.ink,
         fontsize=9.5,
     )
     if picture.footnote:
-        figure.supxlabel(textwrap.fill(picture.footnote, 120), fontsize=8, color=INK, x=0.01, ha="left")
-    axes.grid(visible=True, color=GRID_LINES, linewidth=0.8)
+        text = textwrap.fill(picture.footnote, 125)
+        figure.supxlabel(text, fontsize=8, color=theme.ink, x=0.01, ha="left", multialignment="left")
+    axes.grid(visible=True, color=theme.grid, linewidth=0.8)
     axes.set_axisbelow(True)
-    axes.tick_params(colors=INK, length=0)
-    _hide_spines(axes)
+    _hide_spines(axes, theme)
 
 
-def _hide_spines(axes: Axes) -> None:
+def _hide_spines(axes: Axes, theme: Theme) -> None:
     for side in ("top", "right", "left", "bottom"):
         axes.spines[side].set_visible(False)
-    axes.tick_params(colors=INK, length=0)
+    axes.tick_params(colors=theme.ink, length=0)
 
 
-def _set_axis(axis: Any, scale: AxisScale) -> None:  # noqa: ANN401 — XAxis or YAxis
+def _set_axis(axis: Any, scale: AxisScale, theme: Theme) -> None:  # noqa: ANN401 — XAxis or YAxis
     name = axis.axis_name
-    getattr(axis.axes, f"set_{name}label")(scale.label, color=INK)
+    getattr(axis.axes, f"set_{name}label")(scale.label, color=theme.ink)
     if scale.log:
         getattr(axis.axes, f"set_{name}scale")("log")
         axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axis.set_minor_locator(NullLocator())
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.set_minor_formatter(NullFormatter())
+    if scale.whole:
+        axis.set_major_locator(MaxNLocator(integer=True))
     if scale.categories:
         axis.set_ticks(range(len(scale.categories)), scale.categories)
     getattr(axis.axes, f"set_{name}lim")(scale.low, scale.high)
 
 
-def _draw_points(axes: Axes, layer: PointLayer, ticks: Sequence[float], order: int) -> None:
-    scale = colormaps[COLOUR_SCALE]
-    positions = [scale_position(value, ticks) if math.isfinite(value) else math.nan for value in layer.values]
-    grey = COLOURS[layer.colour]
-    colours: list[Any] = [grey if math.isnan(at) else scale(at) for at in positions] or [grey] * len(layer.x)
+def _draw_points(axes: Axes, layer: PointLayer, picture: Picture, theme: Theme, order: int) -> None:
+    colours = [
+        colour_at(scale_position(value, picture.scale_ticks), theme)
+        if math.isfinite(value)
+        else COLOURS["grey"]
+        for value in layer.values
+    ] or [COLOURS[layer.colour]] * len(layer.x)
+    outline = COLOURS[layer.outline] if layer.outline else theme.paper
     axes.scatter(
         layer.x,
         layer.y,
         s=layer.size**2,
         marker=SYMBOLS[layer.symbol],
-        facecolors=colours if layer.filled else [(1, 1, 1, 0.85)] * len(layer.x),
-        edgecolors=COLOURS[layer.outline] if layer.outline else "white" if layer.filled else colours,
+        facecolors=colours if layer.filled else "none",
+        edgecolors=outline if layer.filled else colours,
         linewidths=1.8 if layer.outline or not layer.filled else 1.0,
         zorder=order,
     )
     if layer.name:
-        style = {"markerfacecolor": colours[0] if layer.filled and not layer.values else "none"}
-        edge = COLOURS[layer.outline or layer.colour]
+        face = COLOURS["grey"] if layer.values else COLOURS[layer.colour]
         axes.plot(
             [],
             [],
             linestyle="none",
             marker=SYMBOLS[layer.symbol],
             markersize=8,
-            markeredgecolor=edge,
+            markeredgecolor=COLOURS[layer.outline] if layer.outline else face,
+            markeredgewidth=1.8 if layer.outline or not layer.filled else 1.0,
+            markerfacecolor=face if layer.filled else "none",
             label=layer.name,
-            **style,
         )
-    for x, y, text, at in zip(layer.x, layer.y, layer.texts, positions or [math.nan] * len(layer.x)):  # noqa: B905 — texts may be none
-        colour = INK if not layer.filled or at > 0.6 or math.isnan(at) else "white"
+    for i, text in enumerate(layer.texts):
+        colour = ("#111111" if is_light(colours[i]) else "#ffffff") if layer.filled else theme.ink
         size = 5.5 if len(text) > 3 else 6.5
-        axes.text(x, y, text, color=colour, fontsize=size, ha="center", va="center_baseline", zorder=order)
+        spot = (layer.x[i], layer.y[i])
+        axes.text(*spot, text, color=colour, fontsize=size, ha="center", va="center_baseline", zorder=order)
 
 
-def _draw_line(axes: Axes, layer: LineLayer, order: int) -> None:
-    colour: Any = INK if layer.colour == "ink" else COLOURS[layer.colour]
+def _draw_line(axes: Axes, layer: LineLayer, theme: Theme, order: int) -> None:
+    colour = theme.ink if layer.colour == "ink" else COLOURS[layer.colour]
     if math.isfinite(layer.value):
-        colour = colormaps[COLOUR_SCALE](layer.value)
-    drawn = {
-        "color": colour,
-        "linewidth": 1.5,
-        "label": layer.name or None,
-        "zorder": order,
-        "linestyle": DASHES if layer.dashed else "-",
-    }
-    if layer.step:
-        axes.step(layer.x, layer.y, where="post", **drawn)
-    else:
-        axes.plot(layer.x, layer.y, **drawn)
+        colour = colour_at(layer.value, theme)
+    axes.plot(
+        layer.x,
+        layer.y,
+        color=colour,
+        linewidth=1.5,
+        label=layer.name or None,
+        zorder=order,
+        linestyle=DASHES if layer.dashed else "-",
+        drawstyle="steps-post" if layer.step else "default",
+    )
     if layer.filled:
-        axes.fill_between(
-            layer.x, layer.y, step="post" if layer.step else None, color=colour, alpha=0.15, linewidth=0
-        )
+        step: Literal["post"] | None = "post" if layer.step else None
+        axes.fill_between(layer.x, layer.y, step=step, color=colour, alpha=0.15, linewidth=0)
 
 
-def _draw_span(axes: Axes, layer: SpanLayer) -> None:
+def _draw_span(axes: Axes, layer: SpanLayer, x: AxisScale, theme: Theme) -> None:
     if layer.high > layer.low:
         axes.axvspan(layer.low, layer.high, color=COLOURS["sky"], alpha=0.2, linewidth=0)
     else:
         axes.axvline(layer.low, color=COLOURS["grey"], linewidth=1.0, linestyle=(0, (1, 2)))
+    left = near_right(layer.low, x)
     axes.annotate(
-        f" {layer.name}",
+        layer.name,
         (layer.low, 1),
+        (-2 if left else 2, -2),
         xycoords=("data", "axes fraction"),
+        textcoords="offset points",
         va="top",
+        ha="right" if left else "left",
         fontsize=7.5,
-        color=INK,
+        color=theme.ink,
         rotation=90 if layer.high == layer.low else 0,
     )
 
 
-def _draw_cells(axes: Axes, layer: CellLayer) -> None:
+def _draw_cells(axes: Axes, layer: CellLayer, theme: Theme) -> None:
     axes.grid(visible=False)
-    shown = axes.imshow(layer.values, cmap=COLOUR_SCALE + "_r", aspect="auto", origin="lower", zorder=1)
+    known = [value for row in layer.values for value in row if math.isfinite(value)] or [0.0]
+    axes.imshow(layer.values, cmap=_colour_map(theme).reversed(), aspect="auto", origin="lower", zorder=1)
     for row, texts in enumerate(layer.texts):
         for column, text in enumerate(texts):
             value = layer.values[row][column]
             if math.isfinite(value):
-                light = float(shown.norm(value)) < 0.45
-                axes.text(
-                    column,
-                    row,
-                    text,
-                    color=INK if light else "white",
-                    fontsize=6.5,
-                    ha="center",
-                    va="center",
-                    zorder=9,
-                )
+                light = is_light(colour_at(1 - scale_position(value, known), theme))
+                style: dict[str, Any] = {"ha": "center", "va": "center", "zorder": 9, "fontsize": 6.5}
+                axes.text(column, row, text, color="#111111" if light else "#ffffff", **style)
 
 
-def _draw_colour_bar(figure: Figure, axes: Axes, picture: Picture) -> None:
+def _draw_colour_bar(figure: Figure, axes: Axes, picture: Picture, theme: Theme) -> None:
     if not picture.scale_label:
         return
     ticks = picture.scale_ticks
     cells = any(isinstance(layer, CellLayer) for layer in picture.layers)
     norm = Normalize(min(ticks), max(ticks) if max(ticks) > min(ticks) else min(ticks) + 1)
-    scale = COLOUR_SCALE + "_r" if cells else COLOUR_SCALE
+    scale = _colour_map(theme).reversed() if cells else _colour_map(theme)
     bar = figure.colorbar(ScalarMappable(norm, scale), ax=axes, pad=0.02, aspect=30)
-    bar.set_label(picture.scale_label, color=INK)
+    bar.set_label(picture.scale_label, color=theme.ink)
     if len(ticks) <= 12 and not cells:
-        bar.set_ticks(list(ticks), labels=[f"{tick:g}" for tick in ticks])
-    bar.ax.tick_params(colors=INK, length=0)
+        bar.set_ticks(list(ticks), labels=picture.scale_texts or [f"{tick:g}" for tick in ticks])
+    bar.ax.tick_params(colors=theme.ink, length=0)
     bar.outline.set_visible(False)
 
 
-def _draw_legend(axes: Axes, second: Axes | None) -> None:
+def _colour_map(theme: Theme) -> LinearSegmentedColormap:
+    return LinearSegmentedColormap.from_list("zeus-ray", theme.scale)
+
+
+def _draw_legend(axes: Axes, second: Axes | None, theme: Theme) -> None:
     handles, labels = axes.get_legend_handles_labels()
     if second is not None:
         more, names = second.get_legend_handles_labels()
         handles, labels = handles + more, labels + names
     if handles:
-        axes.legend(handles, labels, frameon=False, loc="best", fontsize=8.5, labelcolor=INK)
+        columns = min(4, len(handles))
+        axes.legend(
+            handles,
+            labels,
+            frameon=False,
+            loc="upper center",
+            bbox_to_anchor=(0.5, -0.11),
+            ncols=columns,
+            fontsize=8.5,
+            labelcolor=theme.ink,
+        )

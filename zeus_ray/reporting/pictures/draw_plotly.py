@@ -1,7 +1,4 @@
-"""Draws a picture with Plotly: an interactive figure in a notebook, or its JSON in a page.
-
-Text, grid and background are left to the page around, so that one figure suits light and dark.
-"""
+"""Draws a picture with Plotly: an interactive figure in a notebook, or its JSON in a page."""
 
 from __future__ import annotations
 
@@ -10,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from zeus_ray.errors import BadInput
 from zeus_ray.reporting.pictures.picture import (
-    COLOUR_SCALE,
     COLOURS,
+    DARK,
+    LIGHT,
     AxisScale,
     CellLayer,
     Layer,
@@ -19,20 +17,23 @@ from zeus_ray.reporting.pictures.picture import (
     Picture,
     PointLayer,
     SpanLayer,
+    Theme,
+    colour_at,
+    is_light,
+    near_right,
     scale_position,
+    transparent,
 )
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-MIDDLE_GREY, GRID_LINES = "#7f8b97", "rgba(127,139,151,0.25)"
-VIRIDIS = ("#440154", "#472d7b", "#3b528b", "#2c728e", "#21918c", "#28ae80", "#5ec962", "#addc30", "#fde725")
-"""Nine steps of the scale, for lines, whose colour Plotly does not take from a scale."""
 HIDDEN_HOVER = "skip"
+SYMBOL_NAMES = {"cross": "x"}
 INSTALL = "pip install zeus-ray[report]"
 
 
-def plotly_figure(picture: Picture) -> Figure:
+def plotly_figure(picture: Picture, *, dark: bool = False) -> Figure:
     """The picture as a Plotly Figure, for a notebook.
 
     Raises:
@@ -42,38 +43,49 @@ def plotly_figure(picture: Picture) -> Figure:
         from plotly.graph_objects import Figure  # noqa: PLC0415 — an extra
     except ImportError as error:
         raise BadInput(f"interactive pictures need Plotly: {INSTALL}") from error
-    return Figure(plotly_json(picture))
+    return Figure(plotly_json(picture, dark=dark))
 
 
-def plotly_json(picture: Picture) -> dict[str, Any]:
-    """``data`` and ``layout`` of the figure, as plain values."""
-    traces = [trace for layer in picture.layers for trace in _traces(layer, picture)]
-    return {"data": traces, "layout": _layout(picture)}
+def plotly_json(picture: Picture, *, dark: bool = False, in_page: bool = False) -> dict[str, Any]:
+    """``data`` and ``layout`` of the figure, as plain values.
+
+    Args:
+        picture: what to draw.
+        dark: for a dark page.
+        in_page: title, note and background are the page's own.
+    """
+    theme = DARK if dark else LIGHT
+    traces = [trace for layer in picture.layers for trace in _traces(layer, picture, theme)]
+    layout = _layout(picture, theme)
+    return {"data": traces, "layout": layout if in_page else layout | _title(picture, theme)}
 
 
-def _traces(layer: Layer, picture: Picture) -> list[dict[str, Any]]:
+def _traces(layer: Layer, picture: Picture, theme: Theme) -> list[dict[str, Any]]:
     if isinstance(layer, PointLayer):
-        return [_points(layer, picture)]
+        return [_points(layer, picture, theme)]
     if isinstance(layer, LineLayer):
-        return [_line(layer)]
-    return [_cells(layer, picture)] if isinstance(layer, CellLayer) else []
+        return [_line(layer, theme)]
+    return [_cells(layer, picture, theme)] if isinstance(layer, CellLayer) else []
 
 
-def _points(layer: PointLayer, picture: Picture) -> dict[str, Any]:
+def _points(layer: PointLayer, picture: Picture, theme: Theme) -> dict[str, Any]:
     ticks = picture.scale_ticks
-    at = [scale_position(v, ticks) if math.isfinite(v) else math.nan for v in layer.values]
+    colours = [
+        colour_at(scale_position(value, ticks), theme) if math.isfinite(value) else COLOURS["grey"]
+        for value in layer.values
+    ] or [COLOURS[layer.colour]] * len(layer.x)
     marker: dict[str, Any] = {
-        "symbol": layer.symbol + ("" if layer.filled else "-open"),
+        "symbol": SYMBOL_NAMES.get(layer.symbol, layer.symbol) + ("" if layer.filled else "-open"),
         "size": layer.size * 1.5,
         "line": {
             "width": 2 if layer.outline or not layer.filled else 1,
-            "color": COLOURS[layer.outline or layer.colour] if layer.outline or not layer.filled else "#fff",
+            "color": _edge(layer, theme),
         },
     }
     if layer.values:
         marker |= {
             "color": [_number(v) for v in layer.values],
-            "colorscale": COLOUR_SCALE.capitalize(),
+            "colorscale": _colour_scale(theme),
             "cmin": min(ticks),
             "cmax": max(ticks) if max(ticks) > min(ticks) else min(ticks) + 1,
             "showscale": bool(picture.scale_label),
@@ -81,7 +93,6 @@ def _points(layer: PointLayer, picture: Picture) -> dict[str, Any]:
         }
     else:
         marker["color"] = COLOURS[layer.colour]
-    light = ["#111" if not layer.filled or a > 0.6 or math.isnan(a) else "#fff" for a in at]
     return {
         "type": "scatter",
         "mode": "markers+text" if any(layer.texts) else "markers",
@@ -91,16 +102,20 @@ def _points(layer: PointLayer, picture: Picture) -> dict[str, Any]:
         "showlegend": bool(layer.name),
         "marker": marker,
         "text": list(layer.texts),
-        "textfont": {"size": 9, "color": light or "#111"},
+        "textfont": {"size": 9, "color": ["#111" if is_light(c) else "#fff" for c in colours]},
         "textposition": "middle center",
         **_hover(layer.hovers),
     }
 
 
-def _line(layer: LineLayer) -> dict[str, Any]:
-    colour = MIDDLE_GREY if layer.colour == "ink" else COLOURS[layer.colour]
+def _edge(layer: PointLayer, theme: Theme) -> str:
+    return COLOURS[layer.outline or layer.colour] if layer.outline or not layer.filled else theme.paper
+
+
+def _line(layer: LineLayer, theme: Theme) -> dict[str, Any]:
+    colour = theme.ink if layer.colour == "ink" else COLOURS[layer.colour]
     if math.isfinite(layer.value):
-        colour = VIRIDIS[round(layer.value * (len(VIRIDIS) - 1))]
+        colour = colour_at(layer.value, theme)
     trace: dict[str, Any] = {
         "type": "scatter",
         "mode": "lines",
@@ -117,14 +132,13 @@ def _line(layer: LineLayer) -> dict[str, Any]:
         **_hover(layer.hovers),
     }
     if layer.filled:
-        red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-        trace |= {"fill": "tozeroy", "fillcolor": f"rgba({red},{green},{blue},0.15)"}
+        trace |= {"fill": "tozeroy", "fillcolor": transparent(colour, 0.15)}
     if layer.second:
         trace["yaxis"] = "y2"
     return trace
 
 
-def _cells(layer: CellLayer, picture: Picture) -> dict[str, Any]:
+def _cells(layer: CellLayer, picture: Picture, theme: Theme) -> dict[str, Any]:
     return {
         "type": "heatmap",
         "z": [[_number(value) for value in row] for row in layer.values],
@@ -133,7 +147,7 @@ def _cells(layer: CellLayer, picture: Picture) -> dict[str, Any]:
         "textfont": {"size": 10},
         "hovertext": [[text.replace("\n", "<br>") for text in row] for row in layer.hovers],
         "hoverinfo": "text",
-        "colorscale": COLOUR_SCALE.capitalize(),
+        "colorscale": _colour_scale(theme),
         "reversescale": True,
         "xgap": 2,
         "ygap": 2,
@@ -143,12 +157,19 @@ def _cells(layer: CellLayer, picture: Picture) -> dict[str, Any]:
 
 
 def _colour_bar(picture: Picture) -> dict[str, Any]:
-    return {
+    bar: dict[str, Any] = {
         "title": {"text": picture.scale_label, "side": "right"},
         "thickness": 12,
         "outlinewidth": 0,
         "tickfont": {"size": 11},
     }
+    if picture.scale_texts:
+        bar |= {"tickvals": list(picture.scale_ticks), "ticktext": list(picture.scale_texts)}
+    return bar
+
+
+def _colour_scale(theme: Theme) -> list[list[Any]]:
+    return [[i / (len(theme.scale) - 1), colour] for i, colour in enumerate(theme.scale)]
 
 
 def _hover(hovers: tuple[str, ...]) -> dict[str, Any]:
@@ -157,35 +178,49 @@ def _hover(hovers: tuple[str, ...]) -> dict[str, Any]:
     return {"hovertext": [text.replace("\n", "<br>") for text in hovers], "hoverinfo": "text"}
 
 
-def _layout(picture: Picture) -> dict[str, Any]:
-    colour = COLOURS["red"] if picture.simulated else MIDDLE_GREY
+def _title(picture: Picture, theme: Theme) -> dict[str, Any]:
+    colour = theme.warning if picture.simulated else theme.ink
     note = f'<br><span style="font-size:12px;color:{colour}">{picture.note}</span>' if picture.note else ""
+    title = {"text": f"<b>{picture.title}</b>{note}", "x": 0, "xanchor": "left", "font": {"size": 16}}
+    return {
+        "title": title,
+        "margin": {"l": 60, "r": 20, "t": 70, "b": 50},
+        "paper_bgcolor": theme.paper,
+        "plot_bgcolor": theme.paper,
+    }
+
+
+def _layout(picture: Picture, theme: Theme) -> dict[str, Any]:
     layout: dict[str, Any] = {
-        "title": {"text": f"<b>{picture.title}</b>{note}", "x": 0, "xanchor": "left", "font": {"size": 16}},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"color": MIDDLE_GREY, "family": "system-ui, sans-serif"},
-        "xaxis": _axis(picture.x),
-        "yaxis": _axis(picture.y),
+        "font": {"color": theme.ink, "family": "system-ui, sans-serif"},
+        "xaxis": _axis(picture.x, theme),
+        "yaxis": _axis(picture.y, theme),
         "legend": {"orientation": "h", "y": -0.2, "yanchor": "top", "x": 0},
-        "margin": {"l": 60, "r": 20, "t": 70, "b": 50},
+        "margin": {"l": 50, "r": 10, "t": 15, "b": 50},
         "hovermode": "closest",
         "shapes": [],
         "annotations": [],
     }
     if picture.second is not None:
-        layout["yaxis2"] = {**_axis(picture.second), "overlaying": "y", "side": "right", "showgrid": False}
+        layout["yaxis2"] = {
+            **_axis(picture.second, theme),
+            "overlaying": "y",
+            "side": "right",
+            "showgrid": False,
+        }
     for layer in picture.layers:
         if isinstance(layer, SpanLayer):
             layout["shapes"].append(_span(layer))
-            layout["annotations"].append(_span_name(layer))
+            layout["annotations"].append(_span_name(layer, picture.x))
     return layout
 
 
-def _axis(scale: AxisScale) -> dict[str, Any]:
+def _axis(scale: AxisScale, theme: Theme) -> dict[str, Any]:
     axis: dict[str, Any] = {
         "title": {"text": scale.label, "standoff": 8},
-        "gridcolor": GRID_LINES,
+        "gridcolor": theme.grid,
         "zeroline": False,
         "automargin": True,
         "range": [scale.low, scale.high],
@@ -196,6 +231,8 @@ def _axis(scale: AxisScale) -> dict[str, Any]:
     elif scale.log:
         ends = [math.log10(scale.low), math.log10(scale.high)]
         axis |= {"type": "log", "range": ends, "dtick": "D2", "tickformat": "~g"}
+    elif scale.whole:
+        axis |= {"tickformat": "d", "dtick": max(1, math.ceil((scale.high - scale.low) / 10))}
     return axis
 
 
@@ -211,14 +248,14 @@ def _span(layer: SpanLayer) -> dict[str, Any]:
         "layer": "below",
         "fillcolor": "rgba(86,180,233,0.2)",
         "line": {
-            "color": MIDDLE_GREY,
+            "color": COLOURS["grey"],
             "width": 0 if layer.high > layer.low else 1,
             "dash": "dot",
         },
     }
 
 
-def _span_name(layer: SpanLayer) -> dict[str, Any]:
+def _span_name(layer: SpanLayer, x: AxisScale) -> dict[str, Any]:
     return {
         "x": layer.low,
         "y": 1,
@@ -226,7 +263,7 @@ def _span_name(layer: SpanLayer) -> dict[str, Any]:
         "yref": "paper",
         "text": layer.name,
         "showarrow": False,
-        "xanchor": "left",
+        "xanchor": "right" if near_right(layer.low, x) else "left",
         "yanchor": "top",
         "font": {"size": 10},
         "textangle": -90 if layer.high == layer.low else 0,

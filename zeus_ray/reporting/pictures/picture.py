@@ -6,11 +6,18 @@ blindness can tell apart; they are legible on white and on black. "ink" is the c
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from zeus_ray.records import MeasuredBy
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from plotly.graph_objects import Figure as PlotlyFigure
 
 COLOURS = {
     "blue": "#0072B2",
@@ -21,10 +28,35 @@ COLOURS = {
     "purple": "#CC79A7",
     "grey": "#7f8b97",
 }
-COLOUR_SCALE = "viridis"
-"""Of power limits, batch sizes and costs: its lightness rises evenly."""
+SAVED_DPI, NOTEBOOK_DPI = 160, 110
 LOG_SCALE_FROM = 6.0
 """An axis is logarithmic if its largest value is at least so many times its smallest."""
+
+
+@dataclass(frozen=True)
+class Theme:
+    """Colours that are legible on one kind of paper.
+
+    Attributes:
+        ink: of text.
+        paper: behind all.
+        grid: of grid lines.
+        warning: of text that says what was not measured.
+        scale: of power limits, batch sizes and costs, by rising lightness: viridis, without the end that
+            vanishes on this paper.
+    """
+
+    ink: str
+    paper: str
+    grid: str
+    warning: str
+    scale: tuple[str, ...]
+
+
+LIGHT_SCALE = ("#440154", "#482576", "#404588", "#34618d", "#297b8e", "#20938c", "#25ac82", "#4ec36b")
+DARK_SCALE = ("#355f8d", "#2a778e", "#218e8d", "#21a585", "#3bbb75", "#6ece58", "#aadc32", "#ece51b")
+LIGHT = Theme("#1f2933", "#ffffff", "#e4e7eb", "#b3361b", LIGHT_SCALE)
+DARK = Theme("#e4e7eb", "#16191d", "#343b43", "#ff9d7a", DARK_SCALE)
 NOT_MEASURED_HERE = {
     MeasuredBy.SIMULATED: "SIMULATED by a model, not measured",
     MeasuredBy.REPLAY: "REPLAYED from recorded traces, not measured here",
@@ -33,13 +65,14 @@ NOT_MEASURED_HERE = {
 
 @dataclass(frozen=True, kw_only=True)
 class AxisScale:
-    """An axis. ``categories``: positions 0, 1, … have these names."""
+    """An axis. ``categories``: positions 0, 1, … have these names; ``whole``: ticks at whole numbers."""
 
     label: str
     low: float
     high: float
     log: bool = False
     categories: tuple[str, ...] = ()
+    whole: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +125,10 @@ class LineLayer:
 
 @dataclass(frozen=True, kw_only=True)
 class CellLayer:
-    """A heat map: ``values[row][column]``, NaN for a cell that stays empty. Rows are from the bottom up."""
+    """A heat map: ``values[row][column]``, NaN for a cell that stays empty. Rows are from the bottom up.
+
+    The smallest value has the lightest colour.
+    """
 
     values: tuple[tuple[float, ...], ...]
     texts: tuple[tuple[str, ...], ...]
@@ -125,6 +161,7 @@ class Picture:
         footnote: what is not shown, and why; "" for nothing.
         scale_label: of the colour scale; "" without one.
         scale_ticks: its values with a label.
+        scale_texts: the labels of ``scale_ticks``, where they are not those numbers.
         second: the axis at the right.
     """
 
@@ -139,7 +176,40 @@ class Picture:
     footnote: str = ""
     scale_label: str = ""
     scale_ticks: tuple[float, ...] = ()
+    scale_texts: tuple[str, ...] = ()
     second: AxisScale | None = None
+
+    def figure(self, *, dark: bool = False) -> Figure:
+        """Drawn by matplotlib, for papers and slides; its global state and back end stay as they are."""
+        from zeus_ray.reporting.pictures.draw_matplotlib import (  # noqa: PLC0415 — takes a second to import
+            matplotlib_figure,
+        )
+
+        return matplotlib_figure(self, dark=dark)
+
+    def interactive(self, *, dark: bool = False) -> PlotlyFigure:
+        """Drawn by Plotly, for a notebook: the mouse shows each point in full.
+
+        Raises:
+            BadInput: Plotly is not installed.
+        """
+        from zeus_ray.reporting.pictures.draw_plotly import plotly_figure  # noqa: PLC0415 — likewise
+
+        return plotly_figure(self, dark=dark)
+
+    def save(self, path: str | Path, *, dark: bool = False) -> Path:
+        """Write the picture to a file; its suffix is the format (.png, .svg, .pdf). Creates the folder."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure = self.figure(dark=dark)
+        figure.savefig(path, dpi=SAVED_DPI, facecolor=figure.get_facecolor())
+        return path
+
+    def _repr_png_(self) -> bytes:
+        """For a notebook."""
+        buffer = io.BytesIO()
+        self.figure().savefig(buffer, format="png", dpi=NOTEBOOK_DPI)
+        return buffer.getvalue()
 
 
 def axis_of(label: str, values: Iterable[float], *, from_zero: bool = False) -> AxisScale:
@@ -152,7 +222,9 @@ def axis_of(label: str, values: Iterable[float], *, from_zero: bool = False) -> 
         factor = (high / low) ** 0.1
         return AxisScale(label=label, low=low / factor, high=high * factor, log=True)
     margin = 0.14 * ((high - low) or abs(high) or 1.0)
-    return AxisScale(label=label, low=max(0.0, low - margin) if low >= 0 else low - margin, high=high + margin)
+    return AxisScale(
+        label=label, low=max(0.0, low - margin) if low >= 0 else low - margin, high=high + margin
+    )
 
 
 def categories_of(label: str, names: Sequence[str]) -> AxisScale:
@@ -172,3 +244,34 @@ def scale_position(value: float, ticks: Sequence[float]) -> float:
     """Where a value is between the smallest and the largest of ``ticks``, from 0 to 1."""
     low, high = min(ticks), max(ticks)
     return (value - low) / (high - low) if high > low else 0.5
+
+
+def colour_at(position: float, theme: Theme) -> str:
+    """The colour of a theme's scale at a position from 0 to 1, between the two next to it."""
+    place = min(max(position, 0.0), 1.0) * (len(theme.scale) - 1)
+    low = min(int(place), len(theme.scale) - 2)
+    pairs = zip(_channels(theme.scale[low]), _channels(theme.scale[low + 1]), strict=True)
+    return "#" + "".join(f"{round(a + (b - a) * (place - low)):02x}" for a, b in pairs)
+
+
+def near_right(at: float, axis: AxisScale) -> bool:
+    """Whether a text that begins here would leave the axes at their right."""
+    return at > axis.low + 0.85 * (axis.high - axis.low)
+
+
+def is_light(colour: str) -> bool:
+    """Whether black is easier to read on a colour than white, by its relative luminance (WCAG 2)."""
+    linear = [(c / 255) ** 2.2 for c in _channels(colour)]
+    luminance: float = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return luminance > 0.18
+
+
+def transparent(colour: str, alpha: float) -> str:
+    """A colour for CSS, with its opacity."""
+    red, green, blue = _channels(colour)
+    return f"rgba({red},{green},{blue},{alpha:g})"
+
+
+def _channels(colour: str) -> tuple[int, int, int]:
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return red, green, blue

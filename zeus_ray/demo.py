@@ -173,3 +173,5 @@ def _report(
         path = picture.save(options.out / "pareto.png")
         simulated = " (SIMULATED)" if discovery.is_virtual(discovery.gpu_source()) else ""
         console.print(f"Plot of energy against time{simulated}: {path.resolve()}", soft_wrap=True)
+    page = f"zeus-ray report --html report.html {options.out}"
+    console.print(f"All of it as one page, with more pictures: {page}", soft_wrap=True)

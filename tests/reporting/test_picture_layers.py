@@ -167,6 +167,10 @@ def test_the_sweep_is_on_the_curve_of_the_grid():
     picture = sweep_picture(steps, unit="gCO2eq/kWh", deadline_s=8 * 3600.0)
     assert [layer.name for layer in picture.layers] == ["running", "planned", "gCO2eq/kWh", "deadline"]
     assert (picture.x.label, picture.second.label) == ("time (h)", "gCO2eq/kWh")
+    ran = [(at, value, math.nan, running) for at, value, _, running in steps]
+    measured = sweep_picture(ran, unit="EUR/kWh", gpus=["V100"], measured_by=["simulated"])
+    assert [layer.name for layer in measured.layers] == ["running", "EUR/kWh"]
+    assert "SIMULATED" in measured.note
     with pytest.raises(BadInput, match="nothing to plot"):
         sweep_picture([], unit="")
 

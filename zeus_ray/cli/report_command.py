@@ -60,9 +60,10 @@ def report_command(
 def _report_search(folder: Path, page: Path | None, power: Path | None) -> None:
     from rich.console import Console
 
-    from zeus_ray.cli.experiment_report import read_experiment
+    from zeus_ray.cli.experiment_report import experiment_report, read_experiment, sweep_pictures
 
-    report = read_experiment(folder)
+    result = read_experiment(folder)
+    report = experiment_report(result)
     if page is None:
         Console(highlight=False).print(report)
         return
@@ -70,8 +71,9 @@ def _report_search(folder: Path, page: Path | None, power: Path | None) -> None:
     from zeus_ray.reporting.page.search_page import search_page
     from zeus_ray.reporting.pictures.power_trace_file import power_trace_pictures
 
-    more = power_trace_pictures(power, report.savings) if power else []
-    _announce(write_page(page, search_page(report, more)))
+    sweeps, missing = sweep_pictures(result, report)
+    more = sweeps + (power_trace_pictures(power, report.savings) if power else [])
+    _announce(write_page(page, search_page(report, more, missing)))
 
 
 def _report_jobs(history: str, page: Path | None, job: str | None) -> None:

@@ -16,7 +16,7 @@ from zeus_ray.carbon.planning.width_planner import WidthRules, WidthSchedule
 from zeus_ray.carbon.series import Signal
 from zeus_ray.errors import BadInput
 from zeus_ray.quantity_format import HOUR_S, parse_iso_time
-from zeus_ray.records import EmissionsConfig
+from zeus_ray.records import EmissionsConfig, TrialReport
 from zeus_ray.tune.tune_controller import ControllerView, can_pause, trained_s
 
 if TYPE_CHECKING:
@@ -93,6 +93,8 @@ class Elastic:
             else None
         )
         self._paused: set[str] = set()
+        self._measured: set[tuple[str, str]] = set()
+        """Kinds of GPU and of measurement that trials have reported."""
 
     def __getstate__(self) -> dict[str, Any]:
         """Without a signal opened from text, which may hold threads: it is opened again when it is needed."""
@@ -123,6 +125,9 @@ class Elastic:
 
     def should_pause(self, controller: ControllerView, trial: Trial, result: dict[str, Any]) -> bool:
         """Whether this trial, which has just reported, pauses: too many run, and it can be resumed later."""
+        report = TrialReport.from_result(result)
+        if report is not None:
+            self._measured.add((report.gpu, report.measured_by))
         width = self._plan(controller).now
         if len(controller.active() - self._paused) <= width or not can_pause(trial, result):
             return False
@@ -180,7 +185,15 @@ class Elastic:
         last = self.planner.schedules[-1] if steps else None
         ahead = (last.edges_s.tolist(), last.widths.tolist()) if last else None
         deadline_s = self.planner.rules.deadline_s
-        return sweep_picture(steps, unit=self.signal.unit, deadline_s=deadline_s, planned=ahead)
+        gpus, measured_by = zip(*self._measured, strict=True) if self._measured else ((), ())
+        return sweep_picture(
+            steps,
+            unit=self.signal.unit,
+            deadline_s=deadline_s,
+            planned=ahead,
+            gpus=gpus,
+            measured_by=measured_by,
+        )
 
 
 def _deadline_s(deadline: str | float | dt.datetime) -> float:

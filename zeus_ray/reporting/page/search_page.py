@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from zeus_ray import __version__
 from zeus_ray.quantity_format import counted
@@ -36,12 +36,13 @@ from zeus_ray.reporting.trial_table import html_trial_table
 VIRTUAL = (MeasuredBy.SIMULATED.value, MeasuredBy.REPLAY.value)
 
 
-def search_page(report: SearchReport, more: list[Picture] | None = None) -> str:
+def search_page(report: SearchReport, more: Sequence[Picture] = (), missing: Sequence[str] = ()) -> str:
     """The page of a search.
 
     Args:
         report: of the search.
         more: further pictures, such as a power timeline.
+        missing: one sentence for each picture that could not be drawn, beside those of the report.
 
     Raises:
         BadInput: Plotly is not installed.
@@ -50,19 +51,21 @@ def search_page(report: SearchReport, more: list[Picture] | None = None) -> str:
     virtual = set(VIRTUAL) & set(saved.measured_by)
     return html_page(
         "Report of a search",
-        list(_sections(report, saved, more or [])),
+        list(_sections(report, saved, more, [*report.not_drawn, *missing])),
         virtual=how_measured(saved.measured_by, saved.gpus) if virtual else "",
         version=__version__,
     )
 
 
-def _sections(report: SearchReport, saved: Savings, more: list[Picture]) -> Iterator[PageSection]:
+def _sections(
+    report: SearchReport, saved: Savings, more: Sequence[Picture], missing: Sequence[str]
+) -> Iterator[PageSection]:
     said = sentences_by_subject(saved)
     yield PageSection(key="answer", title="The answer", body=_answer(report, saved, said[ANSWER]))
     yield PageSection(key="asked", title="What was asked", body=_asked(report, said[ASKED]))
     yield PageSection(key="cost", title="What the search took", body=paragraphs(said[SEARCH]))
     pictures = "".join(map(picture_html, [*report.pictures.values(), *more]))
-    yield PageSection(key="pictures", title="Pictures", body=pictures + bullets(report.not_drawn))
+    yield PageSection(key="pictures", title="Pictures", body=pictures + bullets(missing))
     yield PageSection(key="trials", title="Trials", body=_trials(report))
     yield PageSection(key="emissions", title="Carbon or price", body=_emissions(said[EMISSIONS]))
     yield PageSection(key="measured", title="How it was measured", body=_measured(saved, said[MEASURED]))

@@ -209,6 +209,7 @@ def _layout(picture: Picture, theme: Theme) -> dict[str, Any]:
             "overlaying": "y",
             "side": "right",
             "showgrid": False,
+            "tickmode": "auto",
         }
     for layer in picture.layers:
         if isinstance(layer, SpanLayer):

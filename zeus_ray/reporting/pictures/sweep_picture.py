@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 
 from zeus_ray.errors import BadInput
 from zeus_ray.quantity_format import Scale, seconds, time_scale
@@ -13,6 +14,7 @@ from zeus_ray.reporting.pictures.picture import (
     Picture,
     SpanLayer,
     axis_of,
+    note_of,
 )
 
 PlanningStepTuple = tuple[float, float, float, float]
@@ -25,15 +27,19 @@ def sweep_picture(
     unit: str,
     deadline_s: float | None = None,
     planned: tuple[Sequence[float], Sequence[float]] | None = None,
+    gpus: Iterable[str] = (),
+    measured_by: Iterable[str] = (),
     title: str = "Trials over time",
 ) -> Picture:
     """Trials planned and running, with carbon intensity or price on a second axis.
 
     Args:
-        steps: one per planning step, oldest first.
+        steps: one per planning step, oldest first; NaN for what is not known.
         unit: of the signal.
         deadline_s: the deadline (s, as in ``steps``), drawn as a vertical line.
         planned: edges (s) and numbers of trials of the plan from the last step on.
+        gpus: the kinds of GPU.
+        measured_by: values of :class:`zeus_ray.records.MeasuredBy`.
         title: of the picture.
 
     Raises:
@@ -46,7 +52,9 @@ def sweep_picture(
     times = time_scale([last_s - began_s])
     x = tuple((step[0] - began_s) / times.size for step in steps)
     signal = tuple(step[1] for step in steps)
-    counts = [count for step in steps for count in step[2:]]
+    counts = [count for step in steps for count in step[2:] if math.isfinite(count)]
+    values = [value for value in signal if math.isfinite(value)] or [math.nan]
+    note, simulated = note_of(gpus, measured_by)
     return Picture(
         key="sweep",
         title=title,
@@ -60,8 +68,10 @@ def sweep_picture(
         ),
         description=(
             f"Up to {max(counts):g} trials at a time over {seconds(last_s - began_s)}; "
-            f"the signal was between {min(signal):.3g} and {max(signal):.3g} {unit}."
+            f"the signal was between {min(values):.3g} and {max(values):.3g} {unit}."
         ),
+        note=note,
+        simulated=simulated,
     )
 
 
@@ -74,9 +84,9 @@ def _trials(
 ) -> Iterator[Layer]:
     running = tuple(step[3] for step in steps)
     yield LineLayer(x=x, y=running, name="running", colour="blue", step=True, filled=True)
-    yield LineLayer(
-        x=x, y=tuple(step[2] for step in steps), name="planned", colour="red", step=True, dashed=True
-    )
+    plan = tuple(step[2] for step in steps)
+    if any(map(math.isfinite, plan)):
+        yield LineLayer(x=x, y=plan, name="planned", colour="red", step=True, dashed=True)
     if planned is not None:
         edges, widths = planned
         ahead = tuple((edge_s - began_s) / times.size for edge_s in edges)

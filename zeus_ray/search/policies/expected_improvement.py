@@ -2,15 +2,15 @@
 
 The default batch size runs first, to its end. Then, each time:
 
-1. Every size that has neither finished nor been stopped has a worth (W1): expected improvement on the best size,
-   for the uses it counts for, over what a run that fails costs until that is seen. The largest above 1 runs,
-   if a plan of it pays that the exploration budget covers besides one run of the best size.
+1. Every size that has neither finished nor been stopped has a worth (W1): expected improvement on the best
+   size, for the uses it counts for, over what a run that fails costs until that is seen. The largest above 1
+   runs, if a plan of it pays that the exploration budget covers besides one run of the best size.
 2. If there is none, the best size runs (of near ties the one that ran less often).
 3. A run of a size that has not finished is given up as soon as no plan to go on pays (A1).
 4. A run of a size that has is given up where it takes far longer than its runs ever did.
 
-See docs/how_it_works/search.md for the derivation, and benchmarks/REGRET.md for what chose the constants: where
-none is named, a search by Bayesian optimisation on half a and jobs made from it, and on NSDI'23's six pairs.
+See docs/how_it_works/search.md for the derivation, and benchmarks/REGRET.md for what chose the constants:
+where none is named, Bayesian optimisation on half a, jobs made from it, and NSDI'23's six pairs.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from zeus_ray.cli.demo_command import demo_command
 from zeus_ray.cli.doctor_command import doctor_command
 from zeus_ray.cli.job_report_command import job_report_command
 from zeus_ray.cli.job_run_command import EXIT_CODES, job_run_command
+from zeus_ray.cli.measure_command import measure_command
 from zeus_ray.cli.report_command import report_command
 from zeus_ray.cli.restore_command import restore_command
 from zeus_ray.cli.run_command import SUPERVISED_EXIT_CODES, run_command
@@ -53,6 +54,9 @@ app.command("carbon", cls=SignalHelp)(carbon_command)
 app.command("run", epilog=SUPERVISED_EXIT_CODES, context_settings={"allow_interspersed_args": False})(
     run_command
 )
+app.command("measure", epilog=SUPERVISED_EXIT_CODES, context_settings={"allow_interspersed_args": False})(
+    measure_command
+)
 app.add_typer(job_app, name="job", help="Recurring jobs: one run around a command; the report of all runs.")
 job_app.command("run", epilog=EXIT_CODES, context_settings={"allow_interspersed_args": False})(
     job_run_command
@@ -76,6 +80,7 @@ def _describe(
 
     - In your code: `import zeus_ray`; the README shows the ten lines.
     - Without touching your code: `zeus-ray run -- python train.py` finds the best power limit meanwhile.
+    - Only the energy of a command: `zeus-ray measure -- python train.py`.
     - To see it work: `zeus-ray demo`.
     - On a machine with GPUs: `zeus-ray doctor` lists what works, and how to enable the rest.
     """

@@ -10,6 +10,7 @@ from typer.main import get_command
 
 from zeus_ray import __version__
 from zeus_ray.cli.carbon_command import SignalHelp, carbon_command
+from zeus_ray.cli.carbon_run_command import carbon_run_command
 from zeus_ray.cli.demo_command import demo_command
 from zeus_ray.cli.doctor_command import doctor_command
 from zeus_ray.cli.job_report_command import job_report_command
@@ -50,7 +51,12 @@ app.command("demo")(demo_command)
 app.command("doctor")(doctor_command)
 app.command("restore")(restore_command)
 app.command("report")(report_command)
-app.command("carbon", cls=SignalHelp)(carbon_command)
+carbon_app = typer.Typer(rich_markup_mode="markdown", cls=SignalHelp, invoke_without_command=True)
+carbon_app.callback()(carbon_command)
+carbon_app.command("run", epilog=SUPERVISED_EXIT_CODES, context_settings={"allow_interspersed_args": False})(
+    carbon_run_command
+)
+app.add_typer(carbon_app, name="carbon")
 app.command("run", epilog=SUPERVISED_EXIT_CODES, context_settings={"allow_interspersed_args": False})(
     run_command
 )

@@ -25,9 +25,9 @@ from typing import Any
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 sys.path[:0] = [str(TESTS), str(TESTS / "faults")]
 
-import hard_faults  # noqa: E402 — from the tests, which are no package
-import process_faults  # noqa: E402 — likewise
+import all_faults  # noqa: E402 — from the tests, which are no package
 import ray_faults  # noqa: E402 — likewise
+import scenario as scenarios  # noqa: E402 — likewise
 from fake_nvml.library import Library  # noqa: E402 — likewise
 
 Fault = tuple[str, float, str]
@@ -39,7 +39,7 @@ PlannedFault = tuple[int, Callable[[Any], float], Callable[..., Any]]
 def planned(count: int, with_ray: int) -> list[PlannedFault]:
     """Every kind in turn."""
     sets = (
-        ((*process_faults.KINDS, *hard_faults.KINDS), process_faults.Scenario, count - with_ray),
+        (all_faults.PROCESS_KINDS, scenarios.Scenario, count - with_ray),
         (ray_faults.KINDS, ray_faults.RayScenario, with_ray),
     )
     one_by_one = [(kinds[i % len(kinds)], scenario) for kinds, scenario, times in sets for i in range(times)]

@@ -1,4 +1,4 @@
-"""The kinds of fault that need Ray: a driver, a raylet, workers and the GPU actor; see process_faults.py."""
+"""The kinds of fault that need Ray: a driver, a raylet, workers and the GPU actor; see scenario.py."""
 
 import contextlib
 import itertools
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import migration_checks
 import psutil
-from process_faults import ORIGINAL_W, WANTED_W, Scenario, wait_until
+from scenario import ORIGINAL_W, WANTED_W, Scenario, wait_until
 
 from zeus_ray.store.event_log import EventLog
 from zeus_ray.store.events import RunEnded

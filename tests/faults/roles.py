@@ -1,6 +1,7 @@
 """The processes that are killed in fault scenarios: python roles.py ROLE UUID …"""
 
 import contextlib
+import json
 import os
 import resource
 import select
@@ -8,7 +9,8 @@ import signal
 import sys
 import time
 
-from zeus_ray.errors import DeviceError
+from zeus_ray import RecurringJob, Target
+from zeus_ray.errors import DeviceError, HistoryError
 from zeus_ray.gpus.nvml import NvmlGpu
 from zeus_ray.leases.manager import LeaseManager
 from zeus_ray.leases.process import HolderProcess
@@ -67,18 +69,41 @@ def notebook(uuid, limit_w):
     wait_for_end()
 
 
-def trains(_uuid, limit_w):
+def trains(_uuid, limit_w, emissions=""):
     """A whole run that trains for a while, and says how it went."""
     send("ready")
-    with session({"batch_size": 8}, power_limit_w=float(limit_w)) as run:
+    config = (
+        {"batch_size": 8, "zeus": {"emissions": json.loads(emissions)}} if emissions else {"batch_size": 8}
+    )
+    with session(config, power_limit_w=float(limit_w)) as run:
         for _epoch in range(3):
             for _batch in run.steps([None] * 10):
                 time.sleep(0.02)
-            run.report({})
-            send("reported", time.monotonic())
+            send("reported", run.report({})["zeus/energy_j"])
             sys.stdin.readline()
     send("trained")
-    os._exit(0)  # a thread in a driver that hangs must not keep the process
+
+
+def job(_uuid, history):
+    """A recurring job that trains once whenever it is told a line, and tells the outcome at the next line."""
+    recurring = RecurringJob(
+        history, "job", batch_sizes=[8], default_batch_size=8, target=Target("accuracy", 0.9), power_limits_w=[150]
+    )
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    send("ready")
+    for _line in sys.stdin:
+        try:
+            with recurring.run(window_s=0.05, settle_s=0.0) as run:
+                for epoch in range(1, 4):
+                    for _batch in run.steps([None] * 5):
+                        time.sleep(0.01)
+                    run.report({"accuracy": 0.3 * epoch + 0.05})
+                send("trained")
+                sys.stdin.readline()
+        except HistoryError:
+            send("HistoryError")
+        else:
+            send("told", run.plan.knobs.run_id)
 
 
 def steps(uuid, *limits_w):
@@ -166,5 +191,5 @@ def wait_for_end():
 if __name__ == "__main__":
     # A shell starts background jobs with Ctrl-C ignored, and their children inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    roles = (train, full, manage, trial, clock, forks, notebook, steps, refused, meter, trains)
+    roles = (train, full, manage, trial, clock, forks, notebook, steps, refused, meter, trains, job)
     {role.__name__: role for role in roles}[sys.argv[1]](*sys.argv[2:])

@@ -12,7 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import process_faults
+import scenario as scenarios
 
 from zeus_ray.leases.watchdog_start import running_watchdog
 
@@ -25,7 +25,7 @@ AS_OTHER_USER = ("setpriv", f"--reuid={OTHER_UID}", f"--regid={OTHER_UID}", "--c
 
 @pytest.fixture
 def scenario(fake_nvml, tmp_path):
-    scenario = process_faults.Scenario(fake_nvml, tmp_path)
+    scenario = scenarios.Scenario(fake_nvml, tmp_path)
     yield scenario
     scenario.close()
 
@@ -35,7 +35,7 @@ def files(folder):
 
 
 def test_no_socket_no_pickle_and_files_of_the_user_alone(scenario):
-    driver = scenario.start("train", process_faults.WANTED_W)
+    driver = scenario.start("train", scenarios.WANTED_W)
     watchdog = running_watchdog(scenario.state)
     for pid in (driver.pid, watchdog.pid):
         process = psutil.Process(pid)
@@ -47,7 +47,7 @@ def test_no_socket_no_pickle_and_files_of_the_user_alone(scenario):
         assert (path.stat().st_uid, path.stat().st_mode & 0o077) == (os.geteuid(), 0), path
         if path.suffix != ".lock":
             json.loads(path.read_text())
-    assert scenario.gpu.limit_w == process_faults.WANTED_W
+    assert scenario.gpu.limit_w == scenarios.WANTED_W
     scenario.kill(driver)
     scenario.seconds_until_restored()
 
@@ -62,7 +62,7 @@ def open_scenario(fake_nvml):
     library = folder / "lib"
     shutil.copytree(fake_nvml.folder, library)
     library.chmod(0o755)
-    scenario = process_faults.Scenario(fake_nvml, folder)
+    scenario = scenarios.Scenario(fake_nvml, folder)
     scenario.env |= {"LD_LIBRARY_PATH": str(library), "PYTHONDONTWRITEBYTECODE": "1"}
     (folder / f"{folder.name}.gpus").chmod(0o666)
     yield scenario
@@ -73,7 +73,7 @@ def open_scenario(fake_nvml):
 def test_no_process_has_more_rights_than_the_user_who_started_it(open_scenario):
     open_scenario.state.mkdir(mode=0o700)
     os.chown(open_scenario.state, OTHER_UID, OTHER_UID)
-    driver = open_scenario.start("train", process_faults.WANTED_W, prefix=AS_OTHER_USER)
+    driver = open_scenario.start("train", scenarios.WANTED_W, prefix=AS_OTHER_USER)
     watchdog = running_watchdog(open_scenario.state)
     for pid in (driver.pid, watchdog.pid):
         assert set(psutil.Process(pid).uids()) == {OTHER_UID}
@@ -86,7 +86,7 @@ def test_no_process_has_more_rights_than_the_user_who_started_it(open_scenario):
 def test_a_folder_of_another_user_is_not_used(open_scenario, mode, message):
     open_scenario.state.mkdir()
     open_scenario.state.chmod(mode)
-    driver = open_scenario.start("train", process_faults.WANTED_W, prefix=AS_OTHER_USER)
+    driver = open_scenario.start("train", scenarios.WANTED_W, prefix=AS_OTHER_USER)
     assert driver.first[1] == "False", driver.first
     assert message in " ".join(driver.first)
     assert (files(open_scenario.state), open_scenario.gpu.attempts) == ([], 0)

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from zeus_ray.errors import BadInput, NoDevice
+from zeus_ray.errors import BadInput, DeviceLost, NoDevice
 from zeus_ray.gpus import discovery
 
 NAMES = [
@@ -53,6 +53,31 @@ def test_a_name_that_fits_no_gpu_or_several_is_refused(make_node, name):
     gpus = discovery.open_gpus("nvml") if make_node("V100,V100") else []
     with pytest.raises(BadInput, match=r"(none|several) of the GPUs here: GPU-"):
         discovery.resolve_uuids("nvml", [name], gpus)
+
+
+@pytest.mark.parametrize("cuda_order", ["", "0,1,2"])
+def test_a_gpu_that_does_not_answer_keeps_its_place(make_node, monkeypatch, cuda_order):
+    node = make_node("V100,V100,V100")
+    if cuda_order:
+        monkeypatch.setenv("FAKE_CUDA_ORDER", cuda_order)
+    node.gpus[0].lost = 1
+    gpus = discovery.open_gpus("nvml")
+    assert [gpu.uuid for gpu in gpus] == node.uuids[1:]
+    second = {"CUDA_VISIBLE_DEVICES": "1"}
+    assert [gpu.uuid for gpu in discovery.visible_gpus("nvml", second, gpus)] == [node.uuids[1]]
+    assert discovery.resolve_uuids("nvml", [node.uuids[2]], gpus) == [node.uuids[2]]
+    for name in ("0", node.uuids[0]):
+        with pytest.raises(DeviceLost, match="does not answer"):
+            discovery.visible_gpus("nvml", {"CUDA_VISIBLE_DEVICES": name}, gpus)
+    with pytest.raises(DeviceLost, match="does not answer"):
+        discovery.visible_gpus("nvml", {}, gpus, 1)
+
+
+def test_only_the_gpus_that_are_needed_must_answer(make_node):
+    node = make_node("V100,V100")
+    node.gpus[1].lost = 1
+    gpus = discovery.open_gpus("nvml")
+    assert [gpu.uuid for gpu in discovery.visible_gpus("nvml", {}, gpus, 1)] == [node.uuids[0]]
 
 
 def test_nvml_is_the_default_source():

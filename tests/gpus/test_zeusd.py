@@ -1,19 +1,13 @@
-"""Setting limits by NVML, else by zeusd over its socket, else not at all.
-
-The server is part of the tests and follows zeusd's documented replies.
-"""
+"""Setting limits by NVML, else by zeusd over its socket, else not at all."""
 
 import contextlib
-import json
 import pickle
 import socket
-import socketserver
 import threading
 import time
-from http.server import BaseHTTPRequestHandler
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from fake_zeusd import FakeZeusd
 
 from zeus_ray.errors import BadInput, DeviceError, NoPermission
 from zeus_ray.gpus import zeusd
@@ -25,49 +19,13 @@ from zeus_ray.leases.recovery import restore_all
 from zeus_ray.leases.watchdog_start import watchdog_environment
 
 
-class Daemon(socketserver.ThreadingUnixStreamServer):
-    """zeusd as root runs it: sets the limits of ``node``'s GPUs, or sends ``reply``."""
-
-    daemon_threads = True
-
-    def __init__(self, path, node):
-        super().__init__(str(path), RequestHandler)
-        self.node, self.requests, self.reply = node, [], None
-
-
-class RequestHandler(BaseHTTPRequestHandler):
-    def do_POST(self):
-        path, query = urlsplit(self.path).path, parse_qs(urlsplit(self.path).query)
-        self.server.requests.append((path, {key: value[0] for key, value in query.items()}, self.headers))
-        status, body = self.server.reply or self.set(
-            int(query["gpu_ids"][0]), int(query["power_limit_mw"][0])
-        )
-        data = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def set(self, index, limit_mw):
-        self.server.node.gpus[index].limit_mw = limit_mw
-        return 200, {str(index): {"power_limit_mw": limit_mw}}
-
-    def address_string(self):
-        return "unix"
-
-    def log_message(self, *_):
-        pass
-
-
 @pytest.fixture
 def daemon(make_node, tmp_path, monkeypatch):
     node = make_node("V100,A100", no_permission=1)
-    server = Daemon(tmp_path / "zeusd.sock", node)
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.001}, daemon=True).start()
+    server = FakeZeusd(tmp_path / "zeusd.sock", node)
     monkeypatch.setenv("ZEUSD_SOCK_PATH", str(tmp_path / "zeusd.sock"))
     yield server
-    server.shutdown()
-    server.server_close()
+    server.end()
 
 
 def second_gpu(daemon):

@@ -15,7 +15,7 @@ from zeus_ray.cli.main import main
 pytestmark = pytest.mark.processes
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "faults"))
-from process_faults import ORIGINAL_W, Scenario, wait_until  # noqa: E402 — after its folder is known
+from scenario import ORIGINAL_W, Scenario, wait_until  # noqa: E402 — after its folder is known
 
 TRAINER = Path(__file__).with_name("progress_trainer.py")
 CLI = "import sys; from zeus_ray.cli.main import main; sys.exit(main(sys.argv[1:]))"

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.processes
 pytest.importorskip("torch")
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "faults"))
-from process_faults import ORIGINAL_W, Scenario, wait_until  # noqa: E402 — after its folder is known
+from scenario import ORIGINAL_W, Scenario, wait_until  # noqa: E402 — after its folder is known
 
 TRAINER = Path(__file__).with_name("torchrun_trainer.py")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
 from zeus_ray.errors import BadInput, DeviceError, DeviceLost, NoDevice
@@ -16,6 +16,8 @@ GPU_VARIABLE = "ZEUS_RAY_GPU"
 CONTROL_VARIABLE = "ZEUS_RAY_POWER_CONTROL"
 OPENED_WITHIN_S = 8.0
 """A GPU that takes longer to open hangs."""
+TOLD_WITHIN_S = 2.0
+"""A GPU that takes longer to tell its UUID hangs."""
 POWER_CONTROLS = ("auto", "off")
 LAST_GPU = ("", "NoDevFiles")
 """With these, or a negative number, CUDA's list of visible GPUs ends: "1,-1,0" is GPU 1 alone."""
@@ -87,26 +89,31 @@ def open_gpu(source: str, uuid: str) -> Gpu:
     return load_source(source).open(uuid)
 
 
-def visible_gpus(source: str, env: Mapping[str, str], gpus: Sequence[Gpu]) -> list[Gpu]:
+def visible_gpus(
+    source: str, env: Mapping[str, str], gpus: Sequence[Gpu], most: int | None = None
+) -> list[Gpu]:
     """The GPUs that a process with this environment may use, in the framework's order.
 
     Args:
         source: as in ``ZEUS_RAY_GPU``. NVML's GPUs are chosen by ``CUDA_VISIBLE_DEVICES``: indices ("2,0"),
             UUIDs or the beginnings of them ("GPU-8f3c"), MIG slices ("MIG-…"). Virtual GPUs all are visible.
         env: the process's environment.
-        gpus: all GPUs of the node.
+        gpus: all GPUs of the node that answer.
+        most: so many of them are needed; None: all.
 
     Raises:
         BadInput: the environment names a GPU that is not here, or several GPUs by one name.
+        DeviceLost: one that is needed does not answer.
     """
     loaded, by_uuid = load_source(source), {gpu.uuid: gpu for gpu in gpus}
     value = env.get(loaded.visible_variable)
     if value is None:
-        if len({gpu.name for gpu in gpus}) < 2:  # equal ones have the same order in the driver and in CUDA
-            return list(gpus)
-        return [by_uuid[uuid] for uuid in loaded.compute_order(list(by_uuid))]
+        listed = _listed_uuids(loaded, gpus)
+        if len({gpu.name for gpu in gpus}) > 1:  # equal ones have the same order in the driver and in CUDA
+            listed = loaded.compute_order(listed)
+        return [by_uuid[_answering(uuid, str(i), by_uuid)] for i, uuid in enumerate(listed[:most])]
     names = list(itertools.takewhile(_names_a_gpu, (name.strip() for name in value.split(","))))
-    return [by_uuid[uuid] for uuid in resolve_uuids(source, names, gpus)]
+    return [by_uuid[uuid] for uuid in resolve_uuids(source, names[:most], gpus)]
 
 
 def _names_a_gpu(name: str) -> bool:
@@ -117,25 +124,57 @@ def resolve_uuids(source: str, names: Sequence[str], gpus: Sequence[Gpu]) -> lis
     """UUIDs of the GPUs that CUDA or Ray names by index or UUID, each once.
 
     Raises:
-        BadInput: a name that fits none of ``gpus``, or several.
+        BadInput: a name that fits none of the GPUs here, or several.
+        DeviceLost: the GPU that is named does not answer.
     """
-    loaded, known = load_source(source), [gpu.uuid for gpu in gpus]
-    return list(dict.fromkeys(_resolve_uuid(loaded, str(name).strip(), known) for name in names))
+    loaded, answering = load_source(source), [gpu.uuid for gpu in gpus]
+    listed = _listed_uuids(loaded, gpus)
+    resolved = (_resolve_uuid(loaded, str(name).strip(), listed, answering) for name in names)
+    return list(dict.fromkeys(resolved))
 
 
-def _resolve_uuid(loaded: GpuSource, name: str, known: list[str]) -> str:
+def _resolve_uuid(loaded: GpuSource, name: str, listed: list[str], answering: list[str]) -> str:
     if name.isdecimal():
-        found = loaded.compute_order(known)[int(name) :][:1]
+        found = loaded.compute_order(listed)[int(name) :][:1]
     else:
-        found = [uuid for uuid in known if name and uuid.startswith(name)]
+        found = [uuid for uuid in listed if name and uuid.startswith(name)]
     if not found:
         parent = loaded.parent_uuid(name)
-        found = [uuid for uuid in known if uuid == parent]
+        found = [uuid for uuid in listed if uuid == parent]
+    if not found and "" in listed and name:
+        found = [""]
     if len(found) != 1:
         raise BadInput(
-            f"GPU {name!r} is {'several' if found else 'none'} of the GPUs here: {', '.join(known)}"
+            f"GPU {name!r} is {'several' if found else 'none'} of the GPUs here: {', '.join(answering)}"
         )
-    return found[0]
+    return _answering(found[0], name, answering)
+
+
+def _answering(uuid: str, name: str, answering: Iterable[str]) -> str:
+    if uuid not in answering:
+        raise DeviceLost(f"GPU {name} ({uuid or 'of an unknown UUID'}) or its driver does not answer")
+    return uuid
+
+
+def _listed_uuids(loaded: GpuSource, gpus: Sequence[Gpu]) -> list[str]:
+    """The UUID of each GPU that the driver lists; "" for one that does not tell it.
+
+    A GPU that does not answer keeps its place: the ordinals of the others do not change.
+    """
+    uuids = [gpu.uuid for gpu in gpus]
+    count = loaded.count()
+    if count <= len(uuids):
+        return uuids
+    listed = each_within(
+        TOLD_WITHIN_S, map(str, range(count)), lambda index: loaded.uuid(int(index)), otherwise=_unknown
+    )
+    return listed if set(uuids) <= set(listed) else uuids
+
+
+def _unknown(_index: str, error: Exception) -> str:
+    if not isinstance(error, DeviceError):
+        raise error
+    return ""
 
 
 def _open_if_it_answers(loaded: GpuSource, index: str) -> Gpu | None:

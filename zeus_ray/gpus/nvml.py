@@ -170,9 +170,14 @@ class NvmlSource(GpuSource):
             return _text(pynvml.nvmlSystemGetDriverVersion())
 
     def compute_order(self, uuids: Sequence[str]) -> list[str]:
-        """``uuids`` in the order of CUDA's ordinals; in the given order where CUDA does not answer."""
+        """``uuids`` in the order of CUDA's ordinals; in the given order where CUDA does not answer.
+
+        A UUID that CUDA knows and NVML does not tell ("") takes its place among them.
+        """
         ordered = cuda_uuids() if len(uuids) > 1 else []
-        return ordered if ordered and set(ordered) <= set(uuids) else list(uuids)
+        if not ordered or ("" not in uuids and not set(ordered) <= set(uuids)):
+            return list(uuids)
+        return ordered
 
     def parent_uuid(self, partition: str) -> str:
         """UUID of the GPU that the MIG slice is part of; "" if there is no such slice."""

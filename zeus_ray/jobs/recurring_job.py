@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from zeus_ray.carbon.search_objective import resolve_objective
-from zeus_ray.errors import BadInput, NoDevice, TargetNotReached
+from zeus_ray.errors import BadInput, DeviceError, NoDevice, TargetNotReached
 from zeus_ray.gpus import discovery
 from zeus_ray.jobs.job_search import STOPPED_EARLY, JobSearch
 from zeus_ray.objective import Prices
@@ -224,15 +224,17 @@ def _new_search(options: Mapping[str, Any]) -> Search:
 
 
 def _local_gpu_kind(count: int) -> str:
-    """The kind of GPU that a run in this process would be on; "" without one."""
+    """The kind of GPU that a run in this process would be on; "" without one that answers."""
     try:
         source = discovery.gpu_source()
         gpus = discovery.open_gpus(source)
     except NoDevice:
         return ""
     try:
-        visible = discovery.visible_gpus(source, os.environ, gpus)[:count]
+        visible = discovery.visible_gpus(source, os.environ, gpus, count)
         return " + ".join(dict.fromkeys(gpu.name for gpu in visible))
+    except DeviceError:
+        return ""
     finally:
         for gpu in gpus:
             gpu.close()

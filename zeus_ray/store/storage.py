@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,8 +71,12 @@ class LocalFolder:
         return sorted(p.name for p in self.path.iterdir()) if self.path.is_dir() else []
 
     def read(self, name: str) -> str:
-        """Text of one file."""
-        return (self.path / name).read_bytes().decode()
+        """Text of one file. Raises OSError; a pipe or a device, which may never end, is not read."""
+        opened = os.open(self.path / name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with os.fdopen(opened, "rb") as file:
+            if not stat.S_ISREG(os.fstat(opened).st_mode):
+                raise OSError(errno.EINVAL, "not a file", str(self.path / name))
+            return file.read().decode()
 
     def subfolder(self, name: str) -> LocalFolder:
         """The folder ``name`` in this one; it need not exist yet."""

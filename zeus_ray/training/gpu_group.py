@@ -211,12 +211,23 @@ class GpuGroup:
         return {gpu.lease.uuid: gpu.power_trace() for gpu in self._gpus}
 
     def release(self) -> None:
-        """Release every lease, also when one fails; raises the first error then."""
+        """Release every lease, also when one fails; raises the first error then.
+
+        A GPU that does not take its original limit is no error of the run: the journal keeps the limit, and
+        the watchdog goes on.
+        """
         errors: list[BaseException] = []
         for gpu in self._gpus:
             for _attempt in range(RELEASE_ATTEMPTS):
                 try:
                     gpu.service.release(gpu.lease.lease_id)
+                except DeviceError as error:
+                    logger.warning(
+                        "zeus-ray: the original limit of %s is not restored yet: %s; the watchdog goes on "
+                        "trying, see `zeus-ray doctor`",
+                        gpu.lease.uuid,
+                        error,
+                    )
                 except Exception as error:  # noqa: BLE001 — the other GPUs must be released first
                     errors.append(error)
                 except BaseException as error:  # noqa: BLE001 — Ctrl-C: what it has interrupted goes on

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Sequence
 from contextlib import suppress
 
-from zeus_ray.errors import DeviceError, DeviceLost
+from zeus_ray.errors import DeviceError, DeviceLost, LeaseRefused
 from zeus_ray.gpus.energy.readings import Reading
 from zeus_ray.records import NAN, OnlineOptions, Plan, PowerProfile
 from zeus_ray.training.energy_price_over_time import EnergyPriceOverTime
@@ -89,8 +89,7 @@ class OnlineLimitControl:
         self._sets = may_choose(plan, group)
         self._wanted_w = self._limits()
         if self._sets and plan.knobs.power_limit_w is not None:
-            self._group.mine.set_limit(plan.knobs.power_limit_w)
-            self._clock.limit_changed()
+            self._set_planned(plan.knobs.power_limit_w)
 
     # --- what is known ------------------------------------------------------------------------------
 
@@ -300,6 +299,17 @@ class OnlineLimitControl:
             window.steps if window is not None else controller.monitor_steps,
             single_steps=window is not None and window.purpose == "warm-up",
         )
+
+    def _set_planned(self, limit_w: float) -> None:
+        """Set the limit that the run was given. Where the GPU does not take it, the run goes on without."""
+        try:
+            self._group.mine.set_limit(limit_w)
+        except (DeviceLost, LeaseRefused):
+            raise
+        except DeviceError as error:
+            self._refusal = str(error)
+            self.note = f"{limit_w:g} W are not set, the run goes on without: {error}"
+        self._clock.limit_changed()
 
     def _set(self, limit_w: float) -> None:
         """Set a limit on this process's GPUs. A refusal ends the choosing everywhere, at the next edge."""

@@ -42,7 +42,7 @@ class RunContext:
             opened = discover.open_gpus(source)
         except NoDevice as error:
             return GpuGroup((), why_none=str(error))
-        return lease_here(discover.visible_gpus(source, os.environ, opened)[:gpus], plan)
+        return lease_here(discover.visible_gpus(source, os.environ, opened, gpus), plan)
 
     def attempts(self) -> AttemptLog:
         """The attempts of the trial; outside a trial there is only this one."""

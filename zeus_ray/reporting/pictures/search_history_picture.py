@@ -131,8 +131,8 @@ def _description(runs: int, total_j: float, exploration: Exploration, pays_after
     explored = exploration.spent_j
     spent = f"{energy(explored)} were" if explored > 0 else "nothing was"
     return (
-        f"Cost, in which time counts, too, of {counted(runs, 'run')} and the baseline: {energy(total_j)}; "
-        f"{spent} spent beyond the default.{pays}"
+        f"Cost, by the formula that was asked for, of {counted(runs, 'run')} and the baseline: "
+        f"{energy(total_j)}; {spent} spent beyond the default.{pays}"
     )
 
 

@@ -35,7 +35,7 @@ def epochs_of_run(
     if model is None or size not in model.sizes:
         return None
     compared = references(state, model.ranked()[0])
-    probability, never, _informative = model.of_run(size, curve, progress.epoch, compared, state)
+    probability, never = model.of_run(size, curve, progress.epoch, compared, state)
     now = math.log(max(progress.epoch, 1e-9))
     ahead = np.where(model.log_grid > now, probability, 0.0)
     ahead = ahead / ahead.sum() if ahead.sum() > 0 else probability

@@ -38,7 +38,7 @@ from zeus_ray.search.settings import Settings
 from zeus_ray.search.state import CompletedRun, SearchState
 from zeus_ray.search.target_phase import TargetPhase
 
-STATE_VERSION = 2
+STATE_VERSION = 3
 
 
 class Search:

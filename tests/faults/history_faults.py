@@ -39,7 +39,7 @@ def _train(process):
 
 
 def _damaged(damage):
-    """Three runs are told, the file of the second is damaged; the job goes on, and so does another process."""
+    """Three runs are told, the file of the second is damaged; this process and the next one go on."""
 
     def kind(scenario):
         process = _start(scenario)
@@ -76,7 +76,9 @@ def _with_wrong_body(path, text):
     """Its checksum is right."""
     content = json.loads(text)
     del content["sha256"]
-    content["event"] = random.choice([{}, [], None, {"outcome": {"knobs": 7}}, {**content["event"], "outcome": {}}])  # noqa: S311
+    content["event"] = random.choice(  # noqa: S311
+        [{}, [], None, {"outcome": {"knobs": 7}}, {**content["event"], "outcome": {}}]
+    )
     path.write_text(_sealed(content))
 
 

@@ -3,10 +3,10 @@
     python benchmarks/bench_faults.py [--n 10] [--ray 3] [--long 0] [--kinds NAME …] [--seed 0] [--save FILE]
 
 Prints a table: how often each kind was done, the seconds until the original limit was restored, and what
-went wrong. Exit code 1 if anything did. ``--n``: how often each kind that needs no Ray; ``--ray``: each one with
-a Ray of its own (5 to 40 s); ``--long``: each one of minutes. ``--save`` appends each fault to a file of JSON
-lines, so that a long campaign can be done in parts, by ``--kinds`` and ``--first``; the table is always that of
-the whole file.
+went wrong. Exit code 1 if anything did. ``--n``: how often each kind that needs no Ray; ``--ray``: each one
+with a Ray of its own (5 to 40 s); ``--long``: each one of minutes. ``--save`` appends each fault to a file of
+JSON lines, so that a long campaign can be done in parts, by ``--kinds`` and ``--first``; the table is always
+that of the whole file.
 """
 
 from __future__ import annotations

@@ -145,7 +145,7 @@ def file_of_an_attempt_is_damaged(scenario):
         [
             lambda: path.write_text(""),
             lambda: path.write_text(text[: random.randrange(len(text))]),  # noqa: S311
-            lambda: path.write_text('{"attempt": 1}'),
+            lambda: path.write_text('{"attempt": "one"}'),
             lambda: path.write_text("[[[[" * 5000),
             lambda: path.write_bytes(b"\xff\xfe"),
             lambda: _to_pipe(path, text),

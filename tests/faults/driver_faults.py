@@ -185,11 +185,14 @@ def rights_are_lost_during_a_lease(scenario):
 
 def gpu_unwell_for_three_minutes(scenario):
     """It is tried again for ever."""
-    scenario.kill(scenario.start("train", WANTED_W))
+    process = scenario.start("train", WANTED_W)
+    process.send_signal(signal.SIGSTOP)
     scenario.gpu.lost = 1
+    scenario.kill(process)
     time.sleep(UNWELL_S)
     with scenario.here():
-        assert any(scenario.gpu.uuid in problem for problem in doctor.examine().problems)
+        problems = doctor.examine().problems
+    assert any(scenario.gpu.uuid in problem for problem in problems), (problems, scenario.gpu.limit_w)
     scenario.gpu.lost = 0
     return scenario.seconds_until_restored()
 

@@ -12,19 +12,19 @@ EPOCHS = 6
 COSTS_KJ = (7.1, 9.4, 12.2)
 
 
-def nights(costs_kj, default, count=5, **options):
+def nights(costs_kj, default, count=5, scatter=(1.0,), **options):
     """The batch size and the energy (kJ) of each night; energy alone counts, and no limit is chosen."""
     search = Search(
-        batch_sizes=SIZES,
+        batch_sizes=sorted(costs_kj),
         default_batch_size=default,
         target=Target("ppl", 120.0, mode="min"),
         eta=1.0,
         **options,
     )
     seen = []
-    for _ in range(count):
+    for night in range(count):
         knobs = search.ask()
-        cost_j = 1000 * costs_kj[knobs.batch_size]
+        cost_j = 1000 * costs_kj[knobs.batch_size] * scatter[night % len(scatter)]
         for epoch in range(1, EPOCHS + 1):
             used = Measurement(energy_j=cost_j * epoch / EPOCHS, time_s=60.0 * epoch)
             metric = 119.0 if epoch == EPOCHS else 400.0 - 45.0 * epoch
@@ -49,3 +49,28 @@ def test_a_night_repeats_no_batch_size_that_is_known_to_take_more(kilojoules, de
         )
         if energy_kj == pytest.approx(costs_kj[size]):  # it was trained to the target
             known[size] = energy_kj
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"count": 12},
+        {"count": 12, "exploration_budget": 3.0},
+        {"count": 12, "exploration_budget": float("inf")},
+        {"count": 12, "scatter": (1.0, 1.05, 0.96)},
+        {"count": 12, "horizon_runs": 500},
+    ],
+)
+@pytest.mark.parametrize("default", [10, 80])
+def test_a_fortnight_ends_at_the_best_size_and_repeats_none_that_is_far_above(default, options):
+    costs_kj = {10: 9.0, 20: 7.1, 40: 9.4, 80: 12.2, 160: 20.0}
+    seen = nights(costs_kj, default, **options)
+    finished = [(size, kj) for size, kj in seen if kj > 0.9 * costs_kj[size]]
+    for index, (size, _kj) in enumerate(finished):
+        before = [costs_kj[other] for other, _ in finished[:index]]
+        repeated = size in [other for other, _ in finished[:index]]
+        assert not repeated or costs_kj[size] < 1.4 * min(before)
+    budget = options.get("exploration_budget", 1.0)
+    total = sum(kj for _size, kj in seen)
+    assert total <= (len(seen) + budget) * 1.06 * costs_kj[default]
+    assert {size for size, _kj in seen[-3:]} <= {10, 20, 40}

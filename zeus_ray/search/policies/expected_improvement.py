@@ -144,7 +144,8 @@ class ExpectedImprovement(Policy):
     def _plan_pays(self, model: CostModel, size: int) -> bool:
         """Whether a plan from the start of a run has a value, even if its curve says nothing."""
         i = model.column(size)
-        return self._value(model, size, model.probability[i], float(model.never[i]), 0.0, "") > 0
+        cost = float(model.epoch_costs[i])
+        return self._value(model, model.probability[i], float(model.never[i]), epoch_cost=cost) > 0
 
     def _best(self, model: CostModel) -> int:
         return model.ranked()[0]
@@ -188,23 +189,39 @@ class ExpectedImprovement(Policy):
         shown too little. Always beyond COST_LIMIT runs of the best size.
         """
         size, epoch = progress.knobs.batch_size, progress.epoch
-        i, best = model.column(size), model.means[self._best(model)]
-        spent = epoch * model.epoch_costs[i]
+        best, epoch_cost = model.means[self._best(model)], self._epoch_cost(model, progress)
+        spent = epoch * epoch_cost
         if spent < PARTIAL_SHARE * best or spent > COST_LIMIT * best:
             return bool(spent > COST_LIMIT * best)
         compared = self._compared(self._best(model))
         probability, never = model.of_run(size, curve, epoch, compared, self._state)
-        return self._value(model, size, probability, never, epoch, progress.knobs.run_id) <= 0
+        run_id = progress.knobs.run_id
+        return self._value(model, probability, never, epoch_cost=epoch_cost, epoch=epoch, run_id=run_id) <= 0
 
-    def _value(  # noqa: PLR0917 — the posterior of one run, and where it stands
-        self, model: CostModel, size: int, probability: Array, never: float, epoch: float, run_id: str
+    def _epoch_cost(self, model: CostModel, progress: Progress) -> float:
+        """Cost (J) of an epoch of a run under way: profiled, or as it has cost so far, or predicted."""
+        profiled = self._state.epoch_cost(progress.knobs.batch_size, progress.gpu)
+        measured = self._state.cost(progress.measurement) / progress.epoch
+        predicted = float(model.epoch_costs[model.column(progress.knobs.batch_size)])
+        return next((cost for cost in (profiled, measured) if 0 < cost < math.inf), predicted)
+
+    def _value(
+        self,
+        model: CostModel,
+        probability: Array,
+        never: float,
+        *,
+        epoch_cost: float,
+        epoch: float = 0.0,
+        run_id: str = "",
     ) -> float:
+        """A1 of a run with this posterior; ``run_id``: "" of one that has not begun."""
         return value_of_continuing(
             probability,
             never,
             np.exp(model.log_grid),
             now=epoch,
-            epoch_cost=float(model.epoch_costs[model.column(size)]),
+            epoch_cost=epoch_cost,
             best=model.means[self._best(model)],
             uses=self._uses(),
             finish=FINISH,

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 # Tests in the process of pytest: without Ray, other processes and pictures. `pytest` alone leaves out the slow ones.
-IN_PROCESS := not ray and not frameworks and not notebook and not gpu and not peer and not pictures and not processes
+IN_PROCESS := not ray and not frameworks and not notebook and not gpu and not peer and not pictures and not browser and not processes
 
 OLDEST := .venv-oldest
 OLDEST_PYTHON ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.10.*/bin/python3.10) python3.10)
@@ -28,7 +28,7 @@ test-processes: $(INSTALLED)
 test-others: $(INSTALLED)
 	$(BIN)/pytest --hypothesis-profile=thorough -m "$(IN_PROCESS)"
 	$(BIN)/pytest -m "frameworks"
-	$(BIN)/pytest -m "(ray or notebook or pictures) and not frameworks"
+	$(BIN)/pytest -m "(ray or notebook or pictures or browser) and not frameworks"
 
 test-oldest: $(OLDEST_INSTALLED)  ## the quick and the Ray tests with the oldest Python, Ray and libraries supported
 	$(OLDEST)/bin/pytest -m "$(IN_PROCESS)"

@@ -1,11 +1,12 @@
 """Hundreds of faults: every kind of killed process, on real processes over the simulated NVML library.
 
-    python benchmarks/bench_faults.py [--n 700] [--ray 44] [--seed 0] [--save FILE [--first 0] [--most 50]]
+    python benchmarks/bench_faults.py [--n 10] [--ray 3] [--long 0] [--kinds NAME …] [--seed 0] [--save FILE]
 
 Prints a table: how often each kind was done, the seconds until the original limit was restored, and what
-went wrong. Exit code 1 if anything did. ``--ray``: how many of them with a Ray of their own (5 to 40 s each).
-``--save`` appends each fault to a file of JSON lines; with ``--first`` and ``--most`` a long campaign is
-done in parts; the table is always that of the whole file.
+went wrong. Exit code 1 if anything did. ``--n``: how often each kind that needs no Ray; ``--ray``: each one
+with a Ray of its own (5 to 40 s); ``--long``: each one of minutes. ``--save`` appends each fault to a file of
+JSON lines, so that a long campaign can be done in parts, by ``--kinds`` and ``--first``; the table is always
+that of the whole file.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import sys
 import tempfile
 import traceback
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,14 +37,19 @@ PlannedFault = tuple[int, Callable[[Any], float], Callable[..., Any]]
 """Number of the fault, its kind, and the class of its scenario."""
 
 
-def planned(count: int, with_ray: int) -> list[PlannedFault]:
-    """Every kind in turn."""
+def planned(times: int, with_ray: int, of_minutes: int, names: Sequence[str]) -> list[PlannedFault]:
+    """Every kind in turn, or those with these ``names``."""
     sets = (
-        (all_faults.PROCESS_KINDS, scenarios.Scenario, count - with_ray),
+        (all_faults.PROCESS_KINDS, scenarios.Scenario, times),
         (ray_faults.KINDS, ray_faults.RayScenario, with_ray),
+        (all_faults.LONG_KINDS, scenarios.Scenario, of_minutes),
     )
-    one_by_one = [(kinds[i % len(kinds)], scenario) for kinds, scenario, times in sets for i in range(times)]
-    return [(number, kind, scenario) for number, (kind, scenario) in enumerate(one_by_one)]
+    one_by_one = [(kind, scenario) for kinds, scenario, n in sets for _ in range(n) for kind in kinds]
+    return [
+        (number, kind, scenario)
+        for number, (kind, scenario) in enumerate(one_by_one)
+        if not names or kind.__name__ in names
+    ]
 
 
 def strike(kind: Callable[[Any], float], scenario: Any) -> Fault:
@@ -98,14 +104,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--n", type=int, default=700, help="faults in all")
-    parser.add_argument("--ray", type=int, default=44, help="how many of them with a Ray of their own")
+    parser.add_argument("--n", type=int, default=10, help="how often each kind without Ray")
+    parser.add_argument("--ray", type=int, default=3, help="how often each kind with a Ray of its own")
+    parser.add_argument("--long", type=int, default=0, help="how often each kind that takes minutes")
+    parser.add_argument("--kinds", nargs="+", default=(), metavar="NAME", help="only these kinds")
     parser.add_argument("--seed", type=int, default=0, help="of the moments at which processes are killed")
     parser.add_argument("--save", type=Path, help="append each fault to this file, and show all of it")
-    parser.add_argument("--first", type=int, default=0, help="begin with this one of the n")
-    parser.add_argument("--most", type=int, default=sys.maxsize, help="do this many of the n now")
+    parser.add_argument("--first", type=int, default=0, help="begin with this one of the faults")
+    parser.add_argument("--most", type=int, default=sys.maxsize, help="do this many of the faults now")
     options = parser.parse_args()
-    plans = planned(options.n, options.ray)[options.first :][: options.most]
+    plans = planned(options.n, options.ray, options.long, options.kinds)
+    plans = plans[options.first :][: options.most]
     faults = []
     for kind, restored_s, wrong in campaign(plans, options.seed):
         faults.append((kind, restored_s, wrong))

@@ -23,3 +23,5 @@ PROCESS_KINDS = tuple(
     )
     for kind in module.KINDS
 )
+LONG_KINDS = driver_faults.LONG_KINDS
+"""Kinds of minutes each, which no test does."""

@@ -15,6 +15,8 @@ from scenario import (
 
 from zeus_ray.leases import doctor
 
+UNWELL_S = 170.0
+
 
 def restore_has_no_effect(scenario):
     scenario.kill(scenario.start("train", WANTED_W))
@@ -124,4 +126,77 @@ def interrupted_twice_in_a_notebook(scenario):
     return scenario.seconds_until_restored()
 
 
-KINDS = kinds_in(globals())
+def zeusd_restores_without_effect(scenario):
+    """It says OK to the original limit, and does nothing: the journal stays, and it is tried again."""
+    scenario.start_zeusd()
+    process = scenario.start("train", WANTED_W)
+    assert scenario.gpu.limit_w == WANTED_W
+    scenario.zeusd.reply = random.choice([200, 202, 207]), {}  # noqa: S311
+    scenario.kill(process)
+    time.sleep(3)
+    assert scenario.gpu.limit_w == WANTED_W
+    assert journal_of(scenario).exists(), "forgotten before it was restored"
+    scenario.zeusd.reply = None
+    return scenario.seconds_until_restored()
+
+
+def zeusd_trickles_at_a_restore(scenario):
+    """A request has a deadline as a whole; the limit is restored once it answers."""
+    scenario.start_zeusd()
+    process = scenario.start("train", WANTED_W)
+    scenario.zeusd.trickles = True
+    scenario.kill(process)
+    time.sleep(3)
+    scenario.zeusd.trickles = False
+    return scenario.seconds_until_restored()
+
+
+def slices_are_made_during_a_lease(scenario):
+    """MIG is turned on meanwhile: the limit of the whole GPU is restored all the same."""
+    process = scenario.start("train", WANTED_W)
+    scenario.gpu.mig = 1
+    scenario.kill(process)
+    wait_until(lambda: scenario.gpu.limit_w == scenario.expected_w or journal_of(scenario).exists())
+    scenario.gpu.mig = 0
+    return scenario.seconds_until_restored()
+
+
+def range_changes_during_a_lease(scenario):
+    """The original limit is outside the GPU's range for a while."""
+    process = scenario.start("train", WANTED_W)
+    highest_mw, scenario.gpu.max_mw = scenario.gpu.max_mw, 250_000
+    scenario.kill(process)
+    time.sleep(2)
+    assert journal_of(scenario).exists(), "forgotten before it was restored"
+    scenario.gpu.max_mw = highest_mw
+    return scenario.seconds_until_restored()
+
+
+def rights_are_lost_during_a_lease(scenario):
+    """Writing is refused for a while, as when an administrator takes the right away and gives it back."""
+    process = scenario.start("train", WANTED_W)
+    scenario.gpu.no_permission = 1
+    scenario.kill(process)
+    time.sleep(3)
+    assert journal_of(scenario).exists(), "forgotten before it was restored"
+    scenario.gpu.no_permission = 0
+    return scenario.seconds_until_restored()
+
+
+def gpu_unwell_for_three_minutes(scenario):
+    """It is tried again for ever."""
+    process = scenario.start("train", WANTED_W)
+    process.send_signal(signal.SIGSTOP)
+    scenario.gpu.lost = 1
+    scenario.kill(process)
+    time.sleep(UNWELL_S)
+    with scenario.here():
+        problems = doctor.examine().problems
+    assert any(scenario.gpu.uuid in problem for problem in problems), (problems, scenario.gpu.limit_w)
+    scenario.gpu.lost = 0
+    return scenario.seconds_until_restored()
+
+
+LONG_KINDS = (gpu_unwell_for_three_minutes,)
+"""Of minutes each; benchmarks/bench_faults.py does them with ``--long``."""
+KINDS = tuple(kind for kind in kinds_in(globals()) if kind not in LONG_KINDS)

@@ -3,6 +3,7 @@
 import os
 import random
 import shutil
+import time
 from pathlib import Path
 
 from scenario import GOES_ON, STOPPED, WANTED_W, journal_of, kinds_in, new_watchdog, wait_until
@@ -86,6 +87,56 @@ def package_deleted(scenario):
     shutil.copytree(Path(zeus_ray.__file__).parent, place / "zeus_ray")
     process = scenario.start("train", WANTED_W, env={"PYTHONPATH": str(place)})
     shutil.rmtree(place)
+    scenario.kill(process)
+    return scenario.seconds_until_restored()
+
+
+def watchdog_stopped_then_another_run_starts(scenario):
+    """A newcomer does not take a stopped watchdog for one that works."""
+    first = scenario.start("train", WANTED_W)
+    first.send_signal(STOPPED)
+    watchdog = running_watchdog(scenario.state)
+    os.kill(watchdog.pid, STOPPED)
+    scenario.start("train", WANTED_W, gpu=scenario.node.gpus[1])
+    new_watchdog(scenario, watchdog)
+    scenario.kill(first)
+    return scenario.seconds_until_restored()
+
+
+def run_stopped_and_continued(scenario):
+    """As by Ctrl-Z and ``fg``: it is alive, so its limit stays."""
+    process = scenario.start("train", WANTED_W)
+    process.send_signal(STOPPED)
+    time.sleep(random.uniform(4, 6))  # noqa: S311 — longer than a heartbeat may take
+    assert scenario.gpu.limit_w == WANTED_W, "the limit of a living run was restored"
+    process.send_signal(GOES_ON)
+    time.sleep(1)
+    assert scenario.gpu.limit_w == WANTED_W, "the limit of a living run was restored"
+    scenario.kill(process)
+    return scenario.seconds_until_restored()
+
+
+def all_gpus_at_once(scenario):
+    """Runs on both GPUs and the watchdog are killed together, and the next run on one of them begins."""
+    other = scenario.node.gpus[1]
+    runs = [scenario.start("train", WANTED_W, gpu=gpu) for gpu in scenario.node.gpus]
+    scenario.kill_watchdog()
+    for run in runs:
+        run.kill()
+    following = scenario.start("train", 200, gpu=other)
+    assert following.first[1] == "True", following.first
+    scenario.kill(following)
+    scenario.seconds_until_restored(other)
+    return scenario.seconds_until_restored()
+
+
+def watchdog_killed_twice(scenario):
+    """The second one as soon as it answers."""
+    process = scenario.start("train", WANTED_W)
+    for _ in range(2):
+        watchdog = running_watchdog(scenario.state)
+        scenario.kill_watchdog()
+        new_watchdog(scenario, watchdog)
     scenario.kill(process)
     return scenario.seconds_until_restored()
 

@@ -39,7 +39,7 @@ def _train(process):
 
 
 def _damaged(damage):
-    """Three runs are told, the file of the second is damaged; the job goes on, and so does another process."""
+    """Three runs are told, the file of the second is damaged; this process and the next one go on."""
 
     def kind(scenario):
         process = _start(scenario)
@@ -76,7 +76,9 @@ def _with_wrong_body(path, text):
     """Its checksum is right."""
     content = json.loads(text)
     del content["sha256"]
-    content["event"] = random.choice([{}, [], None, {"outcome": {"knobs": 7}}, {**content["event"], "outcome": {}}])  # noqa: S311
+    content["event"] = random.choice(  # noqa: S311
+        [{}, [], None, {"outcome": {"knobs": 7}}, {**content["event"], "outcome": {}}]
+    )
     path.write_text(_sealed(content))
 
 
@@ -143,7 +145,7 @@ def file_of_an_attempt_is_damaged(scenario):
         [
             lambda: path.write_text(""),
             lambda: path.write_text(text[: random.randrange(len(text))]),  # noqa: S311
-            lambda: path.write_text('{"attempt": 1}'),
+            lambda: path.write_text('{"attempt": "one"}'),
             lambda: path.write_text("[[[[" * 5000),
             lambda: path.write_bytes(b"\xff\xfe"),
             lambda: _to_pipe(path, text),

@@ -1,7 +1,8 @@
 """A driver with its own Ray: one trial leases the node's GPU. Prints the pids, then waits.
 
 python ray_driver.py FOLDER LIMIT_W [LIMIT_W …]   several limits: the trial sets them in turn
-The trial appends its energy to FOLDER/energy with every reading, and ends when FOLDER/stop exists.
+The trial appends its energy to FOLDER/energy with every reading, and ends when FOLDER/stop exists. Once
+FOLDER/stranger exists, a task without a lease calls the GPU's actor; FOLDER/refused says how that went.
 """
 
 import contextlib
@@ -30,11 +31,41 @@ def trial(folder, limits_w):
                 group.set_limit(limits_w[turn % len(limits_w)])
             with (folder / "energy").open("a") as file:
                 print(group.read().energy_j, file=file)
+            (folder / "lease").write_text(group.held[0][1])
             (folder / "trial").write_text(str(os.getpid()))
             turn += 1
             time.sleep(0.05)
     finally:
         group.release()
+
+
+@ray.remote(num_cpus=0, max_retries=0)
+def stranger(folder):
+    """Try to lease for other processes, and to use a lease of another one, whose id is not known."""
+    from zeus_ray.actors import NAMESPACE
+    from zeus_ray.errors import DeviceError
+    from zeus_ray.leases.process import HolderProcess, proof_of_process
+
+    named = ray.util.list_named_actors(all_namespaces=True)
+    (name,) = (actor["name"] for actor in named if actor["name"].startswith("gpu-"))
+    actor = ray.get_actor(name, namespace=NAMESPACE)
+    init = HolderProcess(trial_id="init", pid=1, started_s=0.0)
+    seen = []
+    with proof_of_process() as proof:
+        for call in (
+            lambda: actor.acquire.remote(init, 200.0, proof=proof),
+            lambda: actor.acquire.remote(HolderProcess.current("t"), 200.0),
+            lambda: actor.set_limit.remote("guessed", 200.0),
+            lambda: actor.read.remote("guessed"),
+            lambda: actor.release.remote("guessed"),
+        ):
+            try:
+                ray.get(call())
+                seen.append("")
+            except DeviceError as error:
+                seen.append(str(error))
+    (folder / "refused.draft").write_text(json.dumps(seen))
+    (folder / "refused.draft").rename(folder / "refused")
 
 
 def main(folder, limits_w):
@@ -50,7 +81,10 @@ def main(folder, limits_w):
         "processes": [p.pid for p in processes],
     }
     print(json.dumps(pids), flush=True)  # noqa: T201 — read by the scenario
+    attack = None
     while not ray.wait([task], timeout=0.1)[0]:
+        if attack is None and (folder / "stranger").exists():
+            attack = stranger.remote(folder)
         # A raylet that was killed is reaped, as by the init process: workers of a zombie go on training.
         with contextlib.suppress(ChildProcessError):
             os.waitpid(pids["raylet"], os.WNOHANG)

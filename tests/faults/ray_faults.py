@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import json
+import math
 import os
 import signal
 import subprocess
@@ -14,10 +15,12 @@ import migration_checks
 import psutil
 from scenario import ORIGINAL_W, WANTED_W, Scenario, wait_until
 
+from zeus_ray.leases.ended_lease_usage import ended_lease
 from zeus_ray.store.event_log import EventLog
 from zeus_ray.store.events import RunEnded
 
 HERE = Path(__file__).parent
+HUNG_TRIAL_ENDS_WITHIN_S = 120.0
 STARTED_WITHIN_S = 90.0
 """How long Ray, a search and a job may take to start on a busy machine."""
 SUBREAPER = {"RAY_kill_child_processes_on_worker_exit_with_raylet_subreaper": "true"}
@@ -193,7 +196,68 @@ def search_killed_and_restored(scenario):
     return seconds
 
 
+def gpu_hangs_under_ray(scenario):
+    """Every call for the GPU hangs from now on: the trial goes on, unmeasured, and ends in time."""
+    scenario.start_ray()
+    scenario.gpu.hang_name = b"*"
+    start_s = time.monotonic()
+    wait_until(lambda: any(map(math.isnan, scenario.energies())), HUNG_TRIAL_ENDS_WITHIN_S)
+    scenario.end()
+    assert time.monotonic() - start_s < HUNG_TRIAL_ENDS_WITHIN_S
+    assert scenario.gpu.limit_w == WANTED_W
+    scenario.gpu.hang_name = b""
+    return scenario.seconds_until_restored()
+
+
+def gpu_hangs_before_a_trial_under_ray(scenario):
+    """The trial trains, unmeasured, and ends in time. Ray itself would wait for a GPU that tells no name."""
+    scenario.gpu.hang_name = b"nvmlDeviceGetPowerManagementLimitConstraints"
+    scenario.start_ray(driver="short_trial_driver.py")
+    start_s = time.monotonic()
+    assert "errors 0\n" in scenario.wait_for_end()
+    assert time.monotonic() - start_s < HUNG_TRIAL_ENDS_WITHIN_S
+    assert scenario.node.attempts == 0, "a limit was set on another GPU"
+    scenario.gpu.hang_name = b""
+    return scenario.seconds_until_restored()
+
+
+def task_without_a_lease_calls_the_actor(scenario):
+    """It can neither lease for another process, nor read, set or end a lease, nor learn its id."""
+    scenario.start_ray()
+    lease_id = (scenario.folder / "lease").read_text()
+    before = len(scenario.energies())
+    (scenario.folder / "stranger").touch()
+    wait_until((scenario.folder / "refused").exists, STARTED_WITHIN_S)
+    *refused, released = json.loads((scenario.folder / "refused").read_text())
+    assert all(refused), "a call was not refused"
+    assert lease_id not in " ".join([*refused, released])
+    assert scenario.gpu.limit_w == WANTED_W
+    wait_until(lambda: len(scenario.energies()) > before + 5)
+    assert not any(map(math.isnan, scenario.energies()))
+    scenario.end()
+    return scenario.seconds_until_restored()
+
+
+def actor_and_trial_killed_and_their_energy_kept(scenario):
+    """Killed together: what they had used is known to the next attempt, but for the last second."""
+    scenario.start_ray()
+    scenario.node.load(1)
+    time.sleep(4)
+    used_j = scenario.energies()[-1]
+    lease_id = (scenario.folder / "lease").read_text()
+    scenario.kill_by_name("actor", "trial")
+    seconds = scenario.seconds_until_restored()
+    wait_until(lambda: ended_lease(scenario.state, lease_id) is not None)
+    kept_j = ended_lease(scenario.state, lease_id).energy_j
+    assert 0.6 * used_j <= kept_j <= 1.5 * used_j, (kept_j, used_j)
+    return seconds
+
+
 KINDS = (
+    gpu_hangs_under_ray,
+    gpu_hangs_before_a_trial_under_ray,
+    task_without_a_lease_calls_the_actor,
+    actor_and_trial_killed_and_their_energy_kept,
     trial_killed_under_ray,
     actor_killed_under_ray,
     actor_killed_while_setting,

@@ -11,6 +11,7 @@ import time
 
 from zeus_ray import RecurringJob, Target
 from zeus_ray.errors import DeviceError, HistoryError
+from zeus_ray.gpus.discovery import open_gpu
 from zeus_ray.gpus.nvml import NvmlGpu
 from zeus_ray.leases.manager import LeaseManager
 from zeus_ray.leases.process import HolderProcess
@@ -23,7 +24,7 @@ def send(*words):
 
 def train(uuid, *limits_w):
     """A run outside Ray with its own lease manager, until its input ends; it sets several limits in turn."""
-    manager = LeaseManager(NvmlGpu(uuid))
+    manager = LeaseManager(open_gpu("nvml", uuid))
     lease = manager.acquire(HolderProcess.current("trial"))
     try:
         if lease.may_set:
@@ -71,6 +72,8 @@ def notebook(uuid, limit_w):
 
 def trains(_uuid, limit_w, emissions=""):
     """A whole run that trains for a while, and says how it went."""
+    if "WITHOUT_EXECUTABLE" in os.environ:
+        sys.executable = "/no/such/python"
     send("ready")
     config = (
         {"batch_size": 8, "zeus": {"emissions": json.loads(emissions)}} if emissions else {"batch_size": 8}
@@ -87,7 +90,12 @@ def trains(_uuid, limit_w, emissions=""):
 def job(_uuid, history):
     """A recurring job that trains once whenever it is told a line, and tells the outcome at the next line."""
     recurring = RecurringJob(
-        history, "job", batch_sizes=[8], default_batch_size=8, target=Target("accuracy", 0.9), power_limits_w=[150]
+        history,
+        "job",
+        batch_sizes=[8],
+        default_batch_size=8,
+        target=Target("accuracy", 0.9),
+        power_limits_w=[150],
     )
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     send("ready")

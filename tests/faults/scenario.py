@@ -28,6 +28,9 @@ RESTORED_WITHIN_S = 10.0
 TRAINED_WITHIN_S = 45.0
 """A run of three epochs: Python starts on a busy machine, and a driver that hangs delays the run a little."""
 OTHER_UID = 65534
+AS_OTHER_USER = ("setpriv", f"--reuid={OTHER_UID}", f"--regid={OTHER_UID}", "--clear-groups",
+             "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")  # fmt: skip
+"""This user can read root's files, such as a Python under /root, and cannot change them."""
 STOPPED, GOES_ON = signal.SIGSTOP, signal.SIGCONT
 
 
@@ -52,14 +55,19 @@ class Scenario:
         self.env = {**os.environ, **self.node.env, **ours}
         self._started = []
 
-    def start(self, role, *arguments, prefix=(), gpu=None, env=(), cwd=None):
+    def start(self, role, *arguments, **options):
         """Start a process of roles.py. Its first line of output, split, is the attribute ``first``."""
+        process = self.begin(role, *arguments, **options)
+        process.first = process.stdout.readline().split()
+        return process
+
+    def begin(self, role, *arguments, prefix=(), gpu=None, env=(), cwd=None):
+        """Start a process of roles.py, without waiting for it."""
         process = subprocess.Popen(
             [*prefix, sys.executable, str(ROLES), role, (gpu or self.gpu).uuid, *map(str, arguments)],
             env={**self.env, **dict(env)}, cwd=cwd, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         self._started.append(process)
-        process.first = process.stdout.readline().split()
         return process
 
     def start_zeusd(self, **moods):
@@ -150,8 +158,8 @@ def journal_of(scenario, gpu=None):
 
 
 def new_watchdog(scenario, before):
-    """Wait until another watchdog than ``before`` answers."""
-    wait_until(lambda: (found := running_watchdog(scenario.state)) and found.pid != before.pid)
+    """Wait until another watchdog than ``before`` answers; after a failed start none is tried for 10 s."""
+    wait_until(lambda: (found := running_watchdog(scenario.state)) and found.pid != before.pid, 20)
 
 
 def say(process, line=""):

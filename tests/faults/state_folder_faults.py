@@ -90,6 +90,33 @@ watchdog_files_are_folders = _damaged(
 )
 
 
+def journal_of_a_newer_version(scenario):
+    """An older watchdog leaves it alone: it neither moves it away nor restores anything."""
+    scenario.start("train", WANTED_W, gpu=scenario.node.gpus[1])  # so that a watchdog runs on
+    path = journal_of(scenario).path
+    process = scenario.start("train", WANTED_W)
+    process.send_signal(STOPPED)
+    content = json.loads(path.read_text())
+    newer = json.dumps({**content, "sha256": None, "version": content["version"] + 1, "more": [1]})
+    for file in (path, path.with_name(path.name + ".copy")):
+        file.write_text(newer)
+    scenario.kill(process)
+    time.sleep(3)
+    assert path.read_text() == newer, "a journal of a newer version was changed"
+    assert scenario.gpu.limit_w == WANTED_W, "it was restored by an older version"
+    for file in (path, path.with_name(path.name + ".copy")):
+        file.write_text(json.dumps({**content, "sha256": None}))
+    return scenario.seconds_until_restored()
+
+
+def state_folder_has_a_strange_name(scenario):
+    names = ["with space", "ünï\u2028côdé", "-rf", "$HOME;x", "x" * 200, "new\nline", "%s{0}"]
+    scenario.state = scenario.folder / random.choice(names)  # noqa: S311
+    scenario.env["ZEUS_RAY_STATE_DIR"] = str(scenario.state)
+    scenario.kill(scenario.start("train", WANTED_W))
+    return scenario.seconds_until_restored()
+
+
 def lock_deleted_then_second_driver(scenario):
     first = scenario.start("train", WANTED_W)
     for path in [*scenario.state.glob("*.lock"), *(scenario.folder / "locks").glob("*.lock")]:

@@ -13,14 +13,11 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 import scenario as scenarios
+from scenario import AS_OTHER_USER, OTHER_UID
 
 from zeus_ray.leases.watchdog_start import running_watchdog
 
 pytestmark = pytest.mark.processes
-OTHER_UID = 65534
-AS_OTHER_USER = ("setpriv", f"--reuid={OTHER_UID}", f"--regid={OTHER_UID}", "--clear-groups",
-             "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")  # fmt: skip
-"""This user can read root's files, such as a Python under /root, and cannot change them."""
 
 
 @pytest.fixture

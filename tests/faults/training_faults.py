@@ -7,8 +7,10 @@ import json
 import math
 import os
 import random
+import resource
 import time
 
+import psutil
 from scenario import (
     GOES_ON,
     ORIGINAL_W,
@@ -126,6 +128,60 @@ def disk_fills_up_during_training(scenario):
 
 def permissions_of_new_files_are_strange(scenario):
     return _trains(scenario, prefix=("sh", "-c", 'umask 0777; exec "$@"', "sh"))
+
+
+def state_folder_path_is_too_long(scenario):
+    return _measured_only(scenario, env={"ZEUS_RAY_STATE_DIR": str(scenario.folder / ("x" * 300))})
+
+
+# --- the process itself -----------------------------------------------------------------------------------
+
+
+def working_folder_is_deleted(scenario):
+    folder = scenario.folder / "working"
+    folder.mkdir()
+    return _trains(scenario, cwd=folder, prefix=("sh", "-c", f'rmdir "{folder}"; exec "$@"', "sh"))
+
+
+def standard_error_is_closed(scenario):
+    return _trains(scenario, prefix=("sh", "-c", 'exec "$@" 2>&-', "sh"))
+
+
+def environment_is_nearly_empty(scenario):
+    """As under a service manager: no HOME, no USER, no PATH."""
+    names = ("HOME", "USER", "LOGNAME", "PATH", "LANG", "TMPDIR")
+    return _trains(scenario, prefix=("env", *(f"--unset={name}" for name in names)))
+
+
+def no_file_can_be_opened_for_a_while(scenario):
+    """The process has opened as many files as it may: nothing can be journalled or read from /proc."""
+    process = _start(scenario)
+    _first_epoch(process)
+    before = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (3, before[1]))
+    time.sleep(1.5)  # the manager and the watchdog write once a second
+    _go_on(process)
+    _first_epoch(process)
+    resource.prlimit(process.pid, resource.RLIMIT_NOFILE, before)
+    return _end(scenario, process)
+
+
+def no_process_can_be_started(scenario):
+    """No watchdog starts: there is no shell, no Python, where ``sys.executable`` says."""
+    energies_j = train_to_the_end(_start(scenario, env={"WITHOUT_EXECUTABLE": "1"}))
+    assert 0 < energies_j[0] < energies_j[-1], energies_j
+    return scenario.seconds_until_restored()
+
+
+def memory_is_short(scenario):
+    """Few bytes are left of the address space that the process may have."""
+    process = _start(scenario)
+    _first_epoch(process)
+    used = psutil.Process(process.pid).memory_info().vms
+    resource.prlimit(process.pid, resource.RLIMIT_AS, (used + 200_000, resource.RLIM_INFINITY))
+    time.sleep(1.5)
+    resource.prlimit(process.pid, resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    return _end(scenario, process)
 
 
 # --- other users and programs ---------------------------------------------------------------------------

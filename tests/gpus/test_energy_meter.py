@@ -73,6 +73,29 @@ def test_short_windows_are_within_their_own_bound(metered):
         assert abs(measured_j - true_j) <= err_j
 
 
+def test_a_process_that_waits_for_a_processor_measures_within_the_bound(metered):
+    """It may wait between reading the clock and the counter, for longer than a period of the counter."""
+    node, meter = metered(**SLOW)
+    node.load(1)
+    draw, read = Draw(7), meter._gpu.energy_j
+
+    def late():
+        if draw.random() < 0.3:
+            node.advance(draw.uniform(0, 0.25))
+        return read()
+
+    meter._gpu.energy_j = late
+    for _ in range(200):
+        before, begin = (node.now_s(), node.true_energy_j()), meter.read()
+        power_w = (node.true_energy_j() - before[1]) / max(1e-9, node.now_s() - before[0])
+        begin_j = before[1] + power_w * (begin.at_s - before[0])  # the true energy at the time of the reading
+        spend(node, meter, draw.uniform(0.5, 3))
+        before, end = (node.now_s(), node.true_energy_j()), meter.read()
+        power_w = (node.true_energy_j() - before[1]) / max(1e-9, node.now_s() - before[0])
+        true_j = before[1] + power_w * (end.at_s - before[0]) - begin_j
+        assert abs(end.energy_j - begin.energy_j - true_j) <= begin.err_j + end.err_j + 1e-6
+
+
 def test_jumps_of_the_load_are_within_the_bound(metered):
     node, meter = metered(**SLOW)
     draw = Draw(3)

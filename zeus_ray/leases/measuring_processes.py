@@ -7,12 +7,13 @@ to look for newcomers. Files of processes that have ended are removed by the nex
 from __future__ import annotations
 
 import logging
+import os
 import re
 from pathlib import Path
 
 from zeus_ray.errors import BadInput
 from zeus_ray.leases.process import HolderProcess
-from zeus_ray.leases.state_dir import make_private
+from zeus_ray.leases.state_dir import make_private, read_file
 from zeus_ray.records import from_json, to_json
 
 MARK = "shared"
@@ -43,7 +44,8 @@ class Presence:
             make_private(self._folder.parent)
             make_private(self._folder)
             self._mark.unlink(missing_ok=True)
-            self._file.touch(mode=0o600)
+            self._file.unlink(missing_ok=True)
+            self._file.touch(mode=0o600, exist_ok=False)
             self._file.write_text(to_json(self._own))
             others = self._others()
             for other in others:
@@ -57,7 +59,7 @@ class Presence:
 
     def met(self) -> bool:
         """Whether another process has come since this one entered."""
-        if not self._mark.exists():
+        if not os.path.lexists(self._mark):  # False also where it cannot be looked at
             return False
         self._say("which came later")
         return True
@@ -77,7 +79,7 @@ class Presence:
             if path == self._file or path.suffix:
                 continue
             try:
-                other = from_json(HolderProcess, path.read_text())
+                other = from_json(HolderProcess, read_file(path))
             except (OSError, BadInput):
                 continue  # it has just left, or is just writing
             if other.alive():

@@ -100,6 +100,19 @@ class CounterPhase:
             return self.period_s - age_s + error_s + COUNTER_POLL_S
         return 0.0
 
+    def uncertain_for_s(self, begin_s: float, end_s: float) -> float:
+        """How much newer than ``begin_s`` a value may be that was read between the two times (s).
+
+        0 where the counter was not updated in between for certain.
+        """
+        age_s, error_s = self.age(begin_s)
+        read_s = end_s - begin_s
+        if not self.known or self.continuous or 4 * error_s >= self.period_s:
+            return read_s if read_s > COUNTER_POLL_S else 0.0
+        if error_s <= age_s and age_s + read_s + error_s <= self.period_s:
+            return 0.0
+        return read_s + self.period_s
+
     def _refine(self, update: CounterUpdate) -> None:
         elapsed_s = update.at_s - self._last.at_s
         steps = max(1, round(elapsed_s / self.period_s))

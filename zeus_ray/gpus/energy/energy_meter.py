@@ -20,6 +20,8 @@ POWER_SENSOR_ERROR = 0.05
 """Relative error of the power sensor, for the cross-check of the counter."""
 OVERSHOOT = 1.25
 """How far above its maximum limit a GPU may draw power for a moment."""
+READ_ATTEMPTS = 5
+"""How often the counter is read until it is clear which of its updates the value has."""
 UNSEEN_S = 0.3
 """A counter's value may be that old, at both ends of an interval."""
 
@@ -130,14 +132,7 @@ class EnergyMeter:
         return self._read_counter(self._phase)
 
     def _read_counter(self, phase: CounterPhase) -> EnergyReading:
-        for _ in range(
-            3
-        ):  # an update due right now may or may not be in the value: wait for it, milliseconds
-            ambiguous_s = phase.ambiguous_for_s(self._gpu.now_s())
-            if not ambiguous_s:
-                break
-            self._pause(ambiguous_s)
-        now_s, count_j = self._gpu.now_s(), self._gpu.energy_j()
+        now_s, count_j, uncertain_s = self._count_now(phase)
         self._sample_power()
         if count_j != self._count_j:
             self._on_change(now_s, count_j)
@@ -147,11 +142,27 @@ class EnergyMeter:
         return EnergyReading(
             at_s=now_s,
             energy_j=self._lower_bound_j,
-            err_j=err_j,
+            err_j=err_j + uncertain_s * self._most_w,
             count_j=count_j,
             offset_j=self._offset_j,
             drift_j=self._drift_j,
         )
+
+    def _count_now(self, phase: CounterPhase) -> tuple[float, float, float]:
+        """A time (s), the counter then (J), and how long after that time its value may be of (s).
+
+        An update that is due right now may or may not be in the value: it is waited for, milliseconds. So
+        it is where this process had to wait for a processor between reading the clock and the counter.
+        """
+        for _ in range(READ_ATTEMPTS):
+            ambiguous_s = phase.ambiguous_for_s(self._gpu.now_s())
+            if ambiguous_s:
+                self._pause(ambiguous_s)
+            now_s, count_j = self._gpu.now_s(), self._gpu.energy_j()
+            uncertain_s = phase.uncertain_for_s(now_s, self._gpu.now_s())
+            if not uncertain_s:
+                break
+        return now_s, count_j, uncertain_s
 
     @property
     def _most_w(self) -> float:

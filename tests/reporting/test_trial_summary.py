@@ -98,31 +98,3 @@ def test_importing_the_report_imports_nothing_heavy():
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"
-
-
-@pytest.mark.ray
-def test_results_of_tune_run_and_tuner_fit(tmp_path):
-    import ray
-    from ray import tune
-
-    row = result(batch_size=8)
-
-    def train(config):  # within the test: Ray's workers cannot import this file
-        if config["batch_size"] == 16:
-            raise ValueError("does not train")
-        tune.report(row)
-
-    ray.init("local", num_cpus=1, include_dashboard=False, logging_level="ERROR")
-    try:
-        space = {"batch_size": tune.grid_search([8, 16])}
-        analysis = tune.run(
-            train, config=space, storage_path=str(tmp_path), raise_on_failed_trial=False, verbose=0
-        )
-        settings = tune.RunConfig(storage_path=str(tmp_path), verbose=0)
-        grid = tune.Tuner(train, param_space=space, run_config=settings).fit()
-    finally:
-        ray.shutdown()
-    for found in (summaries(analysis, "acc"), summaries(grid, "acc")):
-        assert (found[0].batch_size, found[0].target_reached) == (8, True)
-        assert [t.stop_reason for t in found] == ["", "error"]
-        assert found[0].metric == 0.91

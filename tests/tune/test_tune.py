@@ -15,6 +15,7 @@ from ray.tune.search import ConcurrencyLimiter  # noqa: E402
 
 import zeus_ray as zeus  # noqa: E402
 from zeus_ray.records import StopReason, Target, TrialReport  # noqa: E402
+from zeus_ray.reporting.trial_summary import summaries  # noqa: E402
 
 SIZES = [16, 32, 64, 128]
 TARGET = Target("accuracy", 0.9)
@@ -303,3 +304,24 @@ def test_a_search_starts_from_earlier_ones_and_from_given_points(tmp_path):
     assert [report.batch_size for report in reports(result)] == [16, 128]
     assert {p.gpu for p in second.search.profiles} == {"simulated V100"}
     assert len(second.search.state()["search"]["runs"]) > 2
+
+
+def test_summaries_of_tune_run_and_of_tuner_fit(tmp_path):
+    reached = TrialReport(batch_size=8, energy_j=100.0, time_s=10.0, cost_to_target=10.0, target_reached=True)
+    row = {"acc": 0.91, **reached.to_result()}
+
+    def train(config):  # within the test: Ray's workers cannot import this file
+        if config["batch_size"] == 16:
+            raise ValueError("does not train")
+        tune.report(row)
+
+    space = {"batch_size": tune.grid_search([8, 16])}
+    analysis = tune.run(
+        train, config=space, storage_path=str(tmp_path), raise_on_failed_trial=False, verbose=0
+    )
+    settings = tune.RunConfig(storage_path=str(tmp_path), verbose=0)
+    grid = tune.Tuner(train, param_space=space, run_config=settings).fit()
+    for found in (summaries(analysis, "acc"), summaries(grid, "acc")):
+        assert (found[0].batch_size, found[0].target_reached) == (8, True)
+        assert [t.stop_reason for t in found] == ["", "error"]
+        assert found[0].metric == 0.91

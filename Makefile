@@ -19,7 +19,7 @@ demo: $(INSTALLED)  ## a real Ray Tune search that saves energy, in a few minute
 test: $(INSTALLED)  ## everything this machine can run
 	$(BIN)/pytest --hypothesis-profile=thorough
 	$(BIN)/pytest -m "frameworks"
-	$(BIN)/pytest -m "(ray or notebook or pictures or processes) and not frameworks"
+	$(BIN)/pytest -m "(ray or notebook or pictures or browser or processes) and not frameworks"
 
 test-oldest: $(OLDEST_INSTALLED)  ## the quick and the Ray tests with the oldest Python, Ray and libraries supported
 	$(OLDEST)/bin/pytest

@@ -5,7 +5,8 @@ what the trials themselves take is subtracted. Loggers (JSON, CSV, TensorBoard) 
 has by default. Four experiments of N trials with two reports each: Tune with a random searcher and its own
 scheduler; the same where trials report as many keys as with a session, which Tune logs and stores; with
 EnergyScheduler; and with ZeusSearcher too. On a busy machine they scatter by a third; what the calls of
-our searcher and scheduler take of the last two, and the search itself of that, is given apart. Run it as
+our searcher and scheduler take of the last two, and the search itself of that, is given apart. Ratios are to
+plain Tune with the same keys. Run it as
 
     python benchmarks/bench_tune_overhead.py --trials 500
 """
@@ -83,7 +84,9 @@ def measured(name: str, trials: int) -> Figures:
             points_to_evaluate=SIZES * (trials // len(SIZES)),  # so that it does not end before
         )
     scheduler = FIFOScheduler() if name.startswith("plain") else zeus.EnergyScheduler(searcher)
-    keys = TrialReport().to_result() if name in {"plain Tune, same keys", "EnergyScheduler"} else {}
+    keys = {}
+    if name in {"plain Tune, same keys", "EnergyScheduler"}:  # numbers: TensorBoard's logger writes no NaN
+        keys = dict.fromkeys(TrialReport().to_result(), 1.0)
     in_trials, in_ours, in_search = Stopwatch(), Stopwatch(), Stopwatch()
     quick = type("QuickJob", (Job,), {"EPOCHS": 2, "METERED": name == "ZeusSearcher", "CHANGED": keys})
     for method in ("setup", "step", "reset_config"):
@@ -142,7 +145,7 @@ def main() -> None:
     for _ in range(options.repeats):
         for name in VARIANTS:
             best[name] = min(best[name], in_new_process(name, options.trials))
-    plain_s, _, _, plain_trials, _ = best["plain Tune"]
+    plain_s, _, _, plain_trials, _ = best["plain Tune, same keys"]
     for name, (cpu_s, ours_s, search_s, trials, reports) in best.items():
         each_ms, ratio = 1000 * cpu_s / trials, cpu_s / trials / (plain_s / plain_trials)
         within = (
@@ -150,7 +153,7 @@ def main() -> None:
         )
         counts = f"{trials:4d} trials {reports:5d} reports"
         print(f"{name:<21} {counts}  {each_ms:6.2f} ms CPU a trial  {ratio:.2f}{within}")
-    print(f"the goal is {TARGET_RATIO} times plain Tune at most")
+    print(f"the goal is {TARGET_RATIO} times plain Tune with the same keys at most")
 
 
 if __name__ == "__main__":

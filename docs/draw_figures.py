@@ -12,12 +12,20 @@ import tempfile
 from pathlib import Path
 
 import matplotlib as mpl
+from matplotlib.figure import Figure
 
 import zeus_ray as zeus
 from zeus_ray.gpus.card_models import card, power_w, time_per_sample_s, uncapped_power_w
 from zeus_ray.objective import cost
-from zeus_ray.reporting import figure_style as style
-from zeus_ray.reporting.plots import plot_power, save_figure
+from zeus_ray.reporting.pictures.picture import (
+    COLOURS,
+    LIGHT,
+    SAVED_DPI,
+    AxisScale,
+    LineLayer,
+    Picture,
+    PointLayer,
+)
 
 ROOT = Path(__file__).parent.parent
 ASSETS = ROOT / "docs" / "assets"
@@ -42,18 +50,20 @@ def cost_shares(page: str) -> dict[str, float]:
 def draw_savings() -> None:
     """The cost of 50 trainings on recorded traces, against the default batch size at the highest limit."""
     shares = dict(sorted(cost_shares((ROOT / "benchmarks" / "REGRET.md").read_text()).items(), reverse=True))
-    figure, axes = style.new_figure("Cost of 50 trainings, exploring included", ())
-    figure.set_size_inches(8, 3.6)
+    figure = Figure(figsize=(8, 3.6), layout="constrained", facecolor=LIGHT.paper)
+    axes = figure.add_subplot()
+    axes.set_title("Cost of 50 trainings, exploring included", loc="left", fontweight="bold", color=LIGHT.ink)
+    axes.spines[:].set_visible(False)
     percent = [100 * share for share in shares.values()]
-    axes.barh(list(shares), [100] * len(shares), color=style.GRID_LINES, height=0.62)
-    axes.barh(list(shares), percent, color=style.BLUE, height=0.62)
+    axes.barh(list(shares), [100] * len(shares), color=LIGHT.grid, height=0.62)
+    axes.barh(list(shares), percent, color=COLOURS["blue"], height=0.62)
     for place, value in enumerate(percent):
         axes.annotate(f"{value:.0f} %", (value, place), (-6, 0), textcoords="offset points", color="white",
                       ha="right", va="center", fontweight="bold")  # fmt: skip
     axes.grid(visible=False, axis="y")
     axes.set_xlim(0, 100)
     axes.set_xlabel("cost, % of the default batch size at the highest power limit (recorded traces, η = 0.5)")
-    save_figure(figure, ASSETS / "savings.svg")
+    figure.savefig(ASSETS / "savings.svg", dpi=SAVED_DPI)
 
 
 def draw_limits() -> None:
@@ -63,18 +73,29 @@ def draw_limits() -> None:
     limits_w = list(range(100, 251, 5))
     times_s = [samples * time_per_sample_s(model, batch_size, limit_w) for limit_w in limits_w]
     joules = [time_s * power_w(limit_w, full_w) for time_s, limit_w in zip(times_s, limits_w, strict=True)]
-    figure, axes = style.new_figure("An epoch at each power limit", ())
-    for eta, colour, name in ((0.0, style.RED, "η = 0: time"), (0.5, style.INK, "η = 0.5"),
-                              (1.0, style.GREEN, "η = 1: energy")):  # fmt: skip
+    layers = []
+    for eta, colour, name in ((0.0, "red", "η = 0: time"), (0.5, "ink", "η = 0.5"),
+                              (1.0, "green", "η = 1: energy")):  # fmt: skip
         costs = [cost(e, t, eta=eta, max_power_w=250) for e, t in zip(joules, times_s, strict=True)]
         shares = [value / costs[-1] for value in costs]
         least = min(range(len(shares)), key=lambda i: (shares[i], -i))
-        axes.plot(limits_w, shares, color=colour, linewidth=1.8, label=name)
-        axes.plot(limits_w[least], shares[least], "o", color=colour, markersize=8)
-    axes.set_xlabel("power limit (W), SIMULATED by a model of a V100")
-    axes.set_ylabel("cost, in multiples of that at 250 W")
-    axes.legend(frameon=False, labelcolor=style.INK)
-    save_figure(figure, ASSETS / "cost_by_limit.svg")
+        layers.append(LineLayer(x=tuple(limits_w), y=tuple(shares), name=name, colour=colour))
+        dot = (float(limits_w[least]),), (shares[least],)
+        layers.append(PointLayer(x=dot[0], y=dot[1], colour="grey" if colour == "ink" else colour, size=8))
+    heights = [value for layer in layers if isinstance(layer, LineLayer) for value in layer.y]
+    picture = Picture(
+        key="limits",
+        title="An epoch at each power limit",
+        note="SIMULATED by a model of a V100",
+        simulated=True,
+        x=AxisScale(label="power limit (W)", low=95, high=255),
+        y=AxisScale(
+            label="cost, in multiples of that at 250 W", low=0.95 * min(heights), high=1.03 * max(heights)
+        ),
+        layers=tuple(layers),
+        description="Energy, time and cost of an epoch by power limit.",
+    )
+    picture.save(ASSETS / "cost_by_limit.svg")
 
 
 def draw_profiling() -> None:
@@ -83,9 +104,8 @@ def draw_profiling() -> None:
         for _batch in run.steps([range(256)] * 130):  # an epoch of 130 batches
             pass
         run.report({})
-        trace = run.power_trace()
-    figure = plot_power(trace, title="Power over time of one training (SIMULATED V100)")
-    save_figure(figure, ASSETS / "profiling.svg")
+        picture = run.power_picture("Power over time of one training")
+    picture.save(ASSETS / "profiling.svg")
 
 
 def run_quickstart() -> None:

@@ -94,7 +94,7 @@ def pytest_ignore_collect(collection_path, config):
         "actors": "not ray",
         "tune": "not ray",
         "train": "not frameworks",
-        "test_plots.py": "not pictures",
+        "test_pictures.py": "not pictures",
     }
     unwanted = slow.get(collection_path.name)
     return True if unwanted and unwanted in config.option.markexpr else None

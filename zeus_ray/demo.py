@@ -167,11 +167,11 @@ def _report(
     console: Console, options: DemoOptions, searcher: ZeusSearcher, result: ExperimentAnalysis
 ) -> None:
     """Print the table and the sentences; draw the plot and print its path."""
-    from zeus_ray.reporting.plots import save_figure  # noqa: PLC0415 — matplotlib is imported only to draw
-
     console.print()
-    figure = show(result, best=searcher.best()).pareto()
-    if figure is not None:
-        path = save_figure(figure, options.out / "pareto.png")
+    picture = show(result, best=searcher.best()).pareto()
+    if picture is not None:
+        path = picture.save(options.out / "pareto.png")
         simulated = " (SIMULATED)" if discovery.is_virtual(discovery.gpu_source()) else ""
         console.print(f"Plot of energy against time{simulated}: {path.resolve()}", soft_wrap=True)
+    page = f"zeus-ray report --html report.html {options.out}"
+    console.print(f"All of it as one page, with more pictures: {page}", soft_wrap=True)

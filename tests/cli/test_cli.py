@@ -13,7 +13,7 @@ from zeus_ray.records import PowerProfile
 from zeus_ray.store.event_log import open_job_log
 from zeus_ray.store.events import ProfileMeasured
 
-COMMANDS = ["demo", "doctor", "restore", "carbon", "run", "job run", "job report"]
+COMMANDS = ["demo", "doctor", "restore", "report", "carbon", "run", "job run", "job report"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -14,6 +14,7 @@ from zeus_ray.cli.demo_command import demo_command
 from zeus_ray.cli.doctor_command import doctor_command
 from zeus_ray.cli.job_report_command import job_report_command
 from zeus_ray.cli.job_run_command import EXIT_CODES, job_run_command
+from zeus_ray.cli.report_command import report_command
 from zeus_ray.cli.restore_command import restore_command
 from zeus_ray.cli.run_command import SUPERVISED_EXIT_CODES, run_command
 from zeus_ray.errors import ZeusError
@@ -47,6 +48,7 @@ job_app = typer.Typer(rich_markup_mode="markdown", no_args_is_help=True)
 app.command("demo")(demo_command)
 app.command("doctor")(doctor_command)
 app.command("restore")(restore_command)
+app.command("report")(report_command)
 app.command("carbon", cls=SignalHelp)(carbon_command)
 app.command("run", epilog=SUPERVISED_EXIT_CODES, context_settings={"allow_interspersed_args": False})(
     run_command

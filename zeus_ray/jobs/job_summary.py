@@ -26,6 +26,18 @@ from zeus_ray.store.events import ProfileMeasured, RunAsked, RunEnded, RunLost
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
 
+RUN_HEADINGS = (
+    "Asked (UTC)",
+    "Batch\nsize",
+    "Limit\nW",
+    "Epochs",
+    "Energy",
+    "Time",
+    "Metric",
+    "Why it ended",
+)
+"""Of the table of runs."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class LoggedRun:
@@ -136,13 +148,14 @@ class JobSummary:
         lines = [
             f"{self.job}: {runs}, {trained} of them to the target, at {at}.",
             f"They took {energy(self.spent_j)} in all" + (f"; {unknown} have no figure." if unknown else "."),
-            self._savings_sentence(),
+            self.savings_sentence(),
         ]
         measured = [run.report for run in self.runs if run.outcome is not None]
         by, gpus = {r.measured_by for r in measured}, {r.gpu for r in measured} - {""}
         return [*lines, how_measured(sorted(by), sorted(gpus))]
 
-    def _savings_sentence(self) -> str:
+    def savings_sentence(self) -> str:
+        """What the job has saved so far against its default."""
         default = f"the default (batch size {self.default_batch_size} at the highest limit)"
         if math.isnan(self.saved_j):
             return f"What {default} would have taken is not known: it has no profile on these GPUs yet."
@@ -162,12 +175,11 @@ class JobSummary:
         from rich.text import Text  # noqa: PLC0415 — likewise
 
         table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), header_style="bold")
-        headings = ("Asked (UTC)", "Batch\nsize", "Limit\nW", "Epochs", "Energy", "Time", "Metric")
-        for heading in headings:
+        for heading in RUN_HEADINGS[:-1]:
             table.add_column(heading, justify="right", no_wrap=True)
-        table.add_column("Why it ended")
+        table.add_column(RUN_HEADINGS[-1])
         for run in self.runs:
-            table.add_row(*(Text(cell) for cell in _cells(run)))
+            table.add_row(*(Text(cell) for cell in run_cells(run)))
         yield table
         yield from (Text(sentence) for sentence in self.sentences())
 
@@ -240,7 +252,8 @@ def _default_j(profile: PowerProfile, runs: list[LoggedRun], gpus: int) -> float
     return fmean(known) if known else NAN
 
 
-def _cells(run: LoggedRun) -> tuple[str, ...]:
+def run_cells(run: LoggedRun) -> tuple[str, ...]:
+    """A run as texts, in the order of :data:`RUN_HEADINGS`."""
     report, outcome = run.report, run.outcome
     return (
         f"{datetime.fromtimestamp(run.asked_at_s, timezone.utc):%Y-%m-%d %H:%M}",

@@ -26,6 +26,7 @@ class SearchGoal:
         max_slowdown: times that an answer may be as slow as the fastest one; None: any.
         default_batch_size: what savings refer to.
         batch_sizes: what the search chooses from.
+        max_epochs: a run that has not reached the target by then has failed; NaN where unknown.
         objective: "energy", "carbon" or "price".
         signal: of carbon intensity or price, as a text; "": none, or given as an object.
         unit: of the signal; "" without one.
@@ -39,6 +40,7 @@ class SearchGoal:
     max_slowdown: float | None = None
     default_batch_size: int = 0
     batch_sizes: tuple[int, ...] = ()
+    max_epochs: float = NAN
     objective: str = "energy"
     signal: str = ""
     unit: str = ""
@@ -58,8 +60,8 @@ class ExpectedCost:
     """Expected cost (J) of a run to the target at one batch size and power limit (W).
 
     Attributes:
-        known: "trained": runs of this batch size reached the target; "profiled": only its power profile was
-            measured; "modelled": neither was.
+        known: "trained": runs of this batch size reached the target, and its power profile has this limit;
+            "profiled": only that; "modelled": the limit was not measured with this batch size.
     """
 
     batch_size: int

@@ -18,19 +18,24 @@ from zeus_ray.reporting.emissions_sentences import emissions_sentences
 from zeus_ray.reporting.savings import MEASUREMENT_ERROR, SAME_KNOBS_W, Savings
 from zeus_ray.reporting.trial_summary import TrialSummary
 
+ASKED, ANSWER, SEARCH, EMISSIONS, MEASURED = "asked", "answer", "search", "emissions", "measured"
+"""The subjects of :func:`sentences_by_subject`."""
+
 
 def savings_sentences(saved: Savings) -> list[str]:
     """The report in sentences, each on its own line."""
-    return [
-        *_goal_sentences(saved),
-        *_answer_sentences(saved),
-        *_comparison_sentences(saved),
-        *_trade_off_sentences(saved),
-        *_search_sentences(saved),
-        *_payback_sentences(saved),
-        *emissions_sentences(saved),
-        how_measured(saved.measured_by, saved.gpus),
-    ]
+    return [sentence for said in sentences_by_subject(saved).values() for sentence in said]
+
+
+def sentences_by_subject(saved: Savings) -> dict[str, list[str]]:
+    """The report in sentences: what was asked, the answer, what the search took, emissions, how measured."""
+    return {
+        ASKED: list(_goal_sentences(saved)),
+        ANSWER: [*_answer_sentences(saved), *_comparison_sentences(saved), *_trade_off_sentences(saved)],
+        SEARCH: [*_search_sentences(saved), *_payback_sentences(saved)],
+        EMISSIONS: list(emissions_sentences(saved)),
+        MEASURED: [how_measured(saved.measured_by, saved.gpus)],
+    }
 
 
 def objective_text(goal: SearchGoal) -> str:
@@ -141,15 +146,15 @@ def _comparison_sentences(saved: Savings) -> Iterator[str]:
     elif not saved.comparable:
         yield "The best trial or the baseline shared its GPU with another job: no saving is claimed."
     else:
-        changes = ", ".join(_changes(saved))
+        changes = ", ".join(changes_against_baseline(saved))
         yield f"Against the baseline ({_known_limit(saved.baseline)}): {changes}."
         if math.isnan(saved.energy_share):
             yield "Energy and cost are unknown: no energy was measured."
         yield from _certainty_sentences(saved, saved.baseline, saved.best)
 
 
-def _changes(saved: Savings) -> Iterator[str]:
-    """Cost first, then energy and time, each with its sign."""
+def changes_against_baseline(saved: Savings) -> Iterator[str]:
+    """Cost first, then energy and time, each with its sign: "time −20.0 % (10.0 min to 8.00 min)"."""
     before, now = saved.reference, saved.best
     if before is None or now is None:
         return

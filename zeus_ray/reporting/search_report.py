@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import html
 import io
 import math
@@ -12,10 +13,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from zeus_ray import quantity_format as units
-from zeus_ray.errors import BadInput
 from zeus_ray.quantity_format import counted
 from zeus_ray.records import Best, SearchAnswer
 from zeus_ray.reporting.final_metric_comparison import Verification
+from zeus_ray.reporting.pictures.picture import Picture
+from zeus_ray.reporting.pictures.search_pictures import search_pictures
 from zeus_ray.reporting.savings import Savings, same_knobs, savings
 from zeus_ray.reporting.savings_sentences import savings_sentences
 from zeus_ray.reporting.stored_answer import stored_answer
@@ -23,10 +25,7 @@ from zeus_ray.reporting.trial_summary import TrialSummary, summaries
 from zeus_ray.reporting.trial_table import html_trial_table, trial_table
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from rich.console import Console, ConsoleOptions, RenderResult
-
-NOTEBOOK_DPI = 110
 
 
 @dataclass(frozen=True)
@@ -56,12 +55,17 @@ class SearchReport:
     @property
     def sentences(self) -> list[str]:
         """What was asked for and found, what that saves, what the search took, and how it was measured."""
+        return savings_sentences(self.savings) + self.outlook
+
+    @property
+    def outlook(self) -> list[str]:
+        """What to expect of the answer, and what to know before it is used."""
         saved = self.savings
         answer = saved.answer
         expected = [_expectation(answer)] if answer and not math.isnan(answer.energy_j.mean) else []
         verified = [self.verified.sentence] if self.verified else []
         remarks = _remarks(saved.best, verified=bool(verified)) if saved.best else []
-        return savings_sentences(saved) + expected + remarks + verified
+        return expected + remarks + verified
 
     def winner(self) -> TrialSummary | None:
         """The trial of the answer: the cheapest with its knobs; None where none had its power limit."""
@@ -70,14 +74,23 @@ class SearchReport:
             return None
         return next((t for t in self.trials if t.trial_id == best.trial_id and same_knobs(t, best)), None)
 
-    def pareto(self) -> Figure | None:
-        """Energy against time of all trials; None where no energy was measured."""
-        from zeus_ray.reporting.plots import plot_pareto  # noqa: PLC0415 — matplotlib is imported only to draw
+    @functools.cached_property
+    def _drawn(self) -> tuple[list[Picture], list[str]]:
+        return search_pictures(self.savings, self.found)
 
-        try:
-            return plot_pareto(self.trials, self.winner())
-        except BadInput:
-            return None
+    @property
+    def pictures(self) -> dict[str, Picture]:
+        """The pictures that can be drawn, by a short name: "pareto", "cost", "curves", "history"."""
+        return {picture.key: picture for picture in self._drawn[0]}
+
+    @property
+    def not_drawn(self) -> list[str]:
+        """One sentence for each picture that cannot be drawn, with the reason."""
+        return self._drawn[1]
+
+    def pareto(self) -> Picture | None:
+        """Energy against time to the target; None where nothing reached it, or no energy was measured."""
+        return self.pictures.get("pareto")
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """For ``rich.print``: the table and the sentences."""
@@ -108,9 +121,8 @@ class SearchReport:
     def _repr_html_(self) -> str:
         """For a notebook: the table, the sentences and the plot."""
         items = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in self.sentences)
-        figure = self.pareto()
-        style = "max-width:800px;width:100%"
-        image = f'<img style="{style}" alt="Pareto plot" src="{_data_url(figure)}">' if figure else ""
+        picture = self.pareto()
+        image = _image(picture) if picture else ""
         table = html_trial_table(self.trials, self.hyperparameters, self.winner())
         return f"<div>{table}<ul>{items}</ul>{image}</div>"
 
@@ -134,7 +146,7 @@ def show(
         verified: what :func:`zeus_ray.verify` returned.
 
     Returns:
-        The report, with its ``trials``, its ``sentences`` and ``pareto()``.
+        The report, with its ``trials``, its ``sentences``, ``pictures`` and ``pareto()``.
 
     Raises:
         BadInput: ``result`` is something else.
@@ -177,8 +189,8 @@ def _in_notebook() -> bool:
     return getattr(shell, "kernel", None) is not None
 
 
-def _data_url(figure: Figure) -> str:
-    """The figure as a PNG in a data URL."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=NOTEBOOK_DPI, facecolor="white")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+def _image(picture: Picture) -> str:
+    """The picture as a PNG in HTML."""
+    data = base64.b64encode(picture._repr_png_()).decode("ascii")
+    alt = html.escape(picture.description, quote=True)
+    return f'<img style="max-width:800px;width:100%" alt="{alt}" src="data:image/png;base64,{data}">'

@@ -115,13 +115,14 @@ def html_trial_table(
     for trial in ranked:
         texts = _cells(trial, columns, best)
         cells = "".join(_html_cell("td", *pair) for pair in zip(columns, texts, strict=True))
-        rows.append(f'<tr style="{_html_style(trial, best)}">{cells}</tr>')
+        rows.append(f'<tr class="{_html_class(trial, best)}" style="{_html_style(trial, best)}">{cells}</tr>')
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
 
 
 def _html_cell(tag: str, column: TrialColumn, text: str) -> str:
     align = "right" if column.right else "left"
-    return f'<{tag} style="{CELL_STYLE}text-align:{align}">{html.escape(text)}</{tag}>'
+    scope = ' scope="col"' if tag == "th" else ""
+    return f'<{tag}{scope} style="{CELL_STYLE}text-align:{align}">{html.escape(text)}</{tag}>'
 
 
 def _cells(trial: TrialSummary, columns: Sequence[TrialColumn], best: TrialSummary | None) -> tuple[str, ...]:
@@ -136,6 +137,13 @@ def _html_style(trial: TrialSummary, best: TrialSummary | None) -> str:
     if trial.is_baseline:
         return "font-weight:bold"
     return "" if trial.target_reached else "opacity:0.55"
+
+
+def _html_class(trial: TrialSummary, best: TrialSummary | None) -> str:
+    """For a page with a style of its own."""
+    if trial is best:
+        return "answer"
+    return "baseline" if trial.is_baseline else "" if trial.target_reached else "stopped"
 
 
 def _row_style(trial: TrialSummary, best: TrialSummary | None) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from zeus_ray.records import MODELLED, PROFILED, TRAINED, Estimate, ExpectedCost, PowerProfile
+from zeus_ray.records import MODELLED, NAN, PROFILED, TRAINED, Estimate, ExpectedCost, PowerProfile
 from zeus_ray.search.models.cost_model import CostModel
 from zeus_ray.search.models.learning_curve import Array
 from zeus_ray.search.power_limit import epoch_cost
@@ -20,8 +20,8 @@ def expected_costs(state: SearchState, model: CostModel | None) -> tuple[Expecte
     """Expected cost (J) with its 90 % interval, of runs that reach the target.
 
     Epochs to the target come from the runs of a batch size, else from the cost model; the cost of an epoch
-    from the profile of the batch size. Where it has none, the nearest profiled one gives the shape over the
-    limits, and the model the level.
+    from the profile of the batch size. Limits that it did not measure have the shape of the profile with the
+    most limits, at its own level, or at that of the model where nothing was measured.
 
     Args:
         state: what the search was told.
@@ -34,29 +34,46 @@ def expected_costs(state: SearchState, model: CostModel | None) -> tuple[Expecte
 
 def _of_size(state: SearchState, model: CostModel, size: int) -> Iterator[ExpectedCost]:
     profile = state.profiles.get(size)
-    nearest = profile or _nearest_profile(state, size)
-    if nearest is None:
+    fullest = _fullest_profile(state, size)
+    if fullest is None:
         return
-    known = TRAINED if size in model.finished else PROFILED if profile else MODELLED
+    measured = {} if profile is None else _epoch_costs(state, profile)
+    shape = _epoch_costs(state, fullest)
+    shared = [measured[limit_w] / shape[limit_w] for limit_w in shape if measured.get(limit_w, NAN) > 0]
+    level = float(model.epoch_costs[model.column(size)]) / state.epoch_cost(fullest.batch_size)
+    factor = math.fsum(shared) / len(shared) if shared else level
     epochs = _epochs(model, size)
-    level = float(model.epoch_costs[model.column(size)]) / state.epoch_cost(nearest.batch_size)
-    for point in nearest.points:
-        joules = epoch_cost(
-            nearest, point.power_limit_w, state.settings.eta, state.settings.gpus, state.max_power_w
-        )
-        joules *= level if profile is None else 1.0
+    has_run = TRAINED if size in model.finished else PROFILED
+    for limit_w in sorted({*measured, *shape}):
+        joules = measured.get(limit_w, NAN)
+        known = has_run if joules > 0 else MODELLED
+        joules = joules if joules > 0 else shape.get(limit_w, NAN) * factor
         yield ExpectedCost(
             batch_size=size,
-            power_limit_w=point.power_limit_w,
+            power_limit_w=limit_w,
             cost=Estimate(mean=epochs.mean * joules, low=epochs.low * joules, high=epochs.high * joules),
             known=known,
         )
 
 
-def _nearest_profile(state: SearchState, size: int) -> PowerProfile | None:
+def _epoch_costs(state: SearchState, profile: PowerProfile) -> dict[float, float]:
+    """Cost of an epoch (J) by power limit (W)."""
+    settings, max_power_w = state.settings, state.max_power_w
+    return {
+        point.power_limit_w: epoch_cost(
+            profile, point.power_limit_w, settings.eta, settings.gpus, max_power_w
+        )
+        for point in profile.points
+    }
+
+
+def _fullest_profile(state: SearchState, size: int) -> PowerProfile | None:
+    """Of the profiles with the most limits the one of the nearest batch size; of equals the smaller."""
     return min(
-        state.profiles.of(), key=lambda p: abs(math.log2(p.batch_size / size)), default=None
-    )  # of equals the smaller
+        state.profiles.of(),
+        key=lambda p: (-len(p.points), abs(math.log2(p.batch_size / size)), p.batch_size),
+        default=None,
+    )
 
 
 def _epochs(model: CostModel, size: int) -> Estimate:

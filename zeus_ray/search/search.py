@@ -30,6 +30,7 @@ from zeus_ray.records import (
 from zeus_ray.search import exploration_budget_enforcement as enforcement
 from zeus_ray.search.choice_to_knobs import knobs_of
 from zeus_ray.search.expected_costs import expected_costs
+from zeus_ray.search.expected_epochs import ExpectedEpochs, epochs_of_run
 from zeus_ray.search.models.learning_curve import Curve
 from zeus_ray.search.policies import POLICIES, Choice, Policy
 from zeus_ray.search.recommendation import recommend, trade_offs
@@ -37,7 +38,7 @@ from zeus_ray.search.settings import Settings
 from zeus_ray.search.state import CompletedRun, SearchState
 from zeus_ray.search.target_phase import TargetPhase
 
-STATE_VERSION = 2
+STATE_VERSION = 3
 
 
 class Search:
@@ -385,6 +386,11 @@ class Search:
     def expected_costs(self) -> tuple[ExpectedCost, ...]:
         """The expected cost of a run at each batch size and power limit; () while nothing was reached."""
         return expected_costs(self._state, self._policy.cost_model())
+
+    def expected_epochs(self, progress: Progress) -> ExpectedEpochs | None:
+        """Epochs that a pending run needs, by its curve so far; None while nothing has reached the target."""
+        curve = self.record_progress(progress)
+        return epochs_of_run(self._state, self._policy.cost_model(), progress, curve)
 
     # --- the state -------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from zeus_ray.errors import ZeusError
 from zeus_ray.records import NAN, Knobs, Measurement, Outcome, Progress, StopReason, Target
@@ -22,8 +22,15 @@ def replay(search: Search, events: Iterable[LoggedEvent]) -> None:
     Events that the search knows already, and those of runs that it does not know, are allowed: it may
     come from a snapshot that was taken before them.
     """
+    for _event in replaying(search, events):
+        pass
+
+
+def replaying(search: Search, events: Iterable[LoggedEvent]) -> Iterator[Event]:
+    """As :func:`replay`; each event is yielded before ``search`` is told of it."""
     asked: dict[str, Knobs] = {}
     for logged in events:
+        yield logged.event
         try:
             _replay_event(search, logged.event, asked)
         except (ZeusError, ValueError, TypeError, ArithmeticError, LookupError) as error:

@@ -12,6 +12,8 @@ from typing import Any
 from zeus_ray.errors import BadInput
 from zeus_ray.objective import stop_reason
 from zeus_ray.records import NAN, Plan, StopReason, TrialReport, check_metric, read_metric
+from zeus_ray.reporting.pictures.picture import Picture
+from zeus_ray.reporting.pictures.power_picture import power_picture
 from zeus_ray.training.attempts import AttemptLog
 from zeus_ray.training.gpu_group import GpuGroup, PowerPoints, write_power_traces
 from zeus_ray.training.limit_control_of_run import limit_control_of
@@ -78,6 +80,7 @@ class TrainingRun:
         self._paused = True
         self._whole_step = False
         self._said: set[str] = set()
+        self._epoch_ends_s: list[float] = []
         self._check_cost_at_s = 0.0 if plan.knobs.cost_cap < math.inf else math.inf
         self._scaled_lr: ScaledLr | None = None
         self.last_report: TrialReport | None = None
@@ -152,6 +155,16 @@ class TrainingRun:
     def power_trace(self) -> PowerPoints:
         """The first GPU's power so far: (time_s, power_w, power_limit_w), thinned as it grows."""
         return next(iter(self._group.power_traces().values()), [])
+
+    def power_picture(self, title: str = "Power of one training") -> Picture:
+        """The first GPU's power so far, its limit, and where epochs ended. Raises BadInput without a GPU."""
+        return power_picture(
+            self.power_trace(),
+            gpu=self.gpu,
+            measured_by=self.measured_by,
+            epoch_ends_s=self._epoch_ends_s,
+            title=title,
+        )
 
     def write_power_trace(self, path: str | os.PathLike[str]) -> None:
         """Write every GPU's power so far to Parquet: gpu, time_s, power_w, power_limit_w. Raises OSError."""
@@ -228,7 +241,10 @@ class TrainingRun:
     def end_epoch(self, *, complete: bool | None = None) -> None:
         """An epoch ends; if ``complete`` (None: unless the run stops), its length is known now."""
         self.pause()
-        self._clock.end_epoch(complete=self.stop is None if complete is None else complete)
+        complete = self.stop is None if complete is None else complete
+        self._clock.end_epoch(complete=complete)
+        if complete:
+            self._epoch_ends_s.append(self._clock.now_s())
 
     def resume(self) -> None:
         """Training continues after a pause, as it does with the next step. Does nothing while it trains."""

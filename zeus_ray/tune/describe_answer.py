@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import platform
 import sys
@@ -10,6 +11,9 @@ from importlib.metadata import PackageNotFoundError, version
 
 from zeus_ray.carbon.open_signal import RecordedSignal
 from zeus_ray.carbon.search_objective import SearchObjective
+from zeus_ray.errors import ZeusError
+from zeus_ray.gpus.discovery import gpu_source
+from zeus_ray.gpus.registry import load_source
 from zeus_ray.records import GRAMS, NAN, Best, SearchAnswer, SearchGoal
 from zeus_ray.reporting.savings_sentences import not_reached_sentences
 from zeus_ray.reporting.trials_from_log import trials_from_log
@@ -51,14 +55,26 @@ def why_no_answer(search: Search, log: EventLog) -> str:
 
 
 def software_versions() -> dict[str, str]:
-    """Versions of this process: the system, Python, and the libraries that are installed."""
-    found = {"system": f"{platform.system()} {platform.release()}", "Python": sys.version.split()[0]}
+    """Versions of this process and machine: the system, the GPUs' driver, Python, and the libraries."""
+    found = {
+        "system": f"{platform.system()} {platform.release()}",
+        "GPU driver": _driver(gpu_source()),
+        "Python": sys.version.split()[0],
+    }
     for name in LIBRARIES:
         try:
             found[name] = version(name)
         except PackageNotFoundError:
             continue
     return found
+
+
+@functools.cache
+def _driver(source: str) -> str:
+    try:
+        return load_source(source).driver_version()
+    except ZeusError:
+        return "unknown: no GPU on the machine of the search"
 
 
 def _goal(search: Search, objective: SearchObjective) -> SearchGoal:
@@ -73,6 +89,7 @@ def _goal(search: Search, objective: SearchObjective) -> SearchGoal:
         max_slowdown=search.max_slowdown,
         default_batch_size=search.default_batch_size,
         batch_sizes=search.batch_sizes,
+        max_epochs=search.max_epochs,
         objective={"": "energy", GRAMS: "carbon"}.get(unit, "price"),
         signal=emissions.signal if emissions else "",
         unit=unit,

@@ -16,11 +16,11 @@ from zeus_ray.carbon.planning.width_planner import WidthRules, WidthSchedule
 from zeus_ray.carbon.series import Signal
 from zeus_ray.errors import BadInput
 from zeus_ray.quantity_format import HOUR_S, parse_iso_time
-from zeus_ray.records import EmissionsConfig
+from zeus_ray.records import EmissionsConfig, TrialReport
 from zeus_ray.tune.tune_controller import ControllerView, can_pause, trained_s
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from zeus_ray.reporting.pictures.picture import Picture
 
 DEFAULT_MARGIN = 0.05
 """Share of the time from construction to the deadline that is kept free by default."""
@@ -93,6 +93,8 @@ class Elastic:
             else None
         )
         self._paused: set[str] = set()
+        self._measured: set[tuple[str, str]] = set()
+        """Kinds of GPU and of measurement that trials have reported."""
 
     def __getstate__(self) -> dict[str, Any]:
         """Without a signal opened from text, which may hold threads: it is opened again when it is needed."""
@@ -123,6 +125,9 @@ class Elastic:
 
     def should_pause(self, controller: ControllerView, trial: Trial, result: dict[str, Any]) -> bool:
         """Whether this trial, which has just reported, pauses: too many run, and it can be resumed later."""
+        report = TrialReport.from_result(result)
+        if report is not None:
+            self._measured.add((report.gpu, report.measured_by))
         width = self._plan(controller).now
         if len(controller.active() - self._paused) <= width or not can_pause(trial, result):
             return False
@@ -168,21 +173,27 @@ class Elastic:
         """One line: the plan, and what runs."""
         return f"Elastic: {self.planner.describe(self.signal.unit)}"
 
-    def figure(self) -> Figure:
+    def picture(self) -> Picture:
         """The plans against what ran, since the last restore if there was one, and the plan from now on.
 
         Raises:
             BadInput: the search has not started.
         """
-        from zeus_ray.reporting.plots import (  # noqa: PLC0415 — matplotlib takes a second
-            plot_trials_over_time,
-        )
+        from zeus_ray.reporting.pictures.sweep_picture import sweep_picture  # noqa: PLC0415 — only to draw
 
         steps = [(step.at_s, step.value, step.planned, step.running) for step in self.planner.steps]
         last = self.planner.schedules[-1] if steps else None
         ahead = (last.edges_s.tolist(), last.widths.tolist()) if last else None
         deadline_s = self.planner.rules.deadline_s
-        return plot_trials_over_time(steps, unit=self.signal.unit, deadline_s=deadline_s, planned=ahead)
+        gpus, measured_by = zip(*self._measured, strict=True) if self._measured else ((), ())
+        return sweep_picture(
+            steps,
+            unit=self.signal.unit,
+            deadline_s=deadline_s,
+            planned=ahead,
+            gpus=gpus,
+            measured_by=measured_by,
+        )
 
 
 def _deadline_s(deadline: str | float | dt.datetime) -> float:

@@ -10,11 +10,12 @@ pytest.importorskip("sklearn")
 pytest.importorskip("torch")
 
 import zeus_ray as zeus  # noqa: E402 — after the check that everything is there
+from zeus_ray.cli.main import main  # noqa: E402
 from zeus_ray.demo import DemoOptions, run_search  # noqa: E402
 
 
 @pytest.mark.parametrize("trials", [2, 5])
-def test_the_demo_has_one_answer(tmp_path, trials):
+def test_the_demo_has_one_answer(tmp_path, trials, capsys):
     searcher, result = run_search(DemoOptions(trials=trials, out=tmp_path))
     best, shown = searcher.best(), zeus.show(result)
     assert shown.best == best == zeus.recommended(result)
@@ -29,5 +30,8 @@ def test_the_demo_has_one_answer(tmp_path, trials):
         assert (winner.batch_size, f"{winner.power_limit_w:.0f}") == (size, limit_w)
         assert marked == ([] if winner.is_baseline else [(str(size), limit_w)])
         assert f"best {size}" in shown._repr_html_() or winner.is_baseline
-    figure = shown.pareto()
-    assert figure is not None
+    assert set(shown.pictures) == {"pareto", "cost", "curves", "history"}
+    capsys.readouterr()
+    assert main(["report", str(tmp_path)]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert all(" ".join(sentence.split()) in printed for sentence in shown.sentences)

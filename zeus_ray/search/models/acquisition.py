@@ -21,12 +21,6 @@ def expected_improvement(probability: Array, never: Array, costs: Array, best: f
     return np.asarray((1 - never) * (probability * np.maximum(best - costs, 0.0)).sum(axis=-1))
 
 
-def expected_excess(probability: Array, never: Array, costs: Array, best: float, most: float) -> Array:
-    """(1 − q) · E[(cost − C)+] + q · ``most``: what a run to its end costs beyond one of the best size."""
-    excess = np.minimum(np.maximum(costs - best, 0.0), most)
-    return np.asarray((1 - never) * (probability * excess).sum(axis=-1) + never * most)
-
-
 def value_of_continuing(
     probability: Array,
     never: float,

@@ -24,9 +24,8 @@ REFERENCES = 3
 
 @dataclass(frozen=True)
 class Stopped:
-    """What partial runs of a size have shown: how many, posterior of log epochs, and the chance of never."""
+    """What partial runs of a size have shown: log epochs, and the chance of never."""
 
-    runs: int
     log_epochs: float
     var: float
     never: float
@@ -62,13 +61,15 @@ class CostModel:
         """Index of a size in the arrays."""
         return self.sizes.index(size)
 
+    def octaves_beyond_first(self) -> Array:
+        """How many octaves each size is away from the nearest one that finished, less one; at least 0."""
+        away = np.log2(self.sizes)[:, None] - np.log2(sorted(self.finished))
+        return np.asarray(np.maximum(np.abs(away).min(axis=1) - 1, 0.0))
+
     def of_run(
         self, size: int, curve: Curve, epoch: float, references: Sequence[Reference], state: SearchState
-    ) -> tuple[Array, float, bool]:
-        """Probability of epochs (on the grid) and chance of never of a run that has come to ``epoch``.
-
-        The third value says whether its learning curve was informative.
-        """
+    ) -> tuple[Array, float]:
+        """Probability of epochs (on the grid) and chance of never of a run that has come to ``epoch``."""
         i = self.column(size)
         prior = self.posterior.on_grid(self.log_grid, np.full(len(self.sizes), self.scatter**2))[i]
         chance = min(max(float(self.never[i]), 0.01), 0.99)
@@ -81,9 +82,9 @@ class CostModel:
         ahead = np.exp(self.log_grid) > epoch + 1e-9
         survives = float(p[ahead].sum())
         if survives < 1e-9:
-            return p, 1.0, shown is not None
+            return p, 1.0
         never = 1 / (1 + math.exp(-log_odds))
-        return np.where(ahead, p, 0.0) / survives, never / (never + (1 - never) * survives), shown is not None
+        return np.where(ahead, p, 0.0) / survives, never / (never + (1 - never) * survives)
 
 
 def cost_model(

@@ -21,7 +21,7 @@ import numpy as np
 
 from zeus_ray.search.models.learning_curve import Array
 
-SLOPE, SLOPE_SD = 0.2, 0.15
+SLOPE, SLOPE_SD = 0.23, 0.13
 """Mean log E / E_ref after 1, 2, 3 octaves up: 0.23, 0.50, 0.85; down: −0.26, −0.52, −0.89."""
 LEVEL_VAR = 4.0
 """Epochs are known to within a factor of e² before anything has run: wide, and forgotten after the first
@@ -31,7 +31,7 @@ ROUGHNESS_WEIGHTS = (0.3, 0.35, 0.25, 0.1)
 """|log E / E_ref| per octave: median 0.22, 95th percentile 1.4 to 1.9."""
 SCATTER, SCATTER_FREEDOM = 0.08, 2.0
 """Standard deviation of log epochs from run to run: median over batch sizes 0.07; worth this many repeats."""
-ABOVE = 0.85
+ABOVE = 0.9
 """A size of k octaves above the largest that reached the target reaches it with this to the power of k:
 shares that failed 1, 2, 3, 4 octaves up are 0.14, 0.25, 0.30, 0.43."""
 BELOW, BETWEEN = 0.04, 0.08

@@ -32,7 +32,7 @@ Curve = tuple[tuple[float, float], ...]
 
 KEPT = 128
 """Reports kept of one run; beyond that every second one is dropped."""
-SCALE, SCALE_EPOCHS, FREEDOM = 0.5, 20.0, 4.0
+SCALE, SCALE_EPOCHS, FREEDOM = 0.9, 20.0, 4.0
 """Scale of L3, SCALE / (1 + e / SCALE_EPOCHS). Median absolute error × 1.48 on half a of the recorded
 curves, by epoch 2, 4, 8, 16, 24: 0.42, 0.41, 0.46, 0.26, 0.18; heavy tails."""
 ODDS_OFFSET, ODDS_OWN, ODDS_BASE = 1.3, 0.4, 1.2

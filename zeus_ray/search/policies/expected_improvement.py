@@ -2,14 +2,15 @@
 
 The default batch size runs first, to its end. Then, each time:
 
-1. Every size that has not finished has a worth: expected improvement on the best size, for the uses it counts
-   for, over the price of the part of a run that shows whether it comes true. The largest above 1 runs.
+1. Every size that has neither finished nor been stopped has a worth (W1): expected improvement on the best
+   size, for the uses it counts for, over what a run that fails costs until that is seen. The largest above 1
+   runs, if a plan of it pays that the exploration budget covers besides one run of the best size.
 2. If there is none, the best size runs (of near ties the one that ran less often).
 3. A run of a size that has not finished is given up as soon as no plan to go on pays (A1).
 4. A run of a size that has is given up where it takes far longer than its runs ever did.
 
-The exploration budget enters twice: a plan that it cannot pay for is none, and one run of the best size stays
-reserved. See docs/how_it_works/search.md for the derivation.
+See docs/how_it_works/search.md for the derivation, and benchmarks/REGRET.md for what chose the constants:
+where none is named, Bayesian optimisation on half a, jobs made from it, and NSDI'23's six pairs.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zeus_ray.records import Progress, StopReason
-from zeus_ray.search.models.acquisition import expected_excess, expected_improvement, value_of_continuing
+from zeus_ray.search.models.acquisition import expected_improvement, value_of_continuing
 from zeus_ray.search.models.cost_model import CostModel, Stopped, cost_model, references
 from zeus_ray.search.models.drift import DriftDetector
 from zeus_ray.search.models.learning_curve import Array, Curve, Reference
@@ -32,25 +33,21 @@ from zeus_ray.search.state import CompletedRun, SearchState
 
 STOPPED_BY_SEARCH = (StopReason.NOT_WORTH_IT, StopReason.PROFILED, StopReason.COST_CAP)
 """Ends that the search chose: the batch size did not fail."""
-USES_SHARE, USES_LEAST = 0.2, 0.5
+USES_SHARE, USES_LEAST = 0.17, 0.5
 """An improvement counts for this share of the runs to come (at least USES_LEAST of the horizon): jobs end,
-and forecasts err. Ratio after 10 on half a with 0.12, 0.2, 0.3: 0.43, 0.42, 0.45."""
+and forecasts err."""
 PARTIAL_EPOCHS, PARTIAL_SHARE = 4.0, 0.15
-"""Price of a partial run: this many epochs, or this share of a run of the best size. 2, 3, 4, 5 epochs on
-half a: 0.42, 0.34, 0.30, 0.28 after 10, and 0.29 at 50 for both of the last."""
-AMPLE = 2.0
-"""Where the budget could pay for this many runs of the best size, a partial run is not priced above what a
-whole one would cost beyond a run of the best. Last five runs within 5 % of the optimum on half a: 79 % of
-jobs, 68 % without."""
+"""A run that fails is seen to fail after this many epochs, or this share of a run of the best size."""
+SUCCESS_DISCOUNT, LEAST_PRICE = 0.9, 0.08
+"""Share of the price that a run which succeeds does not cost, since it replaces one of the best size; and
+the least price, in runs of the best size."""
+DISTANCE_DISCOUNT = 0.15
+"""Worth falls with exp(−this) for every octave beyond the first from the nearest size that finished: the
+forecast errs more with distance, and a near size that finishes saves what pays for a far one."""
 GO_ON = 0.7
 """Worth below which a run ends once its profile is known: below 1, since the profile has been paid for."""
-FINISH = 1.1
+FINISH = 1.3
 """A run that gets there replaces one of the best size, and brings a curve to compare with besides."""
-SURE = 4.0
-"""Worth above which, in a scarce budget, a run starts and its first epoch is not stopped in although no
-plan pays yet that ignores what the curve will say."""
-ATTEMPTS = 2
-"""Partial runs of a size before it is left alone."""
 COST_LIMIT = 1.5
 """A run of a size that has not finished never costs more than this many runs of the best."""
 OVERDUE, OVERDUE_SD, OVERDUE_SCATTER = 2.0, 3.5, 0.12
@@ -58,8 +55,6 @@ OVERDUE, OVERDUE_SD, OVERDUE_SCATTER = 2.0, 3.5, 0.12
 this scatter) above the mean of its runs."""
 LEAST_PRECISION = 1.0
 """Of what a stopped run says of log epochs, where its posterior is wider than its prior was."""
-RESERVE_SD = 1.5
-"""Deviations above the mean cost that are kept for the next run of the best size."""
 
 
 class ExpectedImprovement(Policy):
@@ -119,7 +114,7 @@ class ExpectedImprovement(Policy):
         for i in map(int, np.argsort(-worth)):
             if worth[i] <= 1:
                 return None
-            if worth[i] > self._sure(model) or self._plan_pays(model, model.sizes[i]):
+            if self._plan_pays(model, model.sizes[i]):
                 return model.sizes[i]
         return None
 
@@ -127,17 +122,14 @@ class ExpectedImprovement(Policy):
         """Expected improvement × uses / price, by size; 0 for sizes that finished or are left alone."""
         best = model.means[self._best(model)]
         costs = np.exp(model.log_grid) * model.epoch_costs[:, None]
-        most = self._payable(model)
-        payable = np.where((costs <= most) & self._in_time(model), model.probability, 0.0)
+        left = self._payable(model)
+        payable = np.where((costs <= left) & self._in_time(model), model.probability, 0.0)
         gain = expected_improvement(payable, model.never, costs, best)
-        whole = expected_excess(model.probability, model.never, costs, best, COST_LIMIT * best)
-        part = PARTIAL_EPOCHS * model.epoch_costs
-        price = np.maximum(PARTIAL_SHARE * best, np.minimum(part, whole) if self._ample(model) else part)
-        worth = gain * self._uses() / price
-        for size in self._stopped:
-            if size in model.sizes and not self._again(model, size):
-                worth[model.column(size)] = 0.0
-        return np.where(np.isin(model.sizes, list(model.finished)), 0.0, worth)
+        succeeds = (1 - model.never) * np.where(costs <= min(left, best), model.probability, 0.0).sum(axis=1)
+        price = np.maximum(PARTIAL_SHARE * best, PARTIAL_EPOCHS * model.epoch_costs)
+        price = np.maximum(LEAST_PRICE * best, price * (1 - SUCCESS_DISCOUNT * succeeds))
+        worth = gain * self._uses() / price * np.exp(-DISTANCE_DISCOUNT * model.octaves_beyond_first())
+        return np.where(np.isin(model.sizes, [*model.finished, *self._stopped]), 0.0, worth)
 
     def _in_time(self, model: CostModel) -> NDArray[np.bool_]:
         """Whether a run of so many epochs would end in the time that is left [sizes, grid]."""
@@ -149,18 +141,6 @@ class ExpectedImprovement(Policy):
         epoch_s = np.array([time_s or (min(known) if known else 0.0) for time_s in times])
         return np.asarray(np.exp(model.log_grid) * epoch_s[:, None] <= left_s)
 
-    def _again(self, model: CostModel, size: int) -> bool:
-        """Whether a size whose run was stopped is worth another one, from its start."""
-        return self._stopped[size].runs < ATTEMPTS and self._plan_pays(model, size)
-
-    def _ample(self, model: CostModel) -> bool:
-        """Whether the budget could pay for several runs of the best size."""
-        return self._payable(model) > AMPLE * model.means[self._best(model)]
-
-    def _sure(self, model: CostModel) -> float:
-        """Worth above which a run starts even if it would not pay without what its curve will say."""
-        return GO_ON if self._ample(model) else SURE
-
     def _plan_pays(self, model: CostModel, size: int) -> bool:
         """Whether a plan from the start of a run has a value, even if its curve says nothing."""
         i = model.column(size)
@@ -171,19 +151,14 @@ class ExpectedImprovement(Policy):
 
     def _usual(self, model: CostModel) -> int:
         """The best size whose run the exploration budget can pay for, or the default."""
-        left, spread = self._state.exploration_left_j(), math.exp(RESERVE_SD * model.scatter)
-        default = self._state.fallback
-        return next((b for b in model.ranked() if b == default or model.means[b] * spread <= left), default)
+        left, default = self._state.exploration_left_j(), self._state.fallback
+        return next((b for b in model.ranked() if b == default or model.means[b] <= left), default)
 
     def _payable(self, model: CostModel, run_id: str = "") -> float:
         """What an exploring run may cost (J), once a run of the best size is reserved."""
-        left, usual = self._state.exploration_left_j(run_id), self._usual(model)
-        reserved = (
-            model.means[usual] * math.exp(RESERVE_SD * model.scatter)
-            if usual != self._state.fallback
-            else 0.0
-        )
-        return left - reserved
+        usual = self._usual(model)
+        reserved_j = 0.0 if usual == self._state.fallback else model.means[usual]
+        return self._state.exploration_left_j(run_id) - reserved_j
 
     def _uses(self) -> float:
         """Runs that an improvement counts for."""
@@ -218,9 +193,7 @@ class ExpectedImprovement(Policy):
         if spent < PARTIAL_SHARE * best or spent > COST_LIMIT * best:
             return bool(spent > COST_LIMIT * best)
         compared = self._compared(self._best(model))
-        probability, never, informative = model.of_run(size, curve, epoch, compared, self._state)
-        if not informative and self._worth(model)[i] > self._sure(model):
-            return False
+        probability, never = model.of_run(size, curve, epoch, compared, self._state)
         return self._value(model, size, probability, never, epoch, progress.knobs.run_id) <= 0
 
     def _value(  # noqa: PLR0917 — the posterior of one run, and where it stands
@@ -263,14 +236,13 @@ class ExpectedImprovement(Policy):
         if run.stop in STOPPED_BY_SEARCH and epoch < 1:
             return  # it has shown what an epoch costs, and nothing else
         compared = self._compared(self._best(model))
-        probability, never, _informative = model.of_run(size, run.curve, epoch, compared, self._state)
-        prior, _never, _informative = model.of_run(size, (), 0.0, (), self._state)
+        probability, never = model.of_run(size, run.curve, epoch, compared, self._state)
+        prior, _never = model.of_run(size, (), 0.0, (), self._state)
         precision, pull = _observation(model.log_grid, probability, prior)
         if before is not None:
             precision, pull = precision + 1 / before.var, pull + before.log_epochs / before.var
         never = never if run.stop in STOPPED_BY_SEARCH else max(never, 0.97)
-        runs = (before.runs if before else 0) + 1
-        self._stopped[size] = Stopped(runs, pull / precision, 1 / precision, never)
+        self._stopped[size] = Stopped(pull / precision, 1 / precision, never)
         self._made = (None, None)
 
     def _look_for_change(self, run: CompletedRun) -> None:
@@ -314,7 +286,7 @@ class ExpectedImprovement(Policy):
 
     def state(self) -> dict[str, Any]:
         """Plain JSON."""
-        stopped = [[size, s.runs, s.log_epochs, s.var, s.never] for size, s in self._stopped.items()]
+        stopped = [[size, s.log_epochs, s.var, s.never] for size, s in self._stopped.items()]
         return {"stopped": stopped, "drift": self._drift.state()}
 
     def restore(self, state: Mapping[str, Any]) -> None:

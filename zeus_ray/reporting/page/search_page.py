@@ -1,0 +1,132 @@
+"""The report of a search: what was asked, the answer, pictures, trials, what it took, how it was measured."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator, Sequence
+
+from zeus_ray import __version__
+from zeus_ray.quantity_format import counted
+from zeus_ray.records import MeasuredBy
+from zeus_ray.reporting.answer_rows import answer_rows
+from zeus_ray.reporting.page.html_page import (
+    PageSection,
+    bullets,
+    html_page,
+    paragraphs,
+    rows_table,
+    scrolling,
+)
+from zeus_ray.reporting.page.picture_html import picture_html
+from zeus_ray.reporting.pictures.picture import Picture
+from zeus_ray.reporting.savings import Savings
+from zeus_ray.reporting.savings_sentences import (
+    ANSWER,
+    ASKED,
+    EMISSIONS,
+    MEASURED,
+    SEARCH,
+    changes_against_baseline,
+    how_measured,
+    sentences_by_subject,
+)
+from zeus_ray.reporting.search_report import SearchReport
+from zeus_ray.reporting.trial_table import html_trial_table
+
+VIRTUAL = (MeasuredBy.SIMULATED.value, MeasuredBy.REPLAY.value)
+
+
+def search_page(report: SearchReport, more: Sequence[Picture] = (), missing: Sequence[str] = ()) -> str:
+    """The page of a search.
+
+    Args:
+        report: of the search.
+        more: further pictures, such as a power timeline.
+        missing: one sentence for each picture that could not be drawn, beside those of the report.
+
+    Raises:
+        BadInput: Plotly is not installed.
+    """
+    saved = report.savings
+    virtual = set(VIRTUAL) & set(saved.measured_by)
+    return html_page(
+        "Report of a search",
+        list(_sections(report, saved, more, [*report.not_drawn, *missing])),
+        virtual=how_measured(saved.measured_by, saved.gpus) if virtual else "",
+        version=__version__,
+    )
+
+
+def _sections(
+    report: SearchReport, saved: Savings, more: Sequence[Picture], missing: Sequence[str]
+) -> Iterator[PageSection]:
+    said = sentences_by_subject(saved)
+    yield PageSection(key="answer", title="The answer", body=_answer(report, saved, said[ANSWER]))
+    yield PageSection(key="asked", title="What was asked", body=_asked(report, said[ASKED]))
+    yield PageSection(key="cost", title="What the search took", body=paragraphs(said[SEARCH]))
+    pictures = "".join(map(picture_html, [*report.pictures.values(), *more]))
+    yield PageSection(key="pictures", title="Pictures", body=pictures + bullets(missing))
+    yield PageSection(key="trials", title="Trials", body=_trials(report))
+    yield PageSection(key="emissions", title="Carbon or price", body=_emissions(said[EMISSIONS]))
+    yield PageSection(key="measured", title="How it was measured", body=_measured(saved, said[MEASURED]))
+    software = (
+        rows_table(report.found.software, "Versions in the process of the search") if report.found else ""
+    )
+    yield PageSection(
+        key="software",
+        title="Hardware and software",
+        body=_hardware(saved) + (software or paragraphs(NO_VERSIONS)),
+    )
+
+
+NO_VERSIONS = [
+    "The experiment stores no versions: it was run with an earlier zeus-ray, or by another searcher."
+]
+NO_SIGNAL = (
+    "Emissions are unknown: the search had no signal of carbon intensity or price. Give it one with "
+    'ZeusSearcher(..., objective="carbon", signal="uk").'
+)
+
+
+def _answer(report: SearchReport, saved: Savings, sentences: list[str]) -> str:
+    first, *others = sentences
+    cards = "" if saved.default_is_best or not saved.comparable else _cards(saved)
+    return f'<p class="lead">{html.escape(first)}</p>{cards}{paragraphs([*others, *report.outlook])}'
+
+
+def _cards(saved: Savings) -> str:
+    """The changes against the baseline, large."""
+    items = []
+    for change in changes_against_baseline(saved):
+        short, _, rest = change.partition(" (")
+        items.append(f"<li><strong>{html.escape(short)}</strong>{html.escape(rest.rstrip(')'))}</li>")
+    return f'<ul class="changes" aria-label="Against the baseline">{"".join(items)}</ul>'
+
+
+def _asked(report: SearchReport, sentences: list[str]) -> str:
+    if report.found is None:
+        return paragraphs(sentences or ["The trials do not say what was asked."])
+    wanted = ("target", "least", "batch sizes", "runs that ended")
+    rows = {name: text for name, text in answer_rows(report.found).items() if name in wanted}
+    return paragraphs(sentences) + rows_table(rows, "As given to the search")
+
+
+def _trials(report: SearchReport) -> str:
+    table = html_trial_table(report.trials, report.hyperparameters, report.winner())
+    count = counted(len(report.trials), "trial")
+    return scrolling(table, "Table of trials") + paragraphs([f"{count}, the cheapest to the target first."])
+
+
+def _emissions(sentences: list[str]) -> str:
+    return paragraphs(sentences or [NO_SIGNAL])
+
+
+def _measured(saved: Savings, sentences: list[str]) -> str:
+    errors = [t.energy_j_err / t.energy_j for t in saved.trials if t.energy_j > 0 and t.energy_j_err > 0]
+    certain = [f"The energy of a trial is within {max(errors):.1%} of what is stated."] if errors else []
+    ways = [f"Source of the joules: {', '.join(saved.measured_by) or 'none'}."]
+    return paragraphs([*sentences, *ways, *certain])
+
+
+def _hardware(saved: Savings) -> str:
+    return rows_table({"GPUs": " and ".join(saved.gpus) or "none was measured"}, "Hardware of the trials")

@@ -1,0 +1,1 @@
+"""Pictures of searches and runs: described once, drawn by matplotlib or by Plotly."""

@@ -1,0 +1,277 @@
+"""A picture as data: axes and layers, which either back end draws.
+
+Colours are names of :data:`COLOURS`, from the palette of Okabe and Ito, which people with any kind of colour
+blindness can tell apart; they are legible on white and on black. "ink" is the colour of the text around.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zeus_ray.records import MeasuredBy
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from plotly.graph_objects import Figure as PlotlyFigure
+
+COLOURS = {
+    "blue": "#0072B2",
+    "orange": "#E69F00",
+    "green": "#009E73",
+    "red": "#D55E00",
+    "sky": "#56B4E9",
+    "purple": "#CC79A7",
+    "grey": "#7f8b97",
+}
+SAVED_DPI, NOTEBOOK_DPI = 160, 110
+LOG_SCALE_FROM = 6.0
+"""An axis is logarithmic if its largest value is at least so many times its smallest."""
+
+
+@dataclass(frozen=True)
+class Theme:
+    """Colours that are legible on one kind of paper.
+
+    Attributes:
+        ink: of text.
+        paper: behind all.
+        grid: of grid lines.
+        warning: of text that says what was not measured.
+        scale: of power limits, batch sizes and costs, by rising lightness: viridis, without the end that
+            vanishes on this paper.
+    """
+
+    ink: str
+    paper: str
+    grid: str
+    warning: str
+    scale: tuple[str, ...]
+
+
+LIGHT_SCALE = ("#440154", "#482576", "#404588", "#34618d", "#297b8e", "#20938c", "#25ac82", "#4ec36b")
+DARK_SCALE = ("#355f8d", "#2a778e", "#218e8d", "#21a585", "#3bbb75", "#6ece58", "#aadc32", "#ece51b")
+LIGHT = Theme("#1f2933", "#ffffff", "#e4e7eb", "#b3361b", LIGHT_SCALE)
+DARK = Theme("#e4e7eb", "#16191d", "#343b43", "#ff9d7a", DARK_SCALE)
+NOT_MEASURED_HERE = {
+    MeasuredBy.SIMULATED: "SIMULATED by a model, not measured",
+    MeasuredBy.REPLAY: "REPLAYED from recorded traces, not measured here",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class AxisScale:
+    """An axis. ``categories``: positions 0, 1, … have these names; ``whole``: ticks at whole numbers."""
+
+    label: str
+    low: float
+    high: float
+    log: bool = False
+    categories: tuple[str, ...] = ()
+    whole: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class PointLayer:
+    """Markers. ``texts`` stand on them, ``hovers`` describe each in full; () where there are none.
+
+    Attributes:
+        name: in the legend; "" for none.
+        x: positions.
+        y: likewise.
+        symbol: "circle", "diamond", "cross" or "square".
+        colour: of all; or
+        values: of each on the colour scale of the picture.
+        filled: a hollow marker stands for something that was not completed.
+        outline: colour of the edge; "" for none.
+        size: of a marker, in points.
+    """
+
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    name: str = ""
+    symbol: str = "circle"
+    colour: str = "grey"
+    values: tuple[float, ...] = ()
+    texts: tuple[str, ...] = ()
+    hovers: tuple[str, ...] = ()
+    filled: bool = True
+    outline: str = ""
+    size: float = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class LineLayer:
+    """A line. ``step``: each value holds until the next; ``second``: by the axis at the right.
+
+    ``value``: its place on the colour scale, from 0 to 1, instead of ``colour``.
+    """
+
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    name: str = ""
+    colour: str = "ink"
+    value: float = math.nan
+    dashed: bool = False
+    step: bool = False
+    filled: bool = False
+    second: bool = False
+    hovers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellLayer:
+    """A heat map: ``values[row][column]``, NaN for a cell that stays empty. Rows are from the bottom up.
+
+    The smallest value has the lightest colour.
+    """
+
+    values: tuple[tuple[float, ...], ...]
+    texts: tuple[tuple[str, ...], ...]
+    hovers: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpanLayer:
+    """A named stretch of the x axis; ``low == high``: a vertical line."""
+
+    low: float
+    high: float
+    name: str
+
+
+Layer = PointLayer | LineLayer | CellLayer | SpanLayer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """What is drawn.
+
+    Attributes:
+        key: a short name for files and anchors.
+        title: what it shows.
+        note: below the title: the GPUs, and whether they are simulated.
+        simulated: whether they are, which the back ends show in a colour of its own.
+        layers: from back to front.
+        description: the picture in words, for people who do not see it.
+        footnote: what is not shown, and why; "" for nothing.
+        scale_label: of the colour scale; "" without one.
+        scale_ticks: its values with a label.
+        scale_texts: the labels of ``scale_ticks``, where they are not those numbers.
+        second: the axis at the right.
+    """
+
+    key: str
+    title: str
+    x: AxisScale
+    y: AxisScale
+    layers: tuple[Layer, ...]
+    description: str
+    note: str = ""
+    simulated: bool = False
+    footnote: str = ""
+    scale_label: str = ""
+    scale_ticks: tuple[float, ...] = ()
+    scale_texts: tuple[str, ...] = ()
+    second: AxisScale | None = None
+
+    def figure(self, *, dark: bool = False) -> Figure:
+        """Drawn by matplotlib, for papers and slides; its global state and back end stay as they are."""
+        from zeus_ray.reporting.pictures.draw_matplotlib import (  # noqa: PLC0415 — takes a second to import
+            matplotlib_figure,
+        )
+
+        return matplotlib_figure(self, dark=dark)
+
+    def interactive(self, *, dark: bool = False) -> PlotlyFigure:
+        """Drawn by Plotly, for a notebook: the mouse shows each point in full.
+
+        Raises:
+            BadInput: Plotly is not installed.
+        """
+        from zeus_ray.reporting.pictures.draw_plotly import plotly_figure  # noqa: PLC0415 — likewise
+
+        return plotly_figure(self, dark=dark)
+
+    def save(self, path: str | Path, *, dark: bool = False) -> Path:
+        """Write the picture to a file; its suffix is the format (.png, .svg, .pdf). Creates the folder."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure = self.figure(dark=dark)
+        figure.savefig(path, dpi=SAVED_DPI, facecolor=figure.get_facecolor())
+        return path
+
+    def _repr_png_(self) -> bytes:
+        """For a notebook."""
+        buffer = io.BytesIO()
+        self.figure().savefig(buffer, format="png", dpi=NOTEBOOK_DPI)
+        return buffer.getvalue()
+
+
+def axis_of(label: str, values: Iterable[float], *, from_zero: bool = False) -> AxisScale:
+    """The axis for these values, with a margin; logarithmic where they span far."""
+    known = [value for value in values if math.isfinite(value)] or [0.0, 1.0]
+    low, high = min(known), max(known)
+    if from_zero:
+        return AxisScale(label=label, low=min(0.0, low), high=(high or 1.0) * 1.12)
+    if low > 0 and high >= LOG_SCALE_FROM * low:
+        factor = (high / low) ** 0.1
+        return AxisScale(label=label, low=low / factor, high=high * factor, log=True)
+    margin = 0.14 * ((high - low) or abs(high) or 1.0)
+    return AxisScale(
+        label=label, low=max(0.0, low - margin) if low >= 0 else low - margin, high=high + margin
+    )
+
+
+def categories_of(label: str, names: Sequence[str]) -> AxisScale:
+    """An axis with a name at each whole position."""
+    return AxisScale(label=label, low=-0.5, high=len(names) - 0.5, categories=tuple(names))
+
+
+def note_of(gpus: Iterable[str], measured_by: Iterable[str]) -> tuple[str, bool]:
+    """The note below a title, and whether it says that this is not measured."""
+    kinds = set(measured_by)
+    words = next((words for kind, words in NOT_MEASURED_HERE.items() if kind in kinds), "")
+    cards = " and ".join(sorted({gpu for gpu in gpus if gpu}))
+    return ": ".join(filter(None, (cards, words))), bool(words)
+
+
+def scale_position(value: float, ticks: Sequence[float]) -> float:
+    """Where a value is between the smallest and the largest of ``ticks``, from 0 to 1."""
+    low, high = min(ticks), max(ticks)
+    return (value - low) / (high - low) if high > low else 0.5
+
+
+def colour_at(position: float, theme: Theme) -> str:
+    """The colour of a theme's scale at a position from 0 to 1, between the two next to it."""
+    place = min(max(position, 0.0), 1.0) * (len(theme.scale) - 1)
+    low = min(int(place), len(theme.scale) - 2)
+    pairs = zip(_channels(theme.scale[low]), _channels(theme.scale[low + 1]), strict=True)
+    return "#" + "".join(f"{round(a + (b - a) * (place - low)):02x}" for a, b in pairs)
+
+
+def near_right(at: float, axis: AxisScale) -> bool:
+    """Whether a text that begins here would leave the axes at their right."""
+    return at > axis.low + 0.85 * (axis.high - axis.low)
+
+
+def is_light(colour: str) -> bool:
+    """Whether black is easier to read on a colour than white, by its relative luminance (WCAG 2)."""
+    linear = [(c / 255) ** 2.2 for c in _channels(colour)]
+    luminance: float = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return luminance > 0.18
+
+
+def transparent(colour: str, alpha: float) -> str:
+    """A colour for CSS, with its opacity."""
+    red, green, blue = _channels(colour)
+    return f"rgba({red},{green},{blue},{alpha:g})"
+
+
+def _channels(colour: str) -> tuple[int, int, int]:
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return red, green, blue

@@ -21,7 +21,7 @@ def _counter(lie, source):
         scenario.node.load(1)
         process = scenario.start("meter")
         before_begin_j = scenario.node.true_energy_j()
-        begin_j = float(say(process)[0])
+        begin_j, begin_err_j, _used = say(process)
         after_begin_j = scenario.node.true_energy_j()
         time.sleep(1.5)
         lie(scenario.node)
@@ -29,10 +29,10 @@ def _counter(lie, source):
         before_end_j = scenario.node.true_energy_j()
         end_j, err_j, used = say(process)
         after_end_j = scenario.node.true_energy_j()
-        measured_j = float(end_j) - begin_j  # at some moment between the two true ones, at each end
+        measured_j = float(end_j) - float(begin_j)  # at some moment between the two true ones, at each end
         least_j, most_j = before_end_j - after_begin_j, after_end_j - before_begin_j
-        bound_j = max(float(err_j), 0.01 * least_j)
-        assert least_j - bound_j <= measured_j <= most_j + bound_j, (measured_j, least_j, most_j, err_j)
+        bound_j = max(float(begin_err_j) + float(err_j), 0.01 * least_j)
+        assert least_j - bound_j <= measured_j <= most_j + bound_j, (measured_j, least_j, most_j, bound_j)
         assert source in ("", used), used
         scenario.kill(process)
         return scenario.seconds_until_restored()

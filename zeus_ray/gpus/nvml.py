@@ -30,6 +30,8 @@ NVML_ERRORS: dict[int, type[DeviceError]] = {
     pynvml.NVML_ERROR_INVALID_ARGUMENT: NoDevice,
 }
 """Every other NVML error (a timeout, an unknown error) is a plain DeviceError: it may be temporary."""
+UNKNOWN_NAME = "GPU of an unknown name"
+"""The name of a GPU whose driver gives one that is no text."""
 
 
 @contextmanager
@@ -40,6 +42,8 @@ def _asking(what: str) -> Iterator[None]:
     except pynvml.NVMLError as error:
         kind = NVML_ERRORS.get(error.value, DeviceError)
         raise kind(f"{what}: NVML says {error}") from error
+    except UnicodeDecodeError as error:
+        raise DeviceError(f"{what}: NVML's answer is no text") from error
 
 
 @contextmanager
@@ -69,7 +73,7 @@ class NvmlGpu:
         with _asking(f"opening {uuid}"):
             pynvml.nvmlInit()
             self._handle = pynvml.nvmlDeviceGetHandleByUUID(uuid)
-            self.name = _text(pynvml.nvmlDeviceGetName(self._handle))
+            self.name = self._product_name()
             self.index = int(pynvml.nvmlDeviceGetIndex(self._handle))
         self.partitioned = self._has_mig_slices()
         self.range = self._limit_range()
@@ -109,6 +113,12 @@ class NvmlGpu:
         """Shut NVML down once; it counts how often it was opened."""
         with _asking(f"closing {self.uuid}"):
             pynvml.nvmlShutdown()
+
+    def _product_name(self) -> str:
+        try:
+            return _text(pynvml.nvmlDeviceGetName(self._handle))
+        except UnicodeDecodeError:  # by the binding
+            return UNKNOWN_NAME
 
     def _watts(self, what: str, function: Callable[[Any], int]) -> float:
         with _asking(f"{what} of {self.uuid}"):

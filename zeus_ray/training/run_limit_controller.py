@@ -237,7 +237,13 @@ class LimitController:
         emissions = self._plan.emissions
         if emissions is not None and emissions.eta is not None:
             bound = self._plan.max_slowdown
-            self._group.follow(profile if bound is None else power.within_slowdown(profile, bound))
+            bounded = profile if bound is None else power.within_slowdown(profile, bound)
+            try:
+                self._group.follow(bounded)
+            except (DeviceLost, LeaseRefused):
+                raise
+            except DeviceError as error:
+                logger.warning("zeus-ray: the power limit does not follow the signal: %s", error)
             self._clock.limit_changed()
 
     def _best_limit_w(self, profile: PowerProfile) -> float:

@@ -134,14 +134,15 @@ def energy_of_command(
 def _follow(process: CommandProcess, clock: RunClock, cpu: CpuEnergyMeter, every_s: float) -> None:
     """To the end of the command, with a row of the table now and then."""
     before, next_s = clock.last, time.monotonic() + every_s
-    for _line in process.lines():
+    for line in process.lines():
+        if line is None:
+            cpu.read()  # so that no counter wraps unseen
         if time.monotonic() < next_s:
             continue
         if before is clock.last and before.time_s < every_s:
             print_line("     time       energy    average power")
         next_s += every_s
         now = clock.edge_by_wall()
-        cpu.read()  # so that no counter wraps unseen
         passed_s = now.time_s - before.time_s
         watts = power((now.energy_j - before.energy_j) / passed_s) if passed_s > 0 else "—"
         print_line(f"{seconds(now.time_s):>9} {energy(now.energy_j):>12} {watts:>16}")

@@ -74,7 +74,12 @@ class CommandEnergy:
                 f"{energy(self.energy_j)} ± {energy(self.energy_j_err)} in {seconds(self.time_s)}, "
                 f"{power(self.average_power_w)} on average, on {counted(self.gpus, 'GPU')} ({self.gpu}), {by}"
             )
-        if not math.isnan(self.cpu_energy_j):
+        if math.isnan(self.cpu_energy_j):
+            yield (
+                "energy of the CPUs is not measured: /sys/class/powercap has no counter of theirs, or one "
+                "that only root may read (chmod a+r /sys/class/powercap/*/energy_uj allows it)"
+            )
+        else:
             memory = "" if math.isnan(self.dram_energy_j) else f", its memory {energy(self.dram_energy_j)}"
             yield f"besides, the machine's CPUs took {energy(self.cpu_energy_j)}{memory}, whoever used them"
         if not math.isnan(self.carbon_g):

@@ -58,6 +58,15 @@ def test_what_cannot_be_read_is_nan(tmp_path):
     assert math.isnan(CpuEnergyMeter(tmp_path).read().cpu_energy_j)
 
 
+def test_one_counter_that_cannot_be_read_makes_its_kind_unknown(tmp_path):
+    zone(tmp_path, "intel-rapl:0", "package-0", 0)
+    zone(tmp_path, "intel-rapl:1", "package-1", "no number")
+    zone(tmp_path, "intel-rapl:0:0", "dram", 0)
+    drawn = CpuEnergyMeter(tmp_path).read()
+    assert math.isnan(drawn.cpu_energy_j)
+    assert drawn.dram_energy_j == 0
+
+
 def test_a_counter_that_fails_later_makes_its_sum_unknown(tmp_path):
     file = zone(tmp_path, "intel-rapl:0", "package-0", 0)
     memory = zone(tmp_path, "intel-rapl:0:0", "dram", 0)

@@ -1,6 +1,7 @@
 """``zeus-ray measure`` around an unmodified command: real processes on the simulated NVML."""
 
 import json
+import math
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from zeus_ray.cli.main import main
+from zeus_ray.jobs.measured_command import CommandEnergy
 
 pytestmark = pytest.mark.processes
 
@@ -127,3 +129,32 @@ def test_without_a_gpu_time_is_told(monkeypatch, capfd):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert main(["measure", "--", "true"]) == 0
     assert "no GPU was measured" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("cpu_j", "dram_j", "says"),
+    [
+        (math.nan, math.nan, "CPUs is not measured"),
+        (3.0, math.nan, "CPUs took 3.00 J, whoever"),
+        (3.0, 2.0, "memory 2.00 J"),
+    ],
+)
+def test_the_cpus_are_told_apart_or_said_to_be_unmeasured(cpu_j, dram_j, says):
+    used = CommandEnergy(
+        command=("true",),
+        exit_code=0,
+        gpus=0,
+        gpu="",
+        measured_by="none",
+        simulated=False,
+        energy_j=math.nan,
+        energy_j_err=math.nan,
+        time_s=1.0,
+        average_power_w=math.nan,
+        cpu_energy_j=cpu_j,
+        dram_energy_j=dram_j,
+        carbon_g=math.nan,
+        price=math.nan,
+        signal="",
+    )
+    assert says in " ".join(used.sentences())

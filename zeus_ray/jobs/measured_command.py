@@ -74,7 +74,12 @@ class CommandEnergy:
                 f"{energy(self.energy_j)} ± {energy(self.energy_j_err)} in {seconds(self.time_s)}, "
                 f"{power(self.average_power_w)} on average, on {counted(self.gpus, 'GPU')} ({self.gpu}), {by}"
             )
-        if not math.isnan(self.cpu_energy_j):
+        if math.isnan(self.cpu_energy_j):
+            yield (
+                "energy of the CPUs is not measured: /sys/class/powercap has no counter of theirs, or one "
+                "that only root may read (chmod a+r /sys/class/powercap/*/energy_uj allows it)"
+            )
+        else:
             memory = "" if math.isnan(self.dram_energy_j) else f", its memory {energy(self.dram_energy_j)}"
             yield f"besides, the machine's CPUs took {energy(self.cpu_energy_j)}{memory}, whoever used them"
         if not math.isnan(self.carbon_g):
@@ -134,14 +139,15 @@ def energy_of_command(
 def _follow(process: CommandProcess, clock: RunClock, cpu: CpuEnergyMeter, every_s: float) -> None:
     """To the end of the command, with a row of the table now and then."""
     before, next_s = clock.last, time.monotonic() + every_s
-    for _line in process.lines():
+    for line in process.lines():
+        if line is None:
+            cpu.read()  # so that no counter wraps unseen
         if time.monotonic() < next_s:
             continue
         if before is clock.last and before.time_s < every_s:
             print_line("     time       energy    average power")
         next_s += every_s
         now = clock.edge_by_wall()
-        cpu.read()  # so that no counter wraps unseen
         passed_s = now.time_s - before.time_s
         watts = power((now.energy_j - before.energy_j) / passed_s) if passed_s > 0 else "—"
         print_line(f"{seconds(now.time_s):>9} {energy(now.energy_j):>12} {watts:>16}")

@@ -54,6 +54,7 @@ class TrialReport:
         profiling_steps: steps in windows of a power profile.
         profiling_extra_s: what these took longer (s) than at the limit that is held; NaN: not known.
         unit_profile: JSON of the limits measured: W, average W per GPU, seconds per unit; "" without a unit.
+        windows: JSON of the named windows of this attempt: energy (J), time (s), count by name; "" if none.
     """
 
     run_id: str = ""
@@ -89,6 +90,7 @@ class TrialReport:
     profiling_steps: int = 0
     profiling_extra_s: float = NAN
     unit_profile: str = ""
+    windows: str = ""
 
     def to_result(self) -> dict[str, Any]:
         """Flat keys ``zeus/<field>``."""

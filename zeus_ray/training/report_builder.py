@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from zeus_ray import objective
 from zeus_ray.gpus.energy.readings import Reading
@@ -11,6 +11,7 @@ from zeus_ray.records import NAN, Plan, PowerProfile, StopReason, TrialReport, t
 from zeus_ray.training.attempts import AttemptLog, AttemptUsage
 from zeus_ray.training.gpu_group import GpuGroup
 from zeus_ray.training.lr_scaling import ScaledLr
+from zeus_ray.training.named_windows import WindowUsage
 from zeus_ray.training.online_records import UnitPoint
 from zeus_ray.training.samples_and_time import RunClock
 from zeus_ray.training.savings_if_limit_were_set import savings_estimate
@@ -108,6 +109,7 @@ class ReportBuilder:
         profile_so_far: PowerProfile | None = None,
         per_unit: UnitReport | None = None,
         scaled_lr: ScaledLr | None = None,
+        windows: Mapping[str, WindowUsage] | None = None,
     ) -> TrialReport:
         """What a result carries; see :class:`TrialReport`."""
         used = self.used(reading)
@@ -146,4 +148,5 @@ class ReportBuilder:
             profiling_steps=by_unit.profiling_steps,
             profiling_extra_s=by_unit.profiling_extra_s,
             unit_profile=to_json(by_unit.unit_profile) if per_unit else "",
+            windows=to_json(dict(windows)) if windows else "",
         )

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from zeus_ray.errors import BadInput
+from zeus_ray.gpus.energy.readings import Reading
 from zeus_ray.objective import stop_reason
 from zeus_ray.records import NAN, Plan, StopReason, TrialReport, check_metric, read_metric
 from zeus_ray.reporting.pictures.picture import Picture
@@ -19,6 +20,7 @@ from zeus_ray.training.attempts import AttemptLog
 from zeus_ray.training.gpu_group import GpuGroup, PowerPoints
 from zeus_ray.training.limit_control_of_run import limit_control_of
 from zeus_ray.training.lr_scaling import LrRule, ScaledLr, WarmUp, scaled, warm_up
+from zeus_ray.training.named_windows import NamedWindows, WindowUsage
 from zeus_ray.training.report_builder import ReportBuilder
 from zeus_ray.training.run_text import run_html, run_repr
 from zeus_ray.training.samples_and_time import RunClock
@@ -76,6 +78,7 @@ class TrainingRun:
             window_s=window_s,
             settle_s=settle_s,
         )
+        self._windows = NamedWindows(self._read_mine, self._clock.finish)
         self._one_step = OneStep(self)
         self._counts_steps = False
         self._paused = True
@@ -275,6 +278,58 @@ class TrainingRun:
         yield
         self.resume()
 
+    # --- named windows ---------------------------------------------------------------------------
+
+    @contextmanager
+    def window(self, name: str, *, synchronize: bool = False) -> Iterator[None]:
+        """``with run.window("forward"): ...`` measures energy and time of a part of the run, under a name.
+
+        Windows of different names may be nested; :meth:`begin_window` and :meth:`end_window` also let them
+        overlap. Repetitions of a name add up in :attr:`windows` and in the result key ``zeus/windows``. A
+        window changes neither the steps nor the profile of the run, and reads the GPUs twice.
+
+        Args:
+            name: of the part.
+            synchronize: wait at both ends until the GPUs have done the queued work. Without it, work that was
+                queued before counts, and work that is still queued at the end does not; with it, the GPU
+                is idle for a moment at each end.
+
+        Raises:
+            BadInput: a window of this name is open.
+        """
+        self.begin_window(name, synchronize=synchronize)
+        try:
+            yield
+        finally:
+            self.end_window(name, synchronize=synchronize)
+
+    def begin_window(self, name: str, *, synchronize: bool = False) -> None:
+        """Open a window that :meth:`end_window` closes; see :meth:`window`."""
+        self._windows.begin(name, synchronize=synchronize)
+
+    def end_window(self, name: str, *, synchronize: bool = False) -> WindowUsage:
+        """Close a window, and return what it used this time. Raises BadInput where it is not open."""
+        used = self._windows.end(name, synchronize=synchronize)
+        if self._group.virtual and used.time_s == 0:
+            self.warn_once(
+                f"window {name!r} contains no whole step, and time on a simulated GPU passes with whole "
+                "steps: it shows no energy and no time; put whole steps into it"
+            )
+        return used
+
+    @property
+    def windows(self) -> Mapping[str, WindowUsage]:
+        """What each named window has used in this attempt, by name: the GPUs of this process alone."""
+        return dict(self._windows.usage)
+
+    def _read_mine(self) -> Reading:
+        """The GPUs of this process, without asking other processes, which may open other windows."""
+        if not self._group.virtual:
+            return self._group.mine.read()
+        return (
+            self._clock.read() if self._counts_steps else self._group.read()
+        )  # wall time stays to be counted
+
     def before_step(self, samples: int | None = None) -> None:
         """An optimizer step begins: of ``samples``, of a whole batch, or of what is left of the epoch."""
         self._whole_step = self._clock.begin_step(self._same_everywhere(samples))
@@ -401,6 +456,7 @@ class TrainingRun:
             profile_so_far=self._limit.profile_so_far,
             per_unit=self._limit.report(reading),
             scaled_lr=self._scaled_lr,
+            windows=self._windows.usage,
         )
         self.last_report = report
         return {**metrics, **report.to_result()}

@@ -26,6 +26,8 @@ class CpuEnergy:
 class CpuEnergyMeter:
     """Sums the counters of all packages, and those of DRAM. A counter that wraps is continued.
 
+    A kind of which one counter cannot be read is NaN as a whole: the others alone would be too little.
+
     To be read every few minutes at least: a counter wraps after 2^32 µJ to 2^38 µJ.
 
     Args:
@@ -33,23 +35,35 @@ class CpuEnergyMeter:
     """
 
     def __init__(self, root: Path = POWERCAP) -> None:
-        self._counters = [counter for zone in sorted(root.glob("*:*")) if (counter := _counter(zone))]
+        self._counters: list[_Counter] = []
+        self._unreadable: set[str] = set()
+        for zone in sorted(root.glob("*:*")):
+            kind = _kind(zone)
+            try:
+                if kind:
+                    self._counters.append(_Counter(kind, zone))
+            except (OSError, ValueError):
+                self._unreadable.add(kind)
 
     def read(self) -> CpuEnergy:
         """Energy since the meter began. A counter that fails later makes its sum NaN from then on."""
         return CpuEnergy(cpu_energy_j=self._sum("package"), dram_energy_j=self._sum("dram"))
 
     def _sum(self, kind: str) -> float:
-        drawn_j = [counter.read_j() for counter in self._counters if counter.name.startswith(kind)]
+        if kind in self._unreadable:
+            return NAN
+        drawn_j = [counter.read_j() for counter in self._counters if counter.kind == kind]
         return sum(drawn_j) if drawn_j else NAN
 
 
 class _Counter:
-    def __init__(self, name: str, energy_file: Path, range_uj: int) -> None:
-        self.name = name
-        self._file = energy_file
-        self._range_uj = range_uj
-        self._last_uj = int(energy_file.read_text())
+    """Raises OSError or ValueError where it cannot be read."""
+
+    def __init__(self, kind: str, zone: Path) -> None:
+        self.kind = kind
+        self._file = zone / "energy_uj"
+        self._range_uj = int((zone / "max_energy_range_uj").read_text()) + 1
+        self._last_uj = int(self._file.read_text())
         self._drawn_j = 0.0
 
     def read_j(self) -> float:
@@ -63,13 +77,10 @@ class _Counter:
         return self._drawn_j
 
 
-def _counter(zone: Path) -> _Counter | None:
-    """The counter of a zone; None: it is no CPU's (psys), is shown twice (mmio), or may not be read."""
+def _kind(zone: Path) -> str:
+    """What a zone measures; "": a part of a CPU, more than the CPUs (psys), or what is shown twice (mmio)."""
     try:
-        name = (zone / "name").read_text().strip()
-        if "mmio" in zone.name or not name.startswith(("package", "dram")):
-            return None
-        range_uj = int((zone / "max_energy_range_uj").read_text()) + 1
-        return _Counter(name, zone / "energy_uj", range_uj)
-    except (OSError, ValueError):
-        return None
+        name = (zone / "name").read_text()
+    except OSError:
+        return ""
+    return "" if "mmio" in zone.name else next((k for k in ("package", "dram") if name.startswith(k)), "")

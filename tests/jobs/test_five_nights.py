@@ -62,7 +62,7 @@ def test_a_night_repeats_no_batch_size_that_is_known_to_take_more(kilojoules, de
     ],
 )
 @pytest.mark.parametrize("default", [10, 80])
-def test_a_fortnight_ends_at_the_best_size_and_repeats_none_that_is_far_above(default, options):
+def test_a_fortnight_keeps_its_budget_and_repeats_no_batch_size_that_is_far_above(default, options):
     costs_kj = {10: 9.0, 20: 7.1, 40: 9.4, 80: 12.2, 160: 20.0}
     seen = nights(costs_kj, default, **options)
     finished = [(size, kj) for size, kj in seen if kj > 0.9 * costs_kj[size]]
@@ -73,4 +73,5 @@ def test_a_fortnight_ends_at_the_best_size_and_repeats_none_that_is_far_above(de
     budget = options.get("exploration_budget", 1.0)
     total = sum(kj for _size, kj in seen)
     assert total <= (len(seen) + budget) * 1.06 * costs_kj[default]
-    assert {size for size, _kj in seen[-3:]} <= {10, 20, 40}
+    assert costs_kj[seen[-1][0]] <= costs_kj[default]
+    assert budget < 3 or seen[-1][0] in {10, 20, 40}  # with one run of budget, a single try may use it up

@@ -10,7 +10,9 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from zeus_ray.errors import DeviceError
 from zeus_ray.gpus.energy.cpu_energy import CpuEnergyMeter
+from zeus_ray.gpus.energy.readings import Reading
 from zeus_ray.jobs.command_process import CommandProcess, print_line
 from zeus_ray.jobs.command_supervisor import lease_visible
 from zeus_ray.jobs.signals_passed_on import SignalsPassedOn
@@ -108,12 +110,12 @@ def energy_of_command(
     try:
         if group.why_none:
             print_line(group.why_none)
-        clock, cpu = RunClock(group, plan.knobs.batch_size), CpuEnergyMeter()
+        clock, cpu = _SafeClock(RunClock(group, plan.knobs.batch_size)), CpuEnergyMeter()
         with SignalsPassedOn() as signals:
             process = CommandProcess(command, env)
             signals.to(process)
             _follow(process, clock, cpu, every_s)
-        reading = clock.edge_by_wall() if group.virtual else clock.read()
+        reading = clock.read()
         drawn = cpu.read()
         return CommandEnergy(
             command=tuple(command),
@@ -136,7 +138,28 @@ def energy_of_command(
         group.release()
 
 
-def _follow(process: CommandProcess, clock: RunClock, cpu: CpuEnergyMeter, every_s: float) -> None:
+class _SafeClock:
+    """The readings of a clock; the last one again, and once a sentence, from when a GPU stops answering."""
+
+    def __init__(self, clock: RunClock) -> None:
+        self._clock = clock
+        self._failed = False
+
+    @property
+    def last(self) -> Reading:
+        return self._clock.last
+
+    def read(self) -> Reading:
+        if not self._failed:
+            try:
+                return self._clock.edge_by_wall()
+            except DeviceError as error:
+                self._failed = True
+                print_line(f"the command goes on, but is not measured any more: {error}")
+        return self._clock.last
+
+
+def _follow(process: CommandProcess, clock: _SafeClock, cpu: CpuEnergyMeter, every_s: float) -> None:
     """To the end of the command, with a row of the table now and then."""
     before, next_s = clock.last, time.monotonic() + every_s
     for line in process.lines():
@@ -147,7 +170,7 @@ def _follow(process: CommandProcess, clock: RunClock, cpu: CpuEnergyMeter, every
         if before is clock.last and before.time_s < every_s:
             print_line("     time       energy    average power")
         next_s += every_s
-        now = clock.edge_by_wall()
+        now = clock.read()
         passed_s = now.time_s - before.time_s
         watts = power((now.energy_j - before.energy_j) / passed_s) if passed_s > 0 else "—"
         print_line(f"{seconds(now.time_s):>9} {energy(now.energy_j):>12} {watts:>16}")

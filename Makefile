@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
+# Tests in the process of pytest: without Ray, other processes and pictures. `pytest` alone leaves out the slow ones.
+IN_PROCESS := not ray and not frameworks and not notebook and not gpu and not peer and not pictures and not browser and not processes
+
 OLDEST := .venv-oldest
 OLDEST_PYTHON ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.10.*/bin/python3.10) python3.10)
 # Without torch, whose wheels for Python 3.10 are gigabytes: the tests that need it are skipped. All of them run with
@@ -17,12 +20,12 @@ demo: $(INSTALLED)  ## a real Ray Tune search that saves energy, in a few minute
 	$(BIN)/zeus-ray demo
 
 test: $(INSTALLED)  ## everything this machine can run
-	$(BIN)/pytest --hypothesis-profile=thorough
+	$(BIN)/pytest --hypothesis-profile=thorough -m "$(IN_PROCESS)"
 	$(BIN)/pytest -m "frameworks"
 	$(BIN)/pytest -m "(ray or notebook or pictures or browser or processes) and not frameworks"
 
 test-oldest: $(OLDEST_INSTALLED)  ## the quick and the Ray tests with the oldest Python, Ray and libraries supported
-	$(OLDEST)/bin/pytest
+	$(OLDEST)/bin/pytest -m "$(IN_PROCESS)"
 	$(OLDEST)/bin/pytest -m "frameworks" -rs
 	$(OLDEST)/bin/pytest -m "ray and not frameworks" -rs
 

@@ -133,6 +133,7 @@ def test_the_command_line_answers(installed, tmp_path):
 def test_the_demo_runs(installed, tmp_path, monkeypatch):
     pytest.importorskip("torch")
     monkeypatch.setenv("ZEUS_RAY_GPU", "simulated:V100")
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")  # the demo joins no cluster, it starts its own
     demo = (installed / "zeus-ray", "demo", "--trials", "1", "--out", tmp_path / "out")
     assert "SIMULATED" in run(*demo, folder=tmp_path)
     assert list((tmp_path / "out").rglob("result.json"))

@@ -48,6 +48,7 @@ def test_the_mean_day_is_the_mean_of_all_whole_days(benchmarks):
     assert ahead.start_s == 3 * DAY_S
 
 
+@pytest.mark.slow
 def test_windows_come_from_the_half_that_is_asked_for(benchmarks, tmp_path):
     bench = benchmarks("bench_first_days")
     truth = days(210)

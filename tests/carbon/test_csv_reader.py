@@ -186,6 +186,7 @@ stamps = st.one_of(
 cells = st.one_of(st.floats(0, 2000).map(repr), st.sampled_from(["", "nan", "-", "x"]))
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(stamps, cells), max_size=12))
 @examples(60)
 def test_any_file_gives_a_series_or_bad_input(rows):

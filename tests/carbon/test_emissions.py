@@ -18,6 +18,7 @@ def config(signal, **options):
     return to_json(EmissionsConfig(signal=signal, **options))
 
 
+@pytest.mark.slow
 def test_grams_and_money_are_in_the_unit_of_the_config():
     pricer = EnergyPricer()
     assert pricer(config("constant:400"), J_PER_KWH, 0.0, HOUR_S) == 400.0

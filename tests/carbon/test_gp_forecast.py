@@ -71,6 +71,7 @@ def test_it_is_the_best_linear_forecast_of_what_it_assumes():
     assert off["ours"] < 0.8 * min(x for name, x in off.items() if name != "ours")
 
 
+@pytest.mark.slow
 def test_a_long_past_of_short_steps_and_one_with_gaps_say_the_same():
     fine = days(*[1.0, 0.8] * 14)
     coarse = GpForecast().forecast(fine, 48 * 3600.0).values

@@ -39,6 +39,7 @@ def test_the_chain_has_the_stated_variance_and_persistence(persistence):
     assert transitions[len(states) // 2] @ states**2 == pytest.approx(1 - persistence**2, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_waiting_for_hours_better_than_expected_pays():
     rng, persistence = np.random.default_rng(3), 0.6
     spent = {True: 0.0, False: 0.0}

@@ -46,6 +46,7 @@ names = pytest.mark.parametrize("source", ALL, ids=lambda source: source.name)
 # --- requests and replies ------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_uk(grid):
     signal = remote(Uk(), grid)
     assert signal.refresh()

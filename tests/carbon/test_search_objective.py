@@ -1,17 +1,19 @@
 """The objective of a search from its arguments, and what is refused."""
 
 import math
+import time
 
 import numpy as np
 import pytest
 
-from zeus_ray.carbon.open_signal import ConstantSignal, RecordedSignal
+from zeus_ray.carbon.open_signal import ConstantSignal, RecordedSignal, open_signal
 from zeus_ray.carbon.search_objective import SearchObjective, resolve_objective
 from zeus_ray.carbon.series import Series
 from zeus_ray.errors import BadInput
 from zeus_ray.objective import Prices, cost
 
 HOURS = 24 * 28
+NOW_S = int(time.time() // 3600) * 3600
 GIVEN = {"eta": None, "max_power_w": None, "gpus": 1}
 
 
@@ -103,3 +105,21 @@ def test_a_file_that_has_ended_is_warned_of(tmp_path, caplog):
     caplog.clear()
     resolve_objective("carbon", "constant:400", **GIVEN)
     assert caplog.text == ""
+
+
+@pytest.mark.parametrize("spec", ["csv:grid.csv", "  csv:grid.csv?unit=gCO2eq/kWh", "csv:sub/../grid.csv"])
+def test_a_relative_file_is_found_from_another_working_directory(tmp_path, monkeypatch, spec):
+    for name in ("driver/sub", "trial"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "driver" / "grid.csv").write_text(
+        "timestamp,carbon_intensity\n" + "".join(f"{NOW_S + i * 3600},{100 + i}\n" for i in range(4))
+    )
+    monkeypatch.chdir(tmp_path / "driver")
+    objective, _eta = resolve_objective("carbon", spec, **GIVEN)
+    monkeypatch.chdir(tmp_path / "trial")
+    assert open_signal(objective.emissions.signal).at(NOW_S + 3600) == 101.0
+
+
+def test_a_signal_that_is_no_file_keeps_its_name():
+    objective, _eta = resolve_objective("carbon", "constant:400", **GIVEN)
+    assert objective.emissions.signal == "constant:400"

@@ -212,6 +212,7 @@ def simulate(rules, trials, truths, forecasts, uncertainty):
     return now_s, widths
 
 
+@pytest.mark.slow
 @examples(100)
 @given(
     quarters=st.lists(st.integers(1, 24), min_size=1, max_size=10),

@@ -5,6 +5,7 @@ was given and what is allowed, and need not have one.
 """
 
 import ast
+import functools
 import re
 
 from pages import DOCS
@@ -42,10 +43,15 @@ def messages():
                 yield from [template(node.exc.args[0])] if getattr(node.exc.func, "id", "") in ERRORS else ()
 
 
+@functools.cache
+def pattern(entry):
+    """The parts of an entry, in their order."""
+    return re.compile("[^\n]*".join(re.escape(part.strip()) for part in entry.split("…")))
+
+
 def is_about(entry, message):
     """Whether the parts of an entry occur in a message, in their order."""
-    parts = (re.escape(part.strip()) for part in entry.split("…"))
-    return re.search("[^\n]*".join(parts), message) is not None
+    return pattern(entry).search(message) is not None
 
 
 def test_each_message_has_an_entry():

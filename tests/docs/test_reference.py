@@ -58,12 +58,14 @@ def commands():
     from zeus_ray.cli.main import app
 
     def leaves(command, words):
-        if not hasattr(command, "commands"):
+        if not hasattr(command, "commands") or command.invoke_without_command:
             yield " ".join(words), {text for option in command.params for text in option.opts}
         for name, inner in getattr(command, "commands", {}).items():
             yield from leaves(inner, [*words, name])
 
-    return dict(leaves(get_command(app), []))
+    found = dict(leaves(get_command(app), []))
+    found.pop("", None)
+    return dict(sorted(found.items(), reverse=True))  # the longest of names that begin alike first
 
 
 def test_each_command_has_a_section_with_its_options(commands):

@@ -31,6 +31,7 @@ def grid(tmp_path):
     return make
 
 
+@pytest.mark.slow
 def test_the_limit_follows_the_price_of_energy(history, grid):
     job(history, **ONE).train(train)  # which measures the profile
     limits = {}
@@ -42,6 +43,7 @@ def test_the_limit_follows_the_price_of_energy(history, grid):
     assert limits[100.0] == job(history, **ONE).ask("simulated V100").knobs.power_limit_w
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["zeus-ray", "nsdi23"])
 def test_runs_at_any_price_teach_the_search_the_same(history, grid, policy):
     """Rebuilt from its log, it suggests what a search in memory does, whatever energy cost in each run."""

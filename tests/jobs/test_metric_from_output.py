@@ -1,5 +1,6 @@
 """Lines of a command's output, bars that are overwritten, and what the user is told about the metric."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -38,6 +39,7 @@ def test_any_bytes_are_lines_however_they_are_cut(chunks):
     assert complete(lines_of(*chunks)) == complete(lines_of(b"".join(chunks)))
 
 
+@pytest.mark.slow
 def test_output_without_a_line_end_takes_no_memory():
     lines = OutputLines()
     assert sum(len(lines.feed(b"x" * 1000)) for _ in range(200)) >= 2

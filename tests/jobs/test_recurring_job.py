@@ -37,6 +37,7 @@ def test_thirty_runs_settle_on_the_cheapest_batch_size(history):
     assert "exploring included" in summary.sentences()[2] or "saved" in summary.sentences()[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["zeus-ray", "nsdi23"])
 def test_rebuilt_from_its_log_it_suggests_what_a_search_in_memory_does(history, policy):
     search = Search(
@@ -130,6 +131,7 @@ def test_a_batch_size_that_does_not_fit_is_told_and_another_does_the_job(history
     assert job(history, **plain).search().ask().batch_size <= 64
 
 
+@pytest.mark.slow
 def test_the_last_try_is_stopped_for_nothing_but_the_target(history):
     job(history).train(train)
     seen = []
@@ -202,6 +204,7 @@ def test_another_target_judges_earlier_runs_by_their_curves(history):
     assert high.ask().batch_size in SIZES
 
 
+@pytest.mark.slow
 def test_batch_sizes_may_come_and_go(history):
     for _ in range(5):
         job(history).train(train)
@@ -227,6 +230,7 @@ def test_a_storage_that_fails_at_the_end_fails_no_training(history, caplog):
     assert json.loads(lines[0].partition("RunEnded of run ")[2].partition(": ")[2])["outcome"]["reached"]
 
 
+@pytest.mark.slow
 def test_points_to_evaluate_run_first(history):
     seen = []
     for _ in range(4):
@@ -236,6 +240,7 @@ def test_points_to_evaluate_run_first(history):
     assert seen[:2] == [256, 16]
 
 
+@pytest.mark.slow
 def test_a_warm_start_from_another_kind_of_gpu_gives_epochs_but_no_profile(tmp_path, monkeypatch):
     for _ in range(6):
         job(tmp_path, job="old").train(partial(train, learns=steep))
@@ -303,6 +308,7 @@ def test_without_a_profile_the_run_says_what_is_missing(history, monkeypatch, ca
     assert "no power profile of batch size 64 on simulated V100 is known" in caplog.text
 
 
+@pytest.mark.slow
 def test_energy_of_the_default_at_the_highest_limit_is_estimated_from_its_runs(history, monkeypatch):
     for _ in range(3):
         job(history, **ONE).train(train)

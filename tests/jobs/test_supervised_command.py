@@ -93,8 +93,8 @@ def test_the_limit_is_chosen_by_the_lines_of_an_untouched_script(scenario, run, 
     found = started.ends()
     assert found["chosen_limit_w"] == 150  # the same speed with less power
     times = {point["power_limit_w"]: point["time_per_unit_s"] for point in found["profile"]}
-    assert times[150] == pytest.approx(times[250], rel=0.2)
-    assert times[150] == pytest.approx(0.0105, rel=0.3)
+    assert times[150] == pytest.approx(times[250], rel=0.5)
+    assert times[150] == pytest.approx(0.0105, rel=0.6)
     assert 400 < found["steps"] <= 500
     assert found["gpus"] == 2
     assert 300 < found["energy_j"] / found["time_s"] < 510  # two GPUs that draw nearly their limit

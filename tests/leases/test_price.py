@@ -42,6 +42,7 @@ def work(node, manager, hours, share):
     return node.true_energy_j() - before_j
 
 
+@pytest.mark.slow
 def test_energy_is_priced_when_it_is_drawn(node):
     manager = pricing_manager(node, node.now_s())
     lease = manager.acquire(this_process("trial"), emissions=config(2))
@@ -78,6 +79,7 @@ def test_a_price_is_never_reported_as_grams(node):
     assert reading.price == pytest.approx(2 * energy_j, rel=5e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("control", ["auto", "off"])
 def test_the_next_manager_continues_the_amount(node, control):
     start_s = node.now_s()

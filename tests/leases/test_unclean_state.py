@@ -86,6 +86,7 @@ def test_the_journal_of_a_gpu_that_is_gone_is_kept_and_reported(make_node, state
     assert "not on this node any more?" in problems
 
 
+@pytest.mark.slow
 def test_the_watchdog_never_gives_up(make_node, state_dir, monkeypatch):
     monkeypatch.setattr(watchdogs, "RETRY_S", 0.0)
     monkeypatch.setattr(watchdogs, "RETRY_SLOWLY_S", 0.0)

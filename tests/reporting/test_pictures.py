@@ -11,10 +11,13 @@ from zeus_ray.errors import BadInput
 from zeus_ray.reporting.pictures.pareto_picture import pareto_picture
 from zeus_ray.reporting.pictures.picture import DARK, LIGHT, AxisScale, Picture, SpanLayer
 from zeus_ray.reporting.pictures.power_picture import power_picture
-from zeus_ray.reporting.pictures.power_trace_file import power_trace_pictures
+from zeus_ray.reporting.pictures.power_trace_file import (
+    PowerTraceInfo,
+    power_trace_pictures,
+    write_power_traces,
+)
 from zeus_ray.reporting.pictures.sweep_picture import sweep_picture
 from zeus_ray.reporting.savings import savings
-from zeus_ray.training.gpu_group import write_power_traces
 
 pytestmark = pytest.mark.pictures
 
@@ -92,19 +95,20 @@ def test_a_name_at_the_right_edge_stays_inside():
     assert [text.get_ha() for text in picture.figure().axes[0].texts[1:]] == ["left", "right"]
 
 
-def test_a_stored_power_trace_has_one_picture_per_gpu(tmp_path, trial):
-    saved = savings([trial(8, 100, 10)])
+def test_a_stored_power_trace_has_one_picture_per_gpu(tmp_path):
+    info = PowerTraceInfo(gpu="simulated V100", measured_by="simulated", epoch_ends_s=(50.0,))
     path = tmp_path / "trace.parquet"
-    write_power_traces(path, {"GPU-1": TRACE, "GPU-2": TRACE})
-    drawn = power_trace_pictures(path, saved)
+    write_power_traces(path, {"GPU-1": TRACE, "GPU-2": TRACE}, info)
+    drawn = power_trace_pictures(path)
     assert [(p.key, p.title) for p in drawn] == [
         ("power-1", "Power over time, GPU 1"),
         ("power-2", "Power over time, GPU 2"),
     ]
     assert "SIMULATED" in drawn[0].note
-    write_power_traces(path, {})
+    assert [layer.name for layer in drawn[0].layers] == ["epoch 1", "power drawn", "power limit"]
+    write_power_traces(path, {}, info)
     with pytest.raises(BadInput, match="nothing to plot"):
-        power_trace_pictures(path, saved)
+        power_trace_pictures(path)
     path.write_text("no parquet")
     with pytest.raises(BadInput, match=r"no power trace of run\.write_power_trace"):
-        power_trace_pictures(path, saved)
+        power_trace_pictures(path)

@@ -3,6 +3,7 @@
 import dataclasses
 import html
 import json
+import math
 import re
 import shutil
 
@@ -11,6 +12,7 @@ from small_search import small_search
 
 from zeus_ray.reporting.page.html_page import write_page
 from zeus_ray.reporting.page.search_page import search_page
+from zeus_ray.reporting.search_report import SearchReport
 
 pytestmark = pytest.mark.browser
 
@@ -94,6 +96,30 @@ def test_names_of_metrics_and_parameters_are_no_code(report):
     assert "</script><b>" not in page
     for data in re.findall(r'<script type="application/json"[^>]*>(.*?)</script>', page):
         assert json.loads(data).keys() == {"light", "dark"}
+
+
+ODD = {
+    "nothing reached the target": {"target_reached": False, "cost_to_target": math.nan},
+    "no GPU was measured": {"energy_j": math.nan, "measured_by": "none", "gpu": ""},
+    "the limits are not known": {"power_limit_w": math.nan},
+    "nothing is known": {
+        **dict.fromkeys(("energy_j", "time_s", "cost", "cost_to_target", "metric", "epochs"), math.nan),
+        "target_reached": False,
+    },
+}
+
+
+@pytest.mark.parametrize("stored", [True, False])
+@pytest.mark.parametrize("name", ODD)
+def test_what_is_missing_is_said_and_the_rest_is_shown(report, name, stored, browser, tmp_path):
+    trials = tuple(dataclasses.replace(trial, **ODD[name]) for trial in report.trials)
+    odd = SearchReport(trials, best=report.best, found=report.found if stored else None)
+    page = search_page(odd)
+    text = text_of(page)
+    assert all(" ".join(sentence.split()) in text for sentence in [*odd.sentences, *odd.not_drawn])
+    tab, said = opened(browser, write_page(tmp_path / "odd.html", page))
+    assert said == []
+    tab.context.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -122,6 +122,7 @@ KINDS = st.fixed_dictionaries(
 PRICES = st.fixed_dictionaries({size: st.floats(50, 200) for size in SIZES})
 
 
+@pytest.mark.slow
 @given(
     policy=st.sampled_from(["zeus-ray", "nsdi23", "round-robin"]),
     budget=st.sampled_from([0.0, 0.3, 1.0, 2.5]),

@@ -91,6 +91,7 @@ def test_without_limits_the_first_run_profiles_the_boards_own_range(policy):
     assert (knobs.power_limit_w, knobs.probe_limits_w) == (None, None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", POLICIES)
 def test_where_nothing_can_be_profiled_it_is_not_asked_for_ever(policy):
     search = make(policy=policy)
@@ -353,6 +354,7 @@ def test_a_search_that_ends_has_tried_its_points():
     assert search.finished
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", POLICIES)
 def test_another_life_that_is_told_what_was_asked_asks_the_same(policy):
     one, two, work = make(policy=policy, seed=5), make(policy=policy, seed=5), Work()

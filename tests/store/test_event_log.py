@@ -111,6 +111,7 @@ def test_a_run_that_ended_is_not_lost(folder):
     assert runs(log) == [(RunAsked, "a"), (RunEnded, "a"), (RunAsked, "b"), (RunLost, "b")]
 
 
+@pytest.mark.slow
 @examples(60)
 @given(
     damage=st.one_of(

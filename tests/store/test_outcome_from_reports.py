@@ -64,6 +64,7 @@ def test_epochs_are_counted_by_results_while_their_length_is_not_known():
     assert run.progress().epoch == 1.5
 
 
+@pytest.mark.slow
 def test_a_long_curve_is_thinned_and_keeps_its_ends():
     run = active_run()
     for iteration in range(1, 3 * CURVE_POINTS):

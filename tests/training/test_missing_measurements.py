@@ -134,6 +134,7 @@ def test_an_unfinished_profile_is_said_at_the_end_with_the_remedy(caplog, epochs
     assert "a shorter window_s" in caplog.text
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("simulated")
 def test_a_complete_profile_and_one_that_was_not_wanted_are_not_said(caplog):
     with zeus.session(batch_size=100, window_s=0.2) as run:

@@ -281,6 +281,7 @@ gpus = st.builds(
 )
 
 
+@pytest.mark.slow
 @examples(60, phases=PHASES)
 @given(gpus, st.floats(0, 1))
 def test_never_much_worse_than_the_best_limit_or_none(gpu, eta):
@@ -289,6 +290,7 @@ def test_never_much_worse_than_the_best_limit_or_none(gpu, eta):
     assert cost_ratio(gpu, held, eta) <= min(1.03, 1.01 * none) + 0.02
 
 
+@pytest.mark.slow
 @examples(30, phases=PHASES)
 @given(gpus, st.integers(0, 300))
 def test_same_numbers_same_decisions_also_from_a_stored_state(gpu, seconds):

@@ -41,6 +41,7 @@ def assert_true_times(gpu, report, *, units_per_step=1, rel=0.003):
 # --- loops without epochs ----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_loop_without_epochs_settles_at_the_best_limit_and_stays_near_it(gpu):
     gpu.step_s = 0.5
     run = run_of(gpu)
@@ -100,6 +101,7 @@ def test_epochs_of_three_steps_have_windows_across_them(gpu):
 # --- units -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("unit", "per_step"), [("steps", 1), ("samples", 32), ("tokens", 1000)])
 def test_energy_and_time_are_per_unit(gpu, unit, per_step):
     run = run_of(gpu, own_plan(unit=unit))
@@ -113,6 +115,7 @@ def test_energy_and_time_are_per_unit(gpu, unit, per_step):
     assert_true_times(gpu, report, units_per_step=per_step)
 
 
+@pytest.mark.slow
 def test_steps_of_different_length_are_compared_per_token(gpu):
     run = run_of(gpu, own_plan(unit="tokens"))
     lengths = itertools.cycle([500, 1500, 1000])
@@ -205,6 +208,7 @@ def test_steps_that_run_ahead_of_the_gpu_are_timed_on_it(monkeypatch):
 # --- it goes on --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_load_that_changes_is_profiled_again(gpu):
     run = run_of(gpu)
     step_for(run, gpu, 400)
@@ -215,6 +219,7 @@ def test_a_load_that_changes_is_profiled_again(gpu):
     assert cost_over_best(gpu, limits) <= 1.01
 
 
+@pytest.mark.slow
 def test_the_limit_follows_a_price(gpu):
     run = run_of(gpu)
     step_for(run, gpu, 600)
@@ -248,6 +253,7 @@ def test_the_price_is_the_signals_over_its_mean_asked_again_in_time(tmp_path):
     assert EnergyPriceOverTime(replace(own_plan(), emissions=unknown)).now() == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bound", [1.03, 1.1])
 def test_a_slow_down_is_kept(gpu, bound):
     run = run_of(gpu, own_plan(max_slowdown=bound))

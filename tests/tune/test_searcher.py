@@ -175,6 +175,23 @@ def test_a_part_of_a_profile_is_learned_when_its_trial_ends():
     assert [profile.batch_size for profile in searcher.search.profiles] == [64]
 
 
+@pytest.mark.parametrize("measured", [0, 1])
+def test_a_profile_is_said_to_be_not_complete_unless_the_search_stopped_its_trial(caplog, measured):
+    searcher = make()
+    for trial, stop in (("a", StopReason.NOT_WORTH_IT), ("b", None), ("c", None)):
+        plan = Plan.from_config(searcher.suggest(trial)["zeus"])
+        assert plan.knobs.probe_limits_w != ()
+        whole = result(plan, reached=False)
+        so_far = whole["zeus/profile"] if measured else ""
+        part = result(plan, reached=False, profile="", profile_so_far=so_far)
+        searcher.on_trial_result(trial, part)
+        if stop:
+            searcher.note_stop(trial, stop)
+        searcher.on_trial_complete(trial_id=trial, result=part, error=False)
+        assert caplog.text.count("is not complete") == (0 if stop else 1)
+    assert f"limits measured: {3 * measured}" in caplog.text
+
+
 def test_two_kinds_of_measurement_in_one_search_are_an_error():
     searcher = make()
     for trial, kind in (("a", "counter"), ("b", "power integral")):

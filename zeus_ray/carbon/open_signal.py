@@ -127,6 +127,16 @@ def open_signal(spec: str) -> Signal:
     return open_provider(kind, argument)
 
 
+def absolute_signal(spec: str) -> str:
+    """``spec`` with the path of its file made absolute; any other signal as it is.
+
+    For a signal that another process opens, whose working directory may be another one.
+    """
+    named, mark, query = spec.strip().partition("?")
+    kind, _, path = named.partition(":")
+    return f"csv:{Path(path).expanduser().absolute()}{mark}{query}" if kind == "csv" and path else spec
+
+
 def signal_specs() -> Iterator[tuple[str, str]]:
     """Each kind of signal: how to write it, and a description in one line, for help and error messages."""
     yield "constant:NUMBER", "the same value per kWh at all times, such as constant:0.3?unit=EUR/kWh"

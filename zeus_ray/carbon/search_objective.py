@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from zeus_ray.carbon.forecasts.forecaster import HISTORY_S
-from zeus_ray.carbon.open_signal import open_signal
+from zeus_ray.carbon.open_signal import absolute_signal, open_signal
 from zeus_ray.carbon.outdated_signal import warn_if_outdated
 from zeus_ray.carbon.series import Signal
 from zeus_ray.errors import BadInput
@@ -77,7 +77,8 @@ def resolve_objective(
     """
     emissions = None
     if isinstance(signal, str):
-        spec, signal = signal, open_signal(signal)
+        spec = absolute_signal(signal)  # a trial has a working directory of its own
+        signal = open_signal(spec)
         emissions = EmissionsConfig(signal=spec, unit=signal.unit)
     if isinstance(objective, Prices):
         if eta is not None or signal is not None:

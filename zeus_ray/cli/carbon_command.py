@@ -6,7 +6,7 @@ import datetime as dt
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperGroup
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 SHOWN_HOURS = 48
 
 
-class SignalHelp(TyperCommand):
+class SignalHelp(TyperGroup):
     """Lists every signal of the provider registry when help is shown: the providers are imported for it."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 — click's, which typer hides
@@ -29,9 +29,11 @@ class SignalHelp(TyperCommand):
 
 
 def carbon_command(
+    ctx: typer.Context,
     signal: Annotated[
-        str, typer.Option(metavar="SIGNAL", help="Carbon intensity (g/kWh) or price; see the list above.")
-    ],
+        str | None,
+        typer.Option(metavar="SIGNAL", help="Carbon intensity (g/kWh) or price; see the list above."),
+    ] = None,
     hours: Annotated[float, typer.Option(metavar="H", help="Length of the job (hours).")] = 4.0,
     deadline: Annotated[
         str | None,
@@ -56,28 +58,21 @@ def carbon_command(
     import time
 
     from zeus_ray.carbon.planning.start_advice import advise_start
+    from zeus_ray.cli.time_argument import local_date_and_time
+    from zeus_ray.errors import BadInput
     from zeus_ray.records import to_json
 
+    if ctx.invoked_subcommand is not None:
+        return
+    if signal is None:
+        raise BadInput("--signal is missing: which carbon intensity or price? See zeus-ray carbon --help")
+    until = None if deadline is None else local_date_and_time(deadline, "--deadline")
     logging.getLogger("zeus_ray").addHandler(logging.NullHandler())  # a signal's warnings are in the notes
-    advice = advise_start(signal, hours=hours, deadline=_parsed(deadline), now_s=time.time())
+    advice = advise_start(signal, hours=hours, deadline=until, now_s=time.time())
     if json:
         typer.echo(to_json(advice))
     else:
         _print_advice(advice)
-
-
-def _parsed(deadline: str | None) -> dt.datetime | None:
-    from zeus_ray.errors import BadInput
-    from zeus_ray.quantity_format import parse_iso_time
-
-    if deadline is None:
-        return None
-    try:
-        return parse_iso_time(deadline).astimezone()
-    except (ValueError, OverflowError) as error:
-        raise BadInput(
-            f"--deadline is {deadline!r}; write a date and time such as 2026-12-01T08:00"
-        ) from error
 
 
 def _print_advice(advice: StartAdvice) -> None:

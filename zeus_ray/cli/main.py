@@ -10,10 +10,12 @@ from typer.main import get_command
 
 from zeus_ray import __version__
 from zeus_ray.cli.carbon_command import SignalHelp, carbon_command
+from zeus_ray.cli.carbon_run_command import carbon_run_command
 from zeus_ray.cli.demo_command import demo_command
 from zeus_ray.cli.doctor_command import doctor_command
 from zeus_ray.cli.job_report_command import job_report_command
 from zeus_ray.cli.job_run_command import EXIT_CODES, job_run_command
+from zeus_ray.cli.measure_command import measure_command
 from zeus_ray.cli.report_command import report_command
 from zeus_ray.cli.restore_command import restore_command
 from zeus_ray.cli.run_command import SUPERVISED_EXIT_CODES, run_command
@@ -49,9 +51,17 @@ app.command("demo")(demo_command)
 app.command("doctor")(doctor_command)
 app.command("restore")(restore_command)
 app.command("report")(report_command)
-app.command("carbon", cls=SignalHelp)(carbon_command)
+carbon_app = typer.Typer(rich_markup_mode="markdown", cls=SignalHelp, invoke_without_command=True)
+carbon_app.callback()(carbon_command)
+carbon_app.command("run", epilog=SUPERVISED_EXIT_CODES, context_settings={"allow_interspersed_args": False})(
+    carbon_run_command
+)
+app.add_typer(carbon_app, name="carbon")
 app.command("run", epilog=SUPERVISED_EXIT_CODES, context_settings={"allow_interspersed_args": False})(
     run_command
+)
+app.command("measure", epilog=SUPERVISED_EXIT_CODES, context_settings={"allow_interspersed_args": False})(
+    measure_command
 )
 app.add_typer(job_app, name="job", help="Recurring jobs: one run around a command; the report of all runs.")
 job_app.command("run", epilog=EXIT_CODES, context_settings={"allow_interspersed_args": False})(
@@ -76,6 +86,7 @@ def _describe(
 
     - In your code: `import zeus_ray`; the README shows the ten lines.
     - Without touching your code: `zeus-ray run -- python train.py` finds the best power limit meanwhile.
+    - Only the energy of a command: `zeus-ray measure -- python train.py`.
     - To see it work: `zeus-ray demo`.
     - On a machine with GPUs: `zeus-ray doctor` lists what works, and how to enable the rest.
     """

@@ -72,7 +72,7 @@ def _report_search(folder: Path, page: Path | None, power: Path | None) -> None:
     from zeus_ray.reporting.pictures.power_trace_file import power_trace_pictures
 
     sweeps, missing = sweep_pictures(result, report)
-    more = sweeps + (power_trace_pictures(power, report.savings) if power else [])
+    more = sweeps + (power_trace_pictures(power) if power else [])
     _announce(write_page(page, search_page(report, more, missing)))
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from zeus_ray.errors import BadInput
+from zeus_ray.cli.time_argument import seconds_of
 
 SUPERVISED_EXIT_CODES = """\
 Exit codes:
@@ -18,7 +17,6 @@ Exit codes:
 - the command's own; 128 + n where signal n ended it
 - 2: bad input: the command was not started
 """
-_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
 _limit_option = partial(typer.Option, rich_help_panel="The power limit")
 _output_option = partial(typer.Option, rich_help_panel="What is read from the output")
 _told_option = partial(typer.Option, rich_help_panel="What you are told")
@@ -133,15 +131,8 @@ def run_command(  # noqa: PLR0917 — typer calls it with keywords
         progress_regex=progress_regex,
         metric=metric,
         metric_regex=metric_regex,
-        every_s=_seconds(every, "--every") or math.inf,
+        every_s=seconds_of(every, "--every") or math.inf,
         summary_file=json,
-        window_s=_seconds(window, "--window"),
+        window_s=seconds_of(window, "--window"),
     )
     raise typer.Exit(run_supervised(settings))
-
-
-def _seconds(text: str, option: str) -> float:
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text)
-    if found is None:
-        raise BadInput(f"{option} is {text!r}; allowed: a time such as 10s, 5m, 1h")
-    return float(found[1]) * _SECONDS[found[2]]

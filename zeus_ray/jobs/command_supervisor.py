@@ -63,7 +63,7 @@ class CommandSupervisor:
         self._say = say
         self._failed = self._said_progress = self._said_choice = self._said_none = False
         self._began_s = time.monotonic()
-        self._group = lease_or_none(lambda plan, _gpus: _lease_visible(plan, env), plan, 0)
+        self._group = lease_or_none(lambda plan, _gpus: lease_visible(plan, env), plan, 0)
         try:
             self._clock = RunClock(self._group, plan.knobs.batch_size)
             allowed = self._group.range
@@ -192,8 +192,8 @@ class CommandSupervisor:
             )
 
 
-def _lease_visible(plan: Plan, env: Mapping[str, str]) -> GpuGroup:
-    """All GPUs that a process with ``env`` sees."""
+def lease_visible(plan: Plan, env: Mapping[str, str]) -> GpuGroup:
+    """All GPUs that a process with ``env`` sees. Raises BadInput in one of a launcher's several processes."""
     ranks = Ranks.from_environment(env)
     if ranks is not None and (ranks.local_rank or ranks.local_world_size > 1):
         raise BadInput(

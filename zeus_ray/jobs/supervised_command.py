@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import math
 import os
-import signal
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 from zeus_ray.errors import BadInput
 from zeus_ray.jobs.command_process import CommandProcess, print_line
@@ -19,9 +16,8 @@ from zeus_ray.jobs.metric_from_output import MetricFromOutput
 from zeus_ray.jobs.metric_parser import MetricParser
 from zeus_ray.jobs.progress_follower import ProgressFollower
 from zeus_ray.jobs.progress_parser import ProgressParser
+from zeus_ray.jobs.signals_passed_on import SignalsPassedOn
 from zeus_ray.records import NAN, Plan
-
-SIGNALS_PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,9 +91,8 @@ def _follow(
     settings: SupervisionSettings, supervisor: CommandSupervisor, metric: MetricFromOutput | None
 ) -> tuple[int, float]:
     """Start the command and follow it to its end: its exit code, and the last value of the metric."""
-    signals = _PassedOn()
     latest, next_s = NAN, time.monotonic() + settings.every_s
-    with signals:
+    with SignalsPassedOn() as signals:
         command = CommandProcess(settings.command, settings.env)
         signals.to(command)
         for line in command.lines():
@@ -119,33 +114,6 @@ def _follow(
     if code:
         print_line(f"the command ended with exit code {code}")
     return code, latest
-
-
-class _PassedOn:
-    """Within ``with``, signals to this process go to the command, also those that came before it started."""
-
-    def __init__(self) -> None:
-        self._command: CommandProcess | None = None
-        self._waiting: list[int] = []
-        self._before: dict[signal.Signals, Any] = {}
-
-    def to(self, command: CommandProcess) -> None:
-        self._command = command
-        for number in self._waiting:
-            command.pass_on(number)
-
-    def __enter__(self) -> None:
-        self._before = {number: signal.signal(number, self._arrived) for number in SIGNALS_PASSED_ON}
-
-    def __exit__(self, *_error: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _arrived(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 — as signal wants it
-        if self._command is None:
-            self._waiting.append(number)
-        else:
-            self._command.pass_on(number)
 
 
 def _metric(settings: SupervisionSettings) -> MetricFromOutput | None:

@@ -60,7 +60,7 @@ class SupervisionSummary:
 
     def to_text(self) -> str:
         """As one line of JSON, in which what is not known is null."""
-        return json.dumps(_with_null(to_plain(self)), ensure_ascii=False)
+        return json.dumps(with_null(to_plain(self)), ensure_ascii=False)
 
     def sentences(self) -> Iterator[str]:
         """The summary for people, one sentence a line."""
@@ -97,10 +97,10 @@ class SupervisionSummary:
         )
 
 
-def _with_null(plain: Any) -> Any:  # noqa: ANN401 — JSON
+def with_null(plain: Any) -> Any:  # noqa: ANN401 — JSON
     """``plain`` with None for every number that is not finite, for which JSON has no word."""
     if isinstance(plain, dict):
-        return {name: _with_null(value) for name, value in plain.items()}
+        return {name: with_null(value) for name, value in plain.items()}
     if isinstance(plain, list | tuple):
-        return [_with_null(value) for value in plain]
+        return [with_null(value) for value in plain]
     return None if isinstance(plain, float) and not math.isfinite(plain) else plain

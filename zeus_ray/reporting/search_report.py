@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from zeus_ray import quantity_format as units
+from zeus_ray.errors import BadInput
 from zeus_ray.quantity_format import counted
 from zeus_ray.records import Best, SearchAnswer
 from zeus_ray.reporting.final_metric_comparison import Verification
+from zeus_ray.reporting.pictures.pareto_picture import pareto_picture
 from zeus_ray.reporting.pictures.picture import Picture
 from zeus_ray.reporting.pictures.search_pictures import search_pictures
 from zeus_ray.reporting.savings import Savings, same_knobs, savings
@@ -90,7 +92,10 @@ class SearchReport:
 
     def pareto(self) -> Picture | None:
         """Energy against time to the target; None where nothing reached it, or no energy was measured."""
-        return self.pictures.get("pareto")
+        try:
+            return pareto_picture(self.savings)
+        except BadInput:
+            return None
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """For ``rich.print``: the table and the sentences."""

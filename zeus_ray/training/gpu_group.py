@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -262,22 +261,3 @@ def joined(readings: Sequence[Reading]) -> Reading:
         measured_by=next((r.measured_by for r in readings if r.measured_by), ""),
         limit_changed_by_others=any(r.limit_changed_by_others for r in readings),
     )
-
-
-def write_power_traces(path: str | os.PathLike[str], traces: Mapping[str, PowerPoints]) -> None:
-    """Write power traces, by UUID, as Parquet columns gpu, time_s, power_w, power_limit_w. Raises OSError."""
-    import pyarrow as pa  # noqa: PLC0415 — comes with ray[tune]; half a second that only this needs
-    from pyarrow import parquet  # noqa: PLC0415 — likewise
-
-    rows = [(uuid, *point) for uuid, points in traces.items() for point in points]
-    columns = zip(*rows, strict=True) if rows else ((), (), (), ())
-    kinds = {
-        "gpu": pa.string(),
-        "time_s": pa.float64(),
-        "power_w": pa.float64(),
-        "power_limit_w": pa.float64(),
-    }
-    table = pa.table(
-        {name: pa.array(column, kind) for (name, kind), column in zip(kinds.items(), columns, strict=True)}
-    )
-    parquet.write_table(table, os.fspath(path))

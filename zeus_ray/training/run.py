@@ -14,8 +14,9 @@ from zeus_ray.objective import stop_reason
 from zeus_ray.records import NAN, Plan, StopReason, TrialReport, check_metric, read_metric
 from zeus_ray.reporting.pictures.picture import Picture
 from zeus_ray.reporting.pictures.power_picture import power_picture
+from zeus_ray.reporting.pictures.power_trace_file import PowerTraceInfo, write_power_traces
 from zeus_ray.training.attempts import AttemptLog
-from zeus_ray.training.gpu_group import GpuGroup, PowerPoints, write_power_traces
+from zeus_ray.training.gpu_group import GpuGroup, PowerPoints
 from zeus_ray.training.limit_control_of_run import limit_control_of
 from zeus_ray.training.lr_scaling import LrRule, ScaledLr, WarmUp, scaled, warm_up
 from zeus_ray.training.report_builder import ReportBuilder
@@ -168,7 +169,10 @@ class TrainingRun:
 
     def write_power_trace(self, path: str | os.PathLike[str]) -> None:
         """Write every GPU's power so far to Parquet: gpu, time_s, power_w, power_limit_w. Raises OSError."""
-        write_power_traces(path, self._group.power_traces())
+        info = PowerTraceInfo(
+            gpu=self.gpu, measured_by=self.measured_by, epoch_ends_s=tuple(self._epoch_ends_s)
+        )
+        write_power_traces(path, self._group.power_traces(), info)
 
     # --- training ------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from typing_extensions import Self
 
 from zeus_ray.errors import BadInput
 from zeus_ray.leases.process import HolderProcess
-from zeus_ray.records import Plan
+from zeus_ray.records import Plan, StopReason
 from zeus_ray.store.storage import Storage, StorageFolder
 from zeus_ray.training.attempts import AttemptLog
 from zeus_ray.training.frameworks import Framework
@@ -27,12 +27,24 @@ class TuneRun(TrainingRun):
     """A run that reports to Ray Tune, and ends its trial there when it should stop."""
 
     strict_metric = False  # Tune has its own check; a trial goes on without its metric
+    stopped_by_tune = False
+    """Whether Tune ends the trial, and not its function."""
+
+    @property
+    def unfinished(self) -> str:
+        """As the base class says, except where Tune ends the trial: the search says it, which knows why."""
+        by_search = self.stop == StopReason.COST_CAP or (self.stopped_by_tune and self.stop is None)
+        return "" if by_search and self.plan.online is None else super().unfinished
 
     def send(self, result: dict[str, Any], **options: Any) -> None:  # noqa: ANN401 — Tune's own
         """Pass the result to ``tune.report``; does not return when the trial ends there."""
         from ray import tune  # noqa: PLC0415 — already imported: this is a trial
 
-        tune.report({**result, "done": True} if self.stop else result, **options)
+        try:
+            tune.report({**result, "done": True} if self.stop else result, **options)
+        except SystemExit:
+            self.stopped_by_tune = True
+            raise
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,9 +17,8 @@ from zeus_ray.errors import BadInput
 from zeus_ray.records import NAN, RESERVED, StopReason, read_carried, result_key
 from zeus_ray.training.frameworks import is_out_of_memory
 from zeus_ray.training.plan_from_arguments import carried_settings, plan_from_config, without_reserved
-from zeus_ray.training.run import TrainingRun
 from zeus_ray.training.session import open_session
-from zeus_ray.tune.current_trial import TrialContext
+from zeus_ray.tune.current_trial import TrialContext, TuneRun
 
 if TYPE_CHECKING:  # the mixin stands in front of a Trainable, which it does not import
     from ray.tune import Trainable as Base
@@ -37,7 +36,7 @@ class MeteredTrainable(Base):  # type: ignore[misc]  # Ray is not typed
 
     _zeus_carried: Mapping[str, str] = {}
     config: dict[str, Any]
-    _zeus_run: TrainingRun
+    _zeus_run: TuneRun
     _zeus_open: ExitStack
     _zeus_in_trainable = False
     """Whether the trainable's own code runs. What it calls on itself then, such as ``setup`` in its
@@ -55,6 +54,7 @@ class MeteredTrainable(Base):  # type: ignore[misc]  # Ray is not typed
         """One result: the trial's own metrics and the ``zeus/`` keys."""
         with self._zeus_hidden():
             result = dict(super().step())
+        self._zeus_run.stopped_by_tune = not result.get("done")
         if "__duplicate__" in result:  # Tune's sign that the function has returned
             return result
         if result.get(result_key("stop_reason")) == StopReason.OUT_OF_MEMORY:
@@ -106,7 +106,9 @@ class MeteredTrainable(Base):  # type: ignore[misc]  # Ray is not typed
             )
         context = TrialContext.of(self.trial_id, self._storage)
         self._zeus_open = ExitStack()
-        self._zeus_run = self._zeus_open.enter_context(open_session(plan, context))
+        run = self._zeus_open.enter_context(open_session(plan, context))
+        assert isinstance(run, TuneRun)  # noqa: S101 — for the type checker: the context is a trial's
+        self._zeus_run = run
 
 
 def metered(trainable: Callable[..., Any]) -> Callable[..., Any]:

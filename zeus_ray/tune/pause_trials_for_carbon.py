@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
-from zeus_ray.carbon.open_signal import open_signal
+from zeus_ray.carbon.open_signal import absolute_signal, open_signal
 from zeus_ray.carbon.planning.sweep_replanning import SweepPlanner
 from zeus_ray.carbon.planning.width_planner import WidthRules, WidthSchedule
 from zeus_ray.carbon.series import Signal
@@ -68,6 +68,7 @@ class Elastic:
         chase_eta: float | None = None,
         clock: tuple[float, float, float] = (0.0, 0.0, 1.0),
     ) -> None:
+        signal = absolute_signal(signal) if isinstance(signal, str) else signal
         self._given_signal = signal
         self._opened_signal: Signal | None = None
         unit = self.signal.unit

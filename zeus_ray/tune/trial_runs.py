@@ -7,7 +7,17 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from zeus_ray.records import BASELINE, Knobs, StopReason, TrialReport, from_plain, read_carried
+from zeus_ray.records import (
+    BASELINE,
+    Knobs,
+    MeasuredBy,
+    PowerProfile,
+    StopReason,
+    TrialReport,
+    from_json,
+    from_plain,
+    read_carried,
+)
 from zeus_ray.store.outcome_from_reports import ActiveRun, same_measurement
 from zeus_ray.store.search_recorder import SearchRecorder
 
@@ -26,6 +36,12 @@ SHARED = (
     "the trials share their GPUs, so the energy of one cannot be told from another's, no limit is set, and "
     "their results do not count: ask for whole GPUs (zeus_ray.resources()), or pass "
     "ZeusSearcher(count_shared=True) to search on time and on equal shares of the energy"
+)
+
+UNFINISHED = (
+    "the power profile of batch size %d is not complete: limits measured: %d, and its trial has ended; the "
+    "search uses what there is. Longer trainings, more reports, a shorter window_s or fewer power_limits_w "
+    "complete it, unless no limit may be set, which the trial says"
 )
 
 
@@ -91,6 +107,8 @@ class TrialRuns:
             return
         if result is not None:
             self.observe(trial_id, result)
+        if not error:
+            self._warn_of_unfinished(run)
         if run.knobs.run_id == BASELINE:
             self.baseline = None if error else run
         elif result is None and not error and run.iteration == 0:  # it was removed before it began
@@ -105,6 +123,20 @@ class TrialRuns:
         run = self.active.get(trial_id)
         if run is not None and run.stop is None:
             run.stop = reason
+
+    def _warn_of_unfinished(self, run: ActiveRun) -> None:
+        """Say once that a profile is not complete, unless the run was stopped by the search or in its trial.
+
+        A run that ends in its trial, such as at the target, is said there.
+        """
+        report = run.report
+        ended_otherwise = run.stop is None and not report.stop_reason and run.iteration > 0
+        not_due = report.profile or report.measured_by == MeasuredBy.NONE or run.knobs.probe_limits_w == ()
+        if ended_otherwise and not not_due and UNFINISHED not in self._warned:
+            self._warned.add(UNFINISHED)
+            so_far = report.profile_so_far
+            count = len(from_json(PowerProfile, so_far).points) if so_far else 0
+            logger.warning(f"zeus-ray: {UNFINISHED}", run.knobs.batch_size, count)  # noqa: G004
 
     def drop_all(self) -> None:
         """Their experiment is over: what has not ended is not coming."""

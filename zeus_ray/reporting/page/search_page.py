@@ -100,7 +100,8 @@ def _cards(saved: Savings) -> str:
     for change in changes_against_baseline(saved):
         short, _, rest = change.partition(" (")
         items.append(f"<li><strong>{html.escape(short)}</strong>{html.escape(rest.rstrip(')'))}</li>")
-    return f'<ul class="changes" aria-label="Against the baseline">{"".join(items)}</ul>'
+    title = "One training with the answer, against one with the baseline"
+    return f'<p class="note">{title}:</p><ul class="changes" aria-label="{title}">{"".join(items)}</ul>'
 
 
 def _asked(report: SearchReport, sentences: list[str]) -> str:

@@ -12,6 +12,7 @@ from zeus_ray.reporting.pictures.pareto_picture import trial_text
 from zeus_ray.reporting.pictures.picture import (
     CellLayer,
     Layer,
+    LineLayer,
     Picture,
     PointLayer,
     categories_of,
@@ -26,7 +27,8 @@ HOW_KNOWN = {
     PROFILED: "power measured, epochs by the model",
     MODELLED: "power at this limit by the model",
 }
-CORNER = 0.36
+CORNER, FRAME = 0.36, 0.48
+"""Distance of a mark, and of the frame, from the middle of a cell, whose size is 1."""
 
 
 def cost_picture(saved: Savings, expected: Sequence[ExpectedCost]) -> Picture:
@@ -112,15 +114,10 @@ def _marks(saved: Savings, places: Mapping[Cell, tuple[int, int]]) -> Iterator[L
                     size=6 if reached else 5,
                 )
     if saved.best is not None and (spot := _place(saved.best, places)) is not None:
-        yield PointLayer(
-            x=(float(spot[0]),),
-            y=(float(spot[1]),),
-            name="answer",
-            symbol="square",
-            colour="red",
-            filled=False,
-            size=30,
-        )
+        x, y = spot
+        left, right, low, high = x - FRAME, x + FRAME, y - FRAME, y + FRAME
+        around = (left, right, right, left, left), (low, low, high, high, low)
+        yield LineLayer(x=around[0], y=around[1], name="answer", colour="red")
 
 
 def _place(trial: TrialSummary, places: Mapping[Cell, tuple[int, int]]) -> tuple[int, int] | None:

@@ -82,7 +82,7 @@ def _points(layer: PointLayer, picture: Picture, theme: Theme) -> dict[str, Any]
             "color": _edge(layer, theme),
         },
     }
-    if layer.values:
+    if layer.values and ticks:
         marker |= {
             "color": [_number(v) for v in layer.values],
             "colorscale": _colour_scale(theme),
@@ -96,8 +96,8 @@ def _points(layer: PointLayer, picture: Picture, theme: Theme) -> dict[str, Any]
     return {
         "type": "scatter",
         "mode": "markers+text" if any(layer.texts) else "markers",
-        "x": list(layer.x),
-        "y": list(layer.y),
+        "x": [_number(x) for x in layer.x],
+        "y": [_number(y) for y in layer.y],
         "name": layer.name,
         "showlegend": bool(layer.name),
         "marker": marker,

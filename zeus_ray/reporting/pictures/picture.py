@@ -147,7 +147,7 @@ class SpanLayer:
 Layer = PointLayer | LineLayer | CellLayer | SpanLayer
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Picture:
     """What is drawn.
 
@@ -178,6 +178,10 @@ class Picture:
     scale_ticks: tuple[float, ...] = ()
     scale_texts: tuple[str, ...] = ()
     second: AxisScale | None = None
+
+    def __repr__(self) -> str:
+        note = f" ({self.note})" if self.note else ""
+        return f"<{self.title}{note}: {self.description}>"
 
     def figure(self, *, dark: bool = False) -> Figure:
         """Drawn by matplotlib, for papers and slides; its global state and back end stay as they are."""

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from zeus_ray.errors import BadInput
-from zeus_ray.quantity_format import Scale, energy, energy_scale
+from zeus_ray.quantity_format import Scale, counted, energy, energy_scale
 from zeus_ray.records import Exploration, RunAccount
 from zeus_ray.reporting.pictures.picture import (
     AxisScale,
@@ -130,7 +130,10 @@ def _description(runs: int, total_j: float, exploration: Exploration, pays_after
     pays = "" if pays_after is None else f" Break-even after {pays_after:,} trainings with the answer."
     explored = exploration.spent_j
     spent = f"{energy(explored)} were" if explored > 0 else "nothing was"
-    return f"{energy(total_j)} for {runs} runs and the baseline; {spent} spent beyond the default.{pays}"
+    return (
+        f"Cost, by the formula that was asked for, of {counted(runs, 'run')} and the baseline: "
+        f"{energy(total_j)}; {spent} spent beyond the default.{pays}"
+    )
 
 
 def _footnote(pays_after: int | None, drawn: int, before_j: float) -> str:

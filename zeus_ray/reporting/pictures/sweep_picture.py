@@ -68,7 +68,7 @@ def sweep_picture(
         ),
         description=(
             f"Up to {max(counts):g} trials at a time over {seconds(last_s - began_s)}; "
-            f"the signal was between {min(values):.3g} and {max(values):.3g} {unit}."
+            f"the signal was from {min(values):.3g} to {max(values):.3g} {unit}."
         ),
         note=note,
         simulated=simulated,

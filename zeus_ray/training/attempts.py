@@ -147,7 +147,7 @@ class AttemptLog:
             unit_profile=tuple(unit_profile),
             held=tuple(held),
         )
-        self.folder.write(ATTEMPT_FILE.format(number=self.attempt), to_json(entry))
+        _store(self.folder, ATTEMPT_FILE.format(number=self.attempt), entry)
 
 
 def _is_entry(name: str) -> bool:
@@ -177,5 +177,13 @@ def _to_its_end(folder: Storage, name: str, final_usage: FinalUsage) -> AttemptE
         price=final.price,
         held=(),
     )
-    folder.write(name, to_json(entry))
+    _store(folder, name, entry)
     return entry
+
+
+def _store(folder: Storage, name: str, entry: AttemptEntry) -> None:
+    """A storage that refuses ends no training: a later attempt does not know what this one used since."""
+    try:
+        folder.write(name, to_json(entry))
+    except OSError as error:
+        logger.warning("zeus-ray: what this attempt has used is not stored in %s: %s", name, error)

@@ -1,5 +1,7 @@
 """``zeus-ray report``: what it takes for a search or a history, and what it writes."""
 
+import csv
+
 import pytest
 
 from zeus_ray.cli.experiment_report import experiment_folder
@@ -47,6 +49,20 @@ def test_a_history_is_printed(history, capsys):
     assert main(["report", history, "--job", "other"]) == 1
     assert main(["report", history + "-none"]) == 1
     assert "has no run, and is no folder of an experiment" in " ".join(capsys.readouterr().out.split())
+
+
+def test_the_runs_of_a_history_are_rows_of_one_file(history, tmp_path, capsys):
+    path = tmp_path / "zeus_emissions.csv"
+    for _ in range(2):  # once each, however often it is asked for
+        assert main(["report", "--emissions", str(path), history]) == 0
+    assert "wrote 0 rows of 2" in capsys.readouterr().err
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["run_id"], row["zeus_target_reached"]) for row in rows] == [("1", "true"), ("2", "false")]
+    assert {(row["project_name"], row["zeus_simulated"], row["duration"]) for row in rows} == {
+        ("nightly", "true", "90.0")
+    }
+    assert sum(float(row["gpu_energy"]) for row in rows) == pytest.approx(18_000 / 3.6e6)
 
 
 @pytest.mark.browser

@@ -118,9 +118,11 @@ def test_bad_input_is_said_before_anything_runs(capfd):
     assert "no-such-program" in capfd.readouterr().err
 
 
-def test_a_simulated_gpu_says_so(monkeypatch, capfd):
+def test_a_simulated_gpu_says_so(tmp_path, monkeypatch, capfd):
     monkeypatch.setenv("ZEUS_RAY_GPU", "simulated:V100")
-    assert main(["measure", "--", sys.executable, "-c", "import time; time.sleep(0.2)"]) == 0
+    file = tmp_path / "zeus_emissions.csv"
+    assert main(["measure", "--emissions", str(file), "--", sys.executable, "-c", "print(1)"]) == 0
+    assert ",true" in file.read_text()  # zeus_simulated
     assert "SIMULATED" in capfd.readouterr().err
 
 

@@ -11,7 +11,7 @@ import typer
 from zeus_ray.cli.time_argument import seconds_of
 
 
-def measure_command(
+def measure_command(  # noqa: PLR0917 — typer calls it with keywords
     gpus: Annotated[
         str | None,
         typer.Option(
@@ -31,6 +31,10 @@ def measure_command(
     ] = "0",
     json: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the result to this file, as JSON.")
+    ] = None,
+    emissions: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Add a row to this CSV file, in CodeCarbon's columns."),
     ] = None,
     command: Annotated[
         list[str] | None, typer.Argument(metavar="-- COMMAND", help="The command, as you start it today.")
@@ -54,14 +58,15 @@ def measure_command(
     from zeus_ray.jobs.command_process import print_line
     from zeus_ray.jobs.measured_command import energy_of_command
     from zeus_ray.records import EmissionsConfig
+    from zeus_ray.reporting.emissions_csv import append_rows
     from zeus_ray.training.plan_from_arguments import plan_from_config
 
     if not command:
         raise BadInput("no command: put it after --, such as zeus-ray measure -- python train.py")
-    emissions = EmissionsConfig(signal=signal, unit=open_signal(signal).unit) if signal else None
+    priced = EmissionsConfig(signal=signal, unit=open_signal(signal).unit) if signal else None
     used = energy_of_command(
         command,
-        plan_from_config({}, batch_size=1, emissions=emissions),
+        plan_from_config({}, batch_size=1, emissions=priced),
         env={} if gpus is None else {"CUDA_VISIBLE_DEVICES": gpus},
         every_s=seconds_of(every, "--every") or math.inf,
     )
@@ -69,4 +74,6 @@ def measure_command(
         print_line(sentence)
     if json is not None:
         json.write_text(used.to_text() + "\n")
+    if emissions is not None:
+        append_rows(emissions, [used.emissions_row()])
     raise typer.Exit(used.exit_code)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from zeus_ray.reporting.emissions_csv import EmissionsRow
 
 
 def report_command(
@@ -30,6 +33,13 @@ def report_command(
             metavar="FILE", help="A power trace to draw, too, as run.write_power_trace(FILE) writes it."
         ),
     ] = None,
+    emissions: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Add a row for each trial or run to this CSV file, in CodeCarbon's columns; no run twice.",
+        ),
+    ] = None,
 ) -> None:
     """Report a search or a job: what was asked, the answer and how sure it is, what it saves and took.
 
@@ -50,20 +60,24 @@ def report_command(
     if folder is not None:
         if job is not None:
             raise BadInput(f"--job names a job of a history, and {source} is an experiment of Ray Tune")
-        _report_search(folder, html, power)
+        _report_search(folder, html, power, emissions)
     else:
         if power is not None:
             raise BadInput("--power draws a trace beside a search; a history of jobs has none")
-        _report_jobs(source, html, job)
+        _report_jobs(source, html, job, emissions)
 
 
-def _report_search(folder: Path, page: Path | None, power: Path | None) -> None:
+def _report_search(folder: Path, page: Path | None, power: Path | None, emissions: Path | None) -> None:
     from rich.console import Console
 
     from zeus_ray.cli.experiment_report import experiment_report, read_experiment, sweep_pictures
 
     result = read_experiment(folder)
     report = experiment_report(result)
+    if emissions is not None:
+        from zeus_ray.reporting.emissions_of_search import emissions_of_search
+
+        _add_rows(emissions, emissions_of_search(result, report))
     if page is None:
         Console(highlight=False).print(report)
         return
@@ -76,7 +90,7 @@ def _report_search(folder: Path, page: Path | None, power: Path | None) -> None:
     _announce(write_page(page, search_page(report, more, missing)))
 
 
-def _report_jobs(history: str, page: Path | None, job: str | None) -> None:
+def _report_jobs(history: str, page: Path | None, job: str | None, emissions: Path | None) -> None:
     from rich.console import Console
 
     from zeus_ray.jobs.job_summary import summarize
@@ -90,6 +104,10 @@ def _report_jobs(history: str, page: Path | None, job: str | None) -> None:
     if not shown:
         console.print(f"{history} has no run, and is no folder of an experiment of Ray Tune", soft_wrap=True)
         raise typer.Exit(1)
+    if emissions is not None:
+        from zeus_ray.jobs.emissions_of_job import emissions_of_job
+
+        _add_rows(emissions, [row for summary in shown for row in emissions_of_job(summary)])
     if page is None:
         for summary in shown:
             console.print(summary)
@@ -98,6 +116,12 @@ def _report_jobs(history: str, page: Path | None, job: str | None) -> None:
     from zeus_ray.reporting.page.html_page import write_page
 
     _announce(write_page(page, jobs_page(shown, logs)))
+
+
+def _add_rows(path: Path, rows: list[EmissionsRow]) -> None:
+    from zeus_ray.reporting.emissions_csv import append_rows
+
+    typer.echo(f"wrote {append_rows(path, rows)} rows of {len(rows)} to {path.resolve()}", err=True)
 
 
 def _announce(path: Path) -> None:

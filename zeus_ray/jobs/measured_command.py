@@ -6,7 +6,9 @@ import dataclasses
 import json
 import math
 import os
+import shlex
 import time
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -20,6 +22,7 @@ from zeus_ray.jobs.supervision_summary import with_null
 from zeus_ray.quantity_format import counted, energy, power, seconds, three_digits
 from zeus_ray.records import NAN, Plan
 from zeus_ray.records.serialization import to_plain
+from zeus_ray.reporting.emissions_csv import EmissionsRow
 from zeus_ray.training.run_context import lease_or_none
 from zeus_ray.training.samples_and_time import RunClock
 
@@ -65,6 +68,23 @@ class CommandEnergy:
     def to_text(self) -> str:
         """As one line of JSON, in which what is not known is null."""
         return json.dumps(with_null(to_plain(self)), ensure_ascii=False)
+
+    def emissions_row(self) -> EmissionsRow:
+        """As a row of ``zeus_emissions.csv``; the command ended now."""
+        return EmissionsRow(
+            ended_at_s=time.time(),
+            project=shlex.join(self.command),
+            run_id=uuid.uuid4().hex,
+            time_s=self.time_s,
+            energy_j=self.energy_j,
+            cpu_energy_j=self.cpu_energy_j,
+            dram_energy_j=self.dram_energy_j,
+            carbon_g=self.carbon_g,
+            gpus=float(self.gpus),
+            gpu=self.gpu,
+            signal=self.signal,
+            simulated=self.simulated,
+        )
 
     def sentences(self) -> Iterator[str]:
         """For people, one sentence a line."""

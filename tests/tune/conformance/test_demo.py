@@ -1,5 +1,6 @@
 """The demo on a real Ray: its table, ``best()``, its plot and its sentence have one answer."""
 
+import csv
 import re
 
 import pytest
@@ -32,6 +33,10 @@ def test_the_demo_has_one_answer(tmp_path, trials, capsys):
         assert f"best {size}" in shown._repr_html_() or winner.is_baseline
     assert set(shown.pictures) == {"pareto", "cost", "curves", "history"}
     capsys.readouterr()
-    assert main(["report", str(tmp_path)]) == 0
+    rows = tmp_path / "zeus_emissions.csv"
+    assert main(["report", "--emissions", str(rows), str(tmp_path)]) == 0
+    with rows.open(newline="") as file:
+        energies = {row["run_id"]: float(row["gpu_energy"]) * 3.6e6 for row in csv.DictReader(file)}
+    assert energies == pytest.approx({trial.trial_id: trial.energy_j for trial in shown.trials})
     printed = " ".join(capsys.readouterr().out.split())
     assert all(" ".join(sentence.split()) in printed for sentence in shown.sentences)

@@ -10,6 +10,7 @@ import pytest
 from jobs import SAMPLES, SIZES, TARGET, curve, job, steep, train, train_both, train_epoch
 
 import zeus_ray as zeus
+from zeus_ray.errors import BadInput
 from zeus_ray.records import StopReason, Target, TrialReport
 from zeus_ray.search.search import Search
 from zeus_ray.store.event_log import decode_event, encode_event, open_job_log
@@ -318,3 +319,15 @@ def test_energy_of_the_default_at_the_highest_limit_is_estimated_from_its_runs(h
     job(history, **ONE).train(train)
     measured_j = job(history, **ONE).summary().runs[-1].energy_j  # it ran at the highest limit
     assert estimate.default_j["simulated V100"] == pytest.approx(measured_j, rel=0.005)
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_one_process_of_several_is_refused_with_what_to_do(tmp_path, monkeypatch, rank):
+    for name, value in (("RANK", rank), ("LOCAL_RANK", rank), ("WORLD_SIZE", 2), ("LOCAL_WORLD_SIZE", 2)):
+        monkeypatch.setenv(name, str(value))
+    recurring = job(tmp_path)
+    with pytest.raises(BadInput, match="zeus-ray job run"), recurring.run():
+        pass
+    with pytest.raises(BadInput, match=f"process {rank} of 2"):
+        recurring.train(train_epoch)
+    assert kinds(tmp_path) == []

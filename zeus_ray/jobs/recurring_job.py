@@ -18,7 +18,7 @@ from zeus_ray.records import Target, result_key
 from zeus_ray.search.search import Search
 from zeus_ray.store.event_log import open_job_log
 from zeus_ray.store.warm_start import read_warm_start
-from zeus_ray.training.frameworks import is_out_of_memory
+from zeus_ray.training.frameworks import current_ranks, is_out_of_memory
 from zeus_ray.training.run import TrainingRun
 from zeus_ray.training.run_context import RunContext
 from zeus_ray.training.session import open_session
@@ -147,8 +147,10 @@ class RecurringJob(JobSearch):
         :meth:`train` tries again by itself, and ``to_the_end`` runs without such stops.
 
         Raises:
+            BadInput: this is one of several processes of a launcher, such as torchrun.
             Exception: whatever the body raises, after telling it; running out of memory too.
         """
+        _refuse_one_of_several(self._gpus)
         plan = self.ask(_local_gpu_kind(self._gpus), to_the_end=to_the_end)
         run_id, began, failure = plan.knobs.run_id, False, None
         context = RunContext(run_type=partial(RecurringRun, self))
@@ -221,6 +223,18 @@ class RecurringRun(TrainingRun):
 def _new_search(options: Mapping[str, Any]) -> Search:
     """A search that has seen nothing, with a policy of its own."""
     return Search(**{**options, "policy": copy.deepcopy(options["policy"])}, recurring=True)
+
+
+def _refuse_one_of_several(gpus: int) -> None:
+    """Each process would ask for a run of its own, and train another batch size."""
+    ranks = current_ranks()
+    if ranks is not None and ranks.world_size > 1 and (ranks.rank or gpus == 1):
+        raise BadInput(
+            f"this is process {ranks.rank} of {ranks.world_size}, and a RecurringJob is one process: start "
+            "the launcher within it, as in zeus-ray job run --gpus 8 … -- torchrun train.py --batch-size "
+            "{batch_size}; "
+            "or open it in rank 0 alone, with gpus= all GPUs of the machine"
+        )
 
 
 def _local_gpu_kind(count: int) -> str:

@@ -160,7 +160,10 @@ def test_killed_with_9_the_command_ends_and_the_run_is_lost(history, capfd):
 
 def start(history):
     """A run whose command has started, and the process of the command."""
-    code = "import sys; from zeus_ray.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    code = (  # a process that was started in the background ignores SIGINT, and so would this one
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from zeus_ray.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    )
     process = subprocess.Popen(
         [sys.executable, "-c", code, *arguments(history, "sleeps", target="accuracy=2")],
         env={**os.environ},

@@ -50,6 +50,29 @@ def test_two_processes_outside_ray_are_both_marked_as_shared(make_node, state_di
     assert not list(state_dir.glob("*.processes"))
 
 
+@pytest.mark.processes
+def test_a_third_process_changes_nothing_for_the_two_and_is_marked_itself(make_node, state_dir):
+    node = make_node("V100")
+    processes = [started(node, state_dir)]
+    assert processes[0].stdout.readline() == "False\n"
+    for _ in range(2):
+        processes.append(started(node, state_dir))
+        assert processes[-1].stdout.readline() == "True\n"
+    ends = [process.communicate("go\n", timeout=60) for process in processes]
+    assert [out for out, _err in ends] == ["True\n"] * 3
+    assert [err.count("measures GPU-") for _out, err in ends] == [1, 1, 1]
+
+
+@pytest.mark.processes
+def test_processes_on_gpus_of_their_own_are_not_marked(make_node, state_dir):
+    node = make_node("V100,V100")
+    processes = [started(node, state_dir, CUDA_VISIBLE_DEVICES=str(index)) for index in range(2)]
+    assert [process.stdout.readline() for process in processes] == ["False\n"] * 2
+    ends = [process.communicate("go\n", timeout=60) for process in processes]
+    assert [out for out, _err in ends] == ["False\n"] * 2
+    assert not any("measures GPU-" in err for _out, err in ends)
+
+
 @pytest.fixture
 def other(state_dir, make_node):
     """Another process that measures the GPU: this one, under the pid of its parent."""

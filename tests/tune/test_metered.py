@@ -134,3 +134,25 @@ def test_ten_reports_are_enough_for_a_profile_of_any_number_of_limits(tmp_path):
         report = TrialReport.from_result(trial.last_result)
         assert 3 <= len(from_json(PowerProfile, report.profile).points) <= 5
         assert report.epochs == 10
+
+
+@pytest.mark.parametrize("reports", [1, 2, 3])
+def test_a_trainable_with_very_few_reports_is_measured(tmp_path, reports):
+    def short(config):  # noqa: ARG001 — as Tune calls it
+        for number in range(reports):
+            tune.report({"accuracy": number})
+
+    result = tune.run(
+        zeus.metered(short),
+        config={"batch_size": 64},
+        storage_path=str(tmp_path),
+        reuse_actors=True,
+        verbose=0,
+    )
+    (trial,) = result.trials
+    report = TrialReport.from_result(trial.last_result)
+    assert trial.status == "TERMINATED"
+    assert report.epochs == reports
+    measured = report.profile or report.profile_so_far
+    assert not measured or len(from_json(PowerProfile, measured).points) <= reports
+    assert report.energy_j > 0

@@ -5,6 +5,7 @@ import json
 import math
 import struct
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -127,3 +128,24 @@ def test_a_stop_reason_is_in_the_loggers_files_too(tmp_path):
         seen.add(reason)
     assert StopReason.TARGET_REACHED in seen
     assert seen & {StopReason.NOT_WORTH_IT, StopReason.COST_CAP}
+
+
+def test_a_stop_reason_is_there_for_a_callback_of_the_users_own(tmp_path):
+    from ray.tune.logger import LoggerCallback
+
+    class Kept(LoggerCallback):
+        last: ClassVar[dict] = {}
+
+        def log_trial_result(self, iteration, trial, result):  # noqa: ARG002 — as Tune calls it
+            self.last[trial.trial_id] = dict(result)
+
+    result = search(searcher(), tmp_path, num_samples=6, callbacks=[Kept()])
+    reasons = {trial.trial_id: trial.last_result["zeus/stop_reason"] for trial in result.trials}
+    assert {trial_id: row["zeus/stop_reason"] for trial_id, row in Kept.last.items()} == reasons
+    assert all(reasons.values())
+
+
+def test_a_trial_that_tune_ends_by_its_own_rule_has_no_reason_of_ours(tmp_path):
+    result = search(searcher(), tmp_path, num_samples=3, stop={"training_iteration": 1})
+    assert all(trial.last_result["training_iteration"] == 1 for trial in result.trials)
+    assert {trial.last_result["zeus/stop_reason"] for trial in result.trials} <= {"", "target reached"}

@@ -68,6 +68,7 @@ def test_now_is_the_best_start(tmp_path):
     assert said[0].startswith("now is the best start")
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(50, 500), min_size=80, max_size=80), st.integers(1, 8), st.integers(9, 40))
 def test_it_always_ends_in_time(tmp_path_factory, hourly, hours, within_h):
     signal = written(tmp_path_factory.mktemp("signal") / "s.csv", hourly)

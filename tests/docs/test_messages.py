@@ -13,6 +13,7 @@ from sources import FILES, nodes
 
 from zeus_ray import errors
 
+pytestmark = pytest.mark.slow
 PAGE = DOCS / "guides" / "troubleshooting.md"
 ENTRIES = re.findall(r"^#### `(.+)`$", PAGE.read_text(), re.MULTILINE)
 LOGS = {"warning", "error", "exception", "warn_once"}

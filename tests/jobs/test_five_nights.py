@@ -51,6 +51,7 @@ def test_a_night_repeats_no_batch_size_that_is_known_to_take_more(kilojoules, de
             known[size] = energy_kj
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [

@@ -8,6 +8,7 @@ import ast
 import functools
 import re
 
+import pytest
 from pages import DOCS
 from sources import FILES, nodes
 

@@ -24,6 +24,8 @@ from zeus_ray.carbon.providers.watttime import WattTime
 from zeus_ray.carbon.series import Series
 from zeus_ray.errors import BadInput, SignalLost
 
+pytestmark = pytest.mark.slow
+
 TOKEN = "s3cret-t0ken"  # noqa: S105 — the test's own
 PASSWORD = "p4ssw0rd"  # noqa: S105 — likewise
 

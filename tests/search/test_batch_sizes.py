@@ -15,6 +15,8 @@ from zeus_ray.records import Knobs, Measurement, Outcome, StopReason, Target
 from zeus_ray.search import Search
 from zeus_ray.search.feasible_batch_sizes import FeasibleSizes, powers_of_two
 
+pytestmark = pytest.mark.slow
+
 OOM = StopReason.OUT_OF_MEMORY
 
 

@@ -7,6 +7,8 @@ import zeus_ray as zeus
 from zeus_ray.errors import BadInput
 from zeus_ray.training.run import TrainingRun
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def run_job(monkeypatch, tmp_path):

@@ -13,6 +13,8 @@ from zeus_ray.training.online_controller import OnlineController
 from zeus_ray.training.online_records import OnlineSettings, UnitPoint, Verdict
 from zeus_ray.training.step_statistics import RankWindow
 
+pytestmark = pytest.mark.slow
+
 LIMITS = (300.0, 250.0, 200.0, 150.0, 100.0)
 
 

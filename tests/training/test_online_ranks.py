@@ -14,6 +14,8 @@ from zeus_ray.training.rank_context import RankRun, gpus_of_rank
 from zeus_ray.training.rank_gpu_group import RankGpuGroup
 from zeus_ray.training.ranks_from_environment import Ranks
 
+pytestmark = pytest.mark.slow
+
 
 class Job:
     """Threads that step together, as data-parallel processes do, and count what they gather."""

@@ -13,6 +13,8 @@ from zeus_ray.records import EmissionsConfig, PowerProfile, StopReason, Target, 
 from zeus_ray.training.energy_price_over_time import EnergyPriceOverTime
 from zeus_ray.training.run import TrainingRun
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def gpu(monkeypatch):

@@ -193,7 +193,7 @@ def measure_step(steps: int) -> None:
     from zeus_ray.records import Knobs, Plan
     from zeus_ray.training.distributed_gpu_group import DistributedGpuGroup
     from zeus_ray.training.gpu_group import GpuGroup, LeasedGpu
-    from zeus_ray.training.run import TrainingRun
+    from zeus_ray.training.training_run import TrainingRun
 
     manager = LeaseManager(SimulatedGpu.open("V100", 0))
     leased = GpuGroup([LeasedGpu.local(manager, HolderProcess.current("bench"))])
@@ -225,7 +225,7 @@ def measure_online_step(steps: int) -> None:
     from zeus_ray.leases.lease import Lease
     from zeus_ray.records import Knobs, MeasuredBy, OnlineOptions, Plan
     from zeus_ray.training.gpu_group import GpuGroup, LeasedGpu
-    from zeus_ray.training.run import TrainingRun
+    from zeus_ray.training.training_run import TrainingRun
 
     class SteadyGpu:
         """200 W at any limit."""
@@ -291,7 +291,7 @@ def measure_frameworks(steps: int, times: int) -> None:
 def settled_run() -> Any:
     from zeus_ray.records import Knobs, Plan
     from zeus_ray.training.gpu_group import GpuGroup
-    from zeus_ray.training.run import TrainingRun
+    from zeus_ray.training.training_run import TrainingRun
 
     return TrainingRun(Plan(knobs=Knobs(run_id="", batch_size=8)), GpuGroup([]))
 

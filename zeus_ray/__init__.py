@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from zeus_ray.training.session import session as session
     from zeus_ray.tune.metered import metered as metered
     from zeus_ray.tune.pause_trials_for_carbon import Elastic as Elastic
+    from zeus_ray.tune.progress_reporter import TrialReporter as TrialReporter
     from zeus_ray.tune.resources import resources as resources
     from zeus_ray.tune.scheduler import EnergyScheduler as EnergyScheduler
     from zeus_ray.tune.searcher import ZeusSearcher as ZeusSearcher
-    from zeus_ray.tune.trial_reporter import TrialReporter as TrialReporter
     from zeus_ray.tune.verify_final_metric import verify as verify
 
 __version__ = metadata.version("zeus-ray")
@@ -46,7 +46,7 @@ _HOMES = {
     "session": "zeus_ray.training.session",
     "metered": "zeus_ray.tune.metered",
     "resources": "zeus_ray.tune.resources",
-    "TrialReporter": "zeus_ray.tune.trial_reporter",
+    "TrialReporter": "zeus_ray.tune.progress_reporter",
     "verify": "zeus_ray.tune.verify_final_metric",
     "recommended": "zeus_ray.reporting.recommended_from_result",
     "show": "zeus_ray.reporting.search_report",

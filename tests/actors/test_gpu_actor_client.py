@@ -8,7 +8,7 @@ pytestmark = pytest.mark.ray
 
 from zeus_ray.actors.gpu_actor import GpuActor  # noqa: E402 — after the marker: importing Ray takes seconds
 from zeus_ray.actors.gpu_actor_client import GpuActorClient  # noqa: E402
-from zeus_ray.leases.carbon_aware_limit import CarbonAwareLeaseManager  # noqa: E402
+from zeus_ray.leases.carbon_aware_lease_manager import CarbonAwareLeaseManager  # noqa: E402
 from zeus_ray.leases.service import GpuLeaseService  # noqa: E402
 
 METHODS = [name for name in vars(GpuLeaseService) if not name.startswith("_")]

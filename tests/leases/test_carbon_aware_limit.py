@@ -7,7 +7,7 @@ from lease_helpers import crash, manager_of, this_process
 
 from zeus_ray.gpus.card_models import card
 from zeus_ray.gpus.simulated import SimulatedGpu
-from zeus_ray.leases.carbon_aware_limit import CarbonAwareLeaseManager
+from zeus_ray.leases.carbon_aware_lease_manager import CarbonAwareLeaseManager
 from zeus_ray.records import EmissionsConfig, PowerProfile, to_json
 
 HOUR_S = 3600.0

@@ -7,9 +7,9 @@ import pytest
 from zeus_ray.records import Knobs, Target
 from zeus_ray.search.search import Search
 from zeus_ray.store.event_log import EventLog
+from zeus_ray.store.implausible_target import target_question
 from zeus_ray.store.outcome_from_reports import ActiveRun
 from zeus_ray.store.search_recorder import SearchRecorder
-from zeus_ray.store.target_question import target_question
 
 ACCURACY = [0.1, 0.3, 0.45]
 

@@ -29,7 +29,7 @@ def side(diff, sign):
 def trained(diff, sign, names):
     """Run one side's training function, outside Ray; returns what the run reported."""
     import zeus_ray as zeus
-    from zeus_ray.training.run import TrainingRun
+    from zeus_ray.training.training_run import TrainingRun
 
     rows = []
     send, TrainingRun.send = TrainingRun.send, lambda _run, result, **_options: rows.append(result)

@@ -12,7 +12,7 @@ pytest.importorskip("ray.train")
 
 from zeus_ray.errors import BadInput, DoesNotFit  # noqa: E402 — after the check that it is there
 from zeus_ray.train import torch_trainer  # noqa: E402
-from zeus_ray.train.refuse_returned_fit import refuse_returned_fit, returns_fit  # noqa: E402
+from zeus_ray.train.returned_fit_result import refuse_returned_fit, returns_fit  # noqa: E402
 
 Trainer = object  # stands for TorchTrainer in functions that are looked at, and not called
 

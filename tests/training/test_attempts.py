@@ -10,7 +10,7 @@ from zeus_ray.leases.manager import LeaseManager
 from zeus_ray.records import PowerProfile, from_json
 from zeus_ray.store.storage import LocalFolder
 from zeus_ray.training.attempts import AttemptEntry, AttemptLog, AttemptUsage
-from zeus_ray.training.run import TrainingRun
+from zeus_ray.training.training_run import TrainingRun
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from runs import ClockedGpu, own_plan, step_for
 
 import zeus_ray as zeus
 from zeus_ray.errors import BadInput
-from zeus_ray.training.run import TrainingRun
+from zeus_ray.training.training_run import TrainingRun
 
 pytestmark = pytest.mark.slow
 

@@ -8,7 +8,7 @@ from runs import LIMITS_W, leased, plan, reported, train
 from zeus_ray.errors import BadInput
 from zeus_ray.records import Knobs, Plan, PowerProfile, StopReason, from_json
 from zeus_ray.search import power_limit as power
-from zeus_ray.training.run import TrainingRun
+from zeus_ray.training.training_run import TrainingRun
 
 
 def profile_of(report):

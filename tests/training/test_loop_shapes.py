@@ -17,7 +17,7 @@ from runs import ClockedGpu, Loader, leased, own_plan, plan
 from zeus_ray.errors import BadInput
 from zeus_ray.gpus.simulated import SimulatedGpu
 from zeus_ray.records import Target, TrialReport
-from zeus_ray.training.run import TrainingRun
+from zeus_ray.training.training_run import TrainingRun
 
 SAMPLES, BATCH, PASSES = 1_010, 100, 3
 STEP_S = 0.5

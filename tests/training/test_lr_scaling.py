@@ -11,7 +11,7 @@ from runs import NO_GPU, plan, reported
 from zeus_ray.errors import BadInput
 from zeus_ray.records import Knobs, Plan
 from zeus_ray.training import lr_scaling
-from zeus_ray.training.run import TrainingRun
+from zeus_ray.training.training_run import TrainingRun
 
 
 def run_of(batch_size):

@@ -13,7 +13,7 @@ from zeus_ray.leases.manager import LeaseManager
 from zeus_ray.records import from_json
 from zeus_ray.training.gpu_group import GpuGroup, LeasedGpu
 from zeus_ray.training.named_windows import WindowUsage
-from zeus_ray.training.run import TrainingRun
+from zeus_ray.training.training_run import TrainingRun
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import zeus_ray as zeus
 from zeus_ray.errors import BadInput, DeviceError
 from zeus_ray.records import StopReason, Target
 from zeus_ray.training.distributed_gpu_group import DistributedGpuGroup
+from zeus_ray.training.free_running_gpu_group import RankGpuGroup
 from zeus_ray.training.rank_context import RankRun, gpus_of_rank
-from zeus_ray.training.rank_gpu_group import RankGpuGroup
 from zeus_ray.training.ranks_from_environment import Ranks
 
 pytestmark = pytest.mark.slow

@@ -11,7 +11,7 @@ from runs import ClockedGpu, Loader, own_plan, reported, step_for
 from zeus_ray.errors import BadInput, DeviceError, DeviceLost, LeaseRefused
 from zeus_ray.records import EmissionsConfig, PowerProfile, StopReason, Target, from_json
 from zeus_ray.training.energy_price_over_time import EnergyPriceOverTime
-from zeus_ray.training.run import TrainingRun
+from zeus_ray.training.training_run import TrainingRun
 
 pytestmark = pytest.mark.slow
 

@@ -16,7 +16,7 @@ from zeus_ray.leases.process import HolderProcess
 from zeus_ray.records import Knobs, MeasuredBy, Plan, PowerProfile, TrialReport, from_json, to_json
 from zeus_ray.training.distributed_gpu_group import DistributedGpuGroup
 from zeus_ray.training.gpu_group import GpuGroup, LeasedGpu
-from zeus_ray.training.run import TrainingRun
+from zeus_ray.training.training_run import TrainingRun
 
 LIMITS_W = (250.0, 150.0, 100.0)
 WINDOW_S, SETTLE_S = 1.0, 0.2

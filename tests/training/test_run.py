@@ -14,7 +14,7 @@ from zeus_ray.gpus.simulated import SimulatedGpu
 from zeus_ray.leases.manager import LeaseManager
 from zeus_ray.records import StopReason, Target, TrialReport
 from zeus_ray.training.gpu_group import GpuGroup
-from zeus_ray.training.run import TrainingRun
+from zeus_ray.training.training_run import TrainingRun
 
 
 def test_the_cost_cap_stops_a_run_between_two_epochs_and_within_one(group):

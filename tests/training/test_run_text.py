@@ -2,7 +2,7 @@
 
 from runs import NO_GPU, plan, reported, train
 
-from zeus_ray.training.run import TrainingRun
+from zeus_ray.training.training_run import TrainingRun
 
 
 def test_a_run_says_what_it_has_used_and_that_it_is_simulated(group):

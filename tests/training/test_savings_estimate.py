@@ -10,7 +10,7 @@ from runs import NO_GPU, leased, plan, reported, train
 from zeus_ray.records import PowerProfile
 from zeus_ray.search import power_limit as power
 from zeus_ray.search.power_limit import advise
-from zeus_ray.training.run import TrainingRun
+from zeus_ray.training.training_run import TrainingRun
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from zeus_ray.actors.signal_actor import open_shared_signal
 from zeus_ray.errors import LeaseRefused
 from zeus_ray.gpus import discovery as discover
 from zeus_ray.gpus.energy.readings import Reading
-from zeus_ray.leases.carbon_aware_limit import CarbonAwareLeaseManager
+from zeus_ray.leases.carbon_aware_lease_manager import CarbonAwareLeaseManager
 from zeus_ray.leases.lease import GpuStatus, Lease
 from zeus_ray.leases.process import HolderProcess, is_proven
 from zeus_ray.leases.service import GpuLeaseService

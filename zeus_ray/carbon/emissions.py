@@ -9,8 +9,8 @@ from collections.abc import Callable
 import numpy as np
 
 from zeus_ray.carbon.open_signal import open_signal
-from zeus_ray.carbon.outdated_signal import warn_if_outdated
 from zeus_ray.carbon.series import Signal
+from zeus_ray.carbon.signal_file_ended import warn_if_outdated
 from zeus_ray.errors import BadInput
 from zeus_ray.quantity_format import J_PER_KWH
 from zeus_ray.records import NAN, EmissionsConfig, from_json

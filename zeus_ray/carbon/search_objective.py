@@ -14,8 +14,8 @@ import numpy as np
 
 from zeus_ray.carbon.forecasts.forecaster import HISTORY_S
 from zeus_ray.carbon.open_signal import absolute_signal, open_signal
-from zeus_ray.carbon.outdated_signal import warn_if_outdated
 from zeus_ray.carbon.series import Signal
+from zeus_ray.carbon.signal_file_ended import warn_if_outdated
 from zeus_ray.errors import BadInput
 from zeus_ray.objective import Prices, eta_or_default
 from zeus_ray.records import GRAMS, EmissionsConfig

@@ -17,7 +17,7 @@ from zeus_ray.jobs.metric_parser import MetricParser
 from zeus_ray.jobs.recurring_job import DEFAULT_TRIES, RecurringJob
 from zeus_ray.quantity_format import energy, power, seconds
 from zeus_ray.records import NAN, StopReason, Target, result_key
-from zeus_ray.training.run import TrainingRun
+from zeus_ray.training.training_run import TrainingRun
 
 EXIT_TRAINED, EXIT_NOT_REACHED, EXIT_TERMINATED = 0, 3, 128 + signal.SIGTERM
 BATCH_SIZE_PLACEHOLDER, LR_PLACEHOLDER = "{batch_size}", "{lr}"

@@ -13,7 +13,7 @@ from zeus_ray.gpus import discovery
 from zeus_ray.gpus.energy.readings import Reading
 from zeus_ray.gpus.registry import load_source
 from zeus_ray.jobs.metric_from_output import quoted
-from zeus_ray.jobs.progress_follower import ProgressFollower
+from zeus_ray.jobs.progress_counter import ProgressFollower
 from zeus_ray.jobs.supervision_summary import SupervisionSummary
 from zeus_ray.quantity_format import energy, power, seconds
 from zeus_ray.records import NAN, Plan

@@ -14,7 +14,7 @@ from zeus_ray.jobs.command_process import CommandProcess, print_line
 from zeus_ray.jobs.command_supervisor import CommandSupervisor
 from zeus_ray.jobs.metric_from_output import MetricFromOutput
 from zeus_ray.jobs.metric_parser import MetricParser
-from zeus_ray.jobs.progress_follower import ProgressFollower
+from zeus_ray.jobs.progress_counter import ProgressFollower
 from zeus_ray.jobs.progress_parser import ProgressParser
 from zeus_ray.jobs.signals_passed_on import SignalsPassedOn
 from zeus_ray.records import NAN, Plan

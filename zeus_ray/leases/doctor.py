@@ -14,8 +14,8 @@ from zeus_ray.gpus.protocol import Gpu, PhysicalGpu
 from zeus_ray.gpus.registry import DEFAULT_SOURCE, load_source
 from zeus_ray.leases.journal import Journal, limit_journals
 from zeus_ray.leases.journal_record import OtherVersion
+from zeus_ray.leases.limit_lock_of_all_users import GpuClaim
 from zeus_ray.leases.limit_writes import set_limit_with_retries
-from zeus_ray.leases.node_wide_gpu_lock import GpuClaim
 from zeus_ray.leases.recovery import GPU_ANSWERS_WITHIN_S
 from zeus_ray.leases.state_dir import check_private, files_set_aside, state_dir
 from zeus_ray.leases.watchdog_start import (

@@ -9,7 +9,7 @@ from pathlib import Path
 from zeus_ray.gpus.protocol import Gpu
 from zeus_ray.leases.journal import Journal
 from zeus_ray.leases.journal_record import JournalRecord, OtherVersion
-from zeus_ray.leases.node_wide_gpu_lock import GpuClaim
+from zeus_ray.leases.limit_lock_of_all_users import GpuClaim
 
 ADOPT_WITHIN_S = 0.5
 """How long a process that has just been killed may still hold its locks."""

@@ -22,9 +22,9 @@ from zeus_ray.leases.ended_lease_usage import ended_lease, keep_readings
 from zeus_ray.leases.journal_record import LeaseEntry
 from zeus_ray.leases.lease import GpuStatus, Lease
 from zeus_ray.leases.lease_table import EnergyPrice, LeaseTable
-from zeus_ray.leases.limit_owner import FORKED, LimitOwner
 from zeus_ray.leases.measuring_processes import Presence
 from zeus_ray.leases.process import HolderProcess
+from zeus_ray.leases.set_and_restore_limit import FORKED, LimitOwner
 from zeus_ray.leases.state_dir import state_dir as find_state_dir
 from zeus_ray.leases.watchdog_start import ensure_watchdog
 from zeus_ray.records import NAN

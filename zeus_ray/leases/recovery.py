@@ -13,8 +13,8 @@ from zeus_ray.gpus.discovery import open_gpu, power_control
 from zeus_ray.leases.ended_lease_usage import keep_ended_leases
 from zeus_ray.leases.journal import Journal, limit_journals
 from zeus_ray.leases.journal_record import JournalRecord, OtherVersion
+from zeus_ray.leases.limit_lock_of_all_users import GpuClaim
 from zeus_ray.leases.limit_writes import restore_original_limit
-from zeus_ray.leases.node_wide_gpu_lock import GpuClaim
 from zeus_ray.leases.state_dir import check_private, state_dir
 from zeus_ray.records import NAN
 

@@ -12,8 +12,8 @@ from zeus_ray.leases.process import HolderProcess
 class GpuLeaseService(Protocol):
     """Leases of one GPU: its energy, its power limit, its power trace.
 
-    :class:`~zeus_ray.leases.carbon_aware_limit.CarbonAwareLeaseManager` offers it within one process, and
-    ``zeus_ray.actors.gpu_actor_client.GpuActorClient`` hands each call on to the GPU's Ray actor.
+    :class:`~zeus_ray.leases.carbon_aware_lease_manager.CarbonAwareLeaseManager` offers it within one process,
+    and ``zeus_ray.actors.gpu_actor_client.GpuActorClient`` hands each call on to the GPU's Ray actor.
 
     Every method may raise DeviceLost; every method with a ``lease_id`` raises LeaseRefused for a lease that
     is not held.

@@ -26,7 +26,7 @@ from zeus_ray.leases.file_lock import ANSWERS_WITHIN_S, FileLock, answers
 from zeus_ray.leases.journal import Journal, limit_journals
 from zeus_ray.leases.journal_record import JournalRecord, OtherVersion
 from zeus_ray.leases.lease_table import amount_field
-from zeus_ray.leases.node_wide_gpu_lock import LimitNote
+from zeus_ray.leases.limit_lock_of_all_users import LimitNote
 from zeus_ray.leases.process import HolderProcess
 from zeus_ray.leases.recovery import RestoreOutcome, restore_journal, unrestored, why_held
 from zeus_ray.leases.state_dir import make_private, set_aside

@@ -9,7 +9,16 @@ from __future__ import annotations
 from zeus_ray.records.exploration_account import Exploration, RunAccount
 from zeus_ray.records.power_profile import PowerProfile, ProfilePoint
 from zeus_ray.records.read_metric import check_metric, read_metric
-from zeus_ray.records.runs import (
+from zeus_ray.records.search_answer import (
+    MODELLED,
+    PROFILED,
+    TRAINED,
+    ExpectedCost,
+    SearchAnswer,
+    SearchGoal,
+    TradeOff,
+)
+from zeus_ray.records.search_runs import (
     BASELINE,
     NAN,
     Best,
@@ -20,15 +29,6 @@ from zeus_ray.records.runs import (
     Outcome,
     Progress,
     StopReason,
-)
-from zeus_ray.records.search_answer import (
-    MODELLED,
-    PROFILED,
-    TRAINED,
-    ExpectedCost,
-    SearchAnswer,
-    SearchGoal,
-    TradeOff,
 )
 from zeus_ray.records.serialization import from_json, from_plain, to_json, to_plain
 from zeus_ray.records.target import Target

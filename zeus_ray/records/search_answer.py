@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from zeus_ray.records.exploration_account import Exploration
-from zeus_ray.records.runs import NAN, Best, Estimate
+from zeus_ray.records.search_runs import NAN, Best, Estimate
 from zeus_ray.records.target import Target
 
 ANSWER_VERSION = 1

@@ -12,7 +12,7 @@ from typing_extensions import Self
 
 from zeus_ray.errors import BadInput
 from zeus_ray.records.power_profile import PowerProfile
-from zeus_ray.records.runs import Knobs
+from zeus_ray.records.search_runs import Knobs
 from zeus_ray.records.serialization import from_plain, to_json
 from zeus_ray.records.target import Target
 

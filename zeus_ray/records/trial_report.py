@@ -9,7 +9,7 @@ from typing import Any
 
 from typing_extensions import Self
 
-from zeus_ray.records.runs import NAN, MeasuredBy
+from zeus_ray.records.search_runs import NAN, MeasuredBy
 from zeus_ray.records.trial_plan import RESERVED
 
 

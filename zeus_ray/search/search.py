@@ -36,7 +36,7 @@ from zeus_ray.search.policies import POLICIES, Choice, Policy
 from zeus_ray.search.recommendation import recommend, trade_offs
 from zeus_ray.search.settings import Settings
 from zeus_ray.search.state import CompletedRun, SearchState
-from zeus_ray.search.target_phase import TargetPhase
+from zeus_ray.search.target_from_default import TargetPhase
 
 STATE_VERSION = 3
 

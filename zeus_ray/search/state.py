@@ -24,8 +24,8 @@ from zeus_ray.records import (
     to_plain,
 )
 from zeus_ray.search import power_limit
+from zeus_ray.search.batch_sizes_that_fit import FeasibleSizes
 from zeus_ray.search.exploration_budget import ExplorationBudget
-from zeus_ray.search.feasible_batch_sizes import FeasibleSizes
 from zeus_ray.search.models.learning_curve import Curve
 from zeus_ray.search.pending import PendingRuns
 from zeus_ray.search.profiles import Profiles

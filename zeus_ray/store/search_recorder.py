@@ -12,8 +12,8 @@ from zeus_ray.search.search import Search
 from zeus_ray.store.event_log import EventLog
 from zeus_ray.store.event_replay import replay
 from zeus_ray.store.events import Event, ProfileMeasured, RunEnded
+from zeus_ray.store.implausible_target import REPORTS, target_question
 from zeus_ray.store.outcome_from_reports import ActiveRun
-from zeus_ray.store.target_question import REPORTS, target_question
 
 logger = logging.getLogger("zeus_ray")
 

@@ -17,7 +17,7 @@ from torch.utils.data import BatchSampler
 from zeus_ray.errors import BadInput
 from zeus_ray.records import NAN
 from zeus_ray.training.loader_inspection import BatchSizes, samples_per_epoch
-from zeus_ray.training.run import TrainingRun
+from zeus_ray.training.training_run import TrainingRun
 
 
 class ZeusCallback(pl.Callback):  # type: ignore[misc]  # Lightning's types are not read

@@ -15,7 +15,7 @@ from zeus_ray.errors import BadInput
 from zeus_ray.records import NAN
 from zeus_ray.records.read_metric import as_number, is_number
 from zeus_ray.training.loader_inspection import samples_per_epoch
-from zeus_ray.training.run import TrainingRun
+from zeus_ray.training.training_run import TrainingRun
 
 SET_SUFFIX = "_runtime"
 """Ends a metric that every evaluation has; before it stands the name of the evaluated set."""

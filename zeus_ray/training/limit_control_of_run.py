@@ -6,7 +6,7 @@ from zeus_ray.records import Plan
 from zeus_ray.training.attempts import AttemptLog
 from zeus_ray.training.gpu_group import GpuGroup
 from zeus_ray.training.online_limit_control import OnlineLimitControl
-from zeus_ray.training.run_limit_controller import LimitController
+from zeus_ray.training.planned_or_profiled_limit import LimitController
 from zeus_ray.training.samples_and_time import RunClock
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from zeus_ray.records import Plan
 from zeus_ray.training.gpu_group import GpuGroup
-from zeus_ray.training.run_limit_controller import why_no_limit
+from zeus_ray.training.planned_or_profiled_limit import why_no_limit
 
 
 def wants_limit(plan: Plan) -> bool:

@@ -17,9 +17,10 @@ from typing_extensions import Self
 
 from zeus_ray.errors import BadInput
 from zeus_ray.records.serialization import from_plain, to_plain
-from zeus_ray.training.limit_profiling import LimitProfiling
+from zeus_ray.training.load_change_watch import LoadWatch
 from zeus_ray.training.merge_rank_windows import GroupWindow, join, merge
 from zeus_ray.training.online_limit_choice import LimitChoice
+from zeus_ray.training.online_profiling import LimitProfiling
 from zeus_ray.training.online_records import (
     ControllerState,
     LimitRecord,
@@ -30,7 +31,6 @@ from zeus_ray.training.online_records import (
     Verdict,
 )
 from zeus_ray.training.profiles_after_load_change import LoadHistory
-from zeus_ray.training.settled_load_watch import LoadWatch
 from zeus_ray.training.step_statistics import RankWindow
 
 

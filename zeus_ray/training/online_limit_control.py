@@ -21,11 +21,11 @@ from zeus_ray.training.kept_limit_profile import KeptLimitProfile
 from zeus_ray.training.limits_to_choose_from import limits_to_choose_from, may_choose, wants_limit
 from zeus_ray.training.online_controller import OnlineController
 from zeus_ray.training.online_records import OnlineSettings, UnitPoint
-from zeus_ray.training.run_limit_controller import why_no_limit
+from zeus_ray.training.planned_or_profiled_limit import why_no_limit
 from zeus_ray.training.samples_and_time import RunClock
 from zeus_ray.training.step_statistics import interval_as_window
-from zeus_ray.training.usage_per_unit import UnitCounter, UnitReport, points_per_epoch
 from zeus_ray.training.window_measurement import WindowMeasurement
+from zeus_ray.training.work_units_and_choice_cost import UnitCounter, UnitReport, points_per_epoch
 
 CHANGED_BY_OTHERS = "someone else has set the power limit: what is measured since then does not count"
 
@@ -35,8 +35,8 @@ logger = logging.getLogger("zeus_ray")
 class OnlineLimitControl:
     """Holds the limit that an :class:`OnlineController` chooses, from the first step to the end of the run.
 
-    It has the methods of :class:`~zeus_ray.training.run_limit_controller.LimitController`. Where limits may
-    not be set, or only one is given, it measures, and the processes still agree on when to stop.
+    It has the methods of :class:`~zeus_ray.training.planned_or_profiled_limit.LimitController`. Where limits
+    may not be set, or only one is given, it measures, and the processes still agree on when to stop.
 
     Args:
         plan: the run's plan, with ``online``.

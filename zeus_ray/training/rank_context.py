@@ -14,11 +14,11 @@ from zeus_ray.gpus.registry import load_source
 from zeus_ray.records import Plan
 from zeus_ray.training.distributed_gpu_group import DistributedGpuGroup
 from zeus_ray.training.frameworks import find_gather
+from zeus_ray.training.free_running_gpu_group import RankGpuGroup
 from zeus_ray.training.gpu_group import GpuGroup
-from zeus_ray.training.rank_gpu_group import RankGpuGroup
 from zeus_ray.training.ranks_from_environment import Ranks
-from zeus_ray.training.run import TrainingRun
 from zeus_ray.training.run_context import RunContext, gpu_settings, lease_here, lease_or_none
+from zeus_ray.training.training_run import TrainingRun
 
 
 class RankRun(TrainingRun):

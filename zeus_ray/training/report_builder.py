@@ -15,7 +15,7 @@ from zeus_ray.training.named_windows import WindowUsage
 from zeus_ray.training.online_records import UnitPoint
 from zeus_ray.training.samples_and_time import RunClock
 from zeus_ray.training.savings_if_limit_were_set import savings_estimate
-from zeus_ray.training.usage_per_unit import UnitReport
+from zeus_ray.training.work_units_and_choice_cost import UnitReport
 
 
 class ReportBuilder:

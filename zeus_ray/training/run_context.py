@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from zeus_ray.errors import DeviceError, LeaseRefused, NoDevice
 from zeus_ray.gpus import discovery as discover
 from zeus_ray.gpus.protocol import Gpu
-from zeus_ray.leases.carbon_aware_limit import CarbonAwareLeaseManager
+from zeus_ray.leases.carbon_aware_lease_manager import CarbonAwareLeaseManager
 from zeus_ray.leases.process import HolderProcess
 from zeus_ray.records import Plan, to_json
 from zeus_ray.training.attempts import AttemptLog
 from zeus_ray.training.gpu_group import GpuGroup, LeasedGpu
-from zeus_ray.training.run import TrainingRun
+from zeus_ray.training.training_run import TrainingRun
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,8 +16,8 @@ from zeus_ray.training.frameworks import current_ranks, imported_frameworks, is_
 from zeus_ray.training.kept_limit_profile import DEFAULT_HISTORY
 from zeus_ray.training.plan_from_arguments import plan_from_config, without_reserved
 from zeus_ray.training.rank_context import RankContext, rank_run
-from zeus_ray.training.run import TrainingRun
 from zeus_ray.training.run_context import RunContext, lease_or_none
+from zeus_ray.training.training_run import TrainingRun
 
 logger = logging.getLogger("zeus_ray")
 

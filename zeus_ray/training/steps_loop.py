@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from zeus_ray.training.loader_inspection import BatchSizes, check_loader, samples_per_epoch, with_last
 
 if TYPE_CHECKING:
-    from zeus_ray.training.run import TrainingRun
+    from zeus_ray.training.training_run import TrainingRun
 
 Batch = TypeVar("Batch")
 

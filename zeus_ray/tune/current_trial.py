@@ -19,8 +19,8 @@ from zeus_ray.store.storage import Storage, StorageFolder
 from zeus_ray.training.attempts import AttemptLog
 from zeus_ray.training.frameworks import Framework
 from zeus_ray.training.gpu_group import GpuGroup
-from zeus_ray.training.run import TrainingRun
 from zeus_ray.training.run_context import RunContext, emissions_json, gpu_settings
+from zeus_ray.training.training_run import TrainingRun
 
 
 class TuneRun(TrainingRun):

@@ -39,7 +39,7 @@ from zeus_ray.store.event_log import EventLog, new_search_history
 from zeus_ray.store.search_recorder import SearchRecorder
 from zeus_ray.store.warm_start import read_warm_start
 from zeus_ray.training.plan_from_arguments import carried_settings
-from zeus_ray.tune.describe_answer import describe_answer, why_no_answer
+from zeus_ray.tune.answer_record_from_search import describe_answer, why_no_answer
 from zeus_ray.tune.never_worse_than_baseline import best_with_baseline
 from zeus_ray.tune.other_parameters import OtherParameters
 from zeus_ray.tune.refuse_wrappers import refuse_wrappers
@@ -52,7 +52,7 @@ from zeus_ray.tune.search_properties import (
     point_batch_size,
 )
 from zeus_ray.tune.searcher_snapshot import SearcherSnapshot, read_snapshot, write_snapshot
-from zeus_ray.tune.trial_runs import TrialRuns
+from zeus_ray.tune.trials_as_search_runs import TrialRuns
 
 if TYPE_CHECKING:
     from zeus_ray.search.policies import Policy

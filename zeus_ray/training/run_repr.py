@@ -11,7 +11,7 @@ from zeus_ray.records import MeasuredBy
 from zeus_ray.reporting.savings_sentences import how_measured
 
 if TYPE_CHECKING:
-    from zeus_ray.training.run import TrainingRun
+    from zeus_ray.training.training_run import TrainingRun
 
 
 def run_rows(run: TrainingRun) -> dict[str, str]:

@@ -14,7 +14,7 @@ from zeus_ray.training.gpu_group import GpuGroup
 from zeus_ray.training.online_records import UnitPoint
 from zeus_ray.training.profiler import Profiler, ProfilingWindow
 from zeus_ray.training.samples_and_time import RunClock
-from zeus_ray.training.usage_per_unit import UnitReport
+from zeus_ray.training.work_units_and_choice_cost import UnitReport
 
 PointsByLimit = dict[float, ProfilePoint]
 """Points of a profile by their limit (W)."""

@@ -22,7 +22,7 @@ from zeus_ray.training.limit_control_of_run import limit_control_of
 from zeus_ray.training.lr_scaling import LrRule, ScaledLr, WarmUp, scaled, warm_up
 from zeus_ray.training.named_windows import NamedWindows, WindowUsage
 from zeus_ray.training.report_builder import ReportBuilder
-from zeus_ray.training.run_text import run_html, run_repr
+from zeus_ray.training.run_repr import run_html, run_repr
 from zeus_ray.training.samples_and_time import RunClock
 from zeus_ray.training.steps_loop import Batch, OneStep, one_pass
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from zeus_ray.errors import BadInput, DeviceError, DeviceLost, NoPermission, NotSupported
 from zeus_ray.gpus.protocol import Gpu
 from zeus_ray.gpus.virtual_gpu_base import VirtualGpu
-from zeus_ray.leases.gpu_journals import LeaseJournals
 from zeus_ray.leases.journal_record import JournalRecord, LeaseEntry
+from zeus_ray.leases.journals_of_one_gpu import LeaseJournals
 from zeus_ray.leases.lease_table import LeaseTable
 from zeus_ray.leases.limit_locks import ADOPT_WITHIN_S
 from zeus_ray.leases.limit_writes import restore_original_limit, same_limit, set_limit_with_retries

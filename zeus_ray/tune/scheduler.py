@@ -30,7 +30,7 @@ from zeus_ray.records import (
     to_plain,
 )
 from zeus_ray.training.plan_from_arguments import carried_settings
-from zeus_ray.tune import trial_reporter as _shorter_output  # noqa: F401 — see its first lines
+from zeus_ray.tune import progress_reporter as _shorter_output  # noqa: F401 — see its first lines
 from zeus_ray.tune.experiment_save_rate import BoundedSaves
 from zeus_ray.tune.pause_trials_for_carbon import Elastic
 from zeus_ray.tune.refuse_wrappers import innermost_searcher, refuse_wrapped

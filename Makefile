@@ -40,8 +40,8 @@ check: $(INSTALLED)  ## format, lint, types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-docs: $(INSTALLED)  ## the site, into site/; fails at a dead link and at a name that is not documented
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+docs: $(INSTALLED)  ## the site, into site/; fails at any warning, such as a dead link
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 figures: $(INSTALLED)  ## the pictures of the site, into docs/assets
 	$(BIN)/python docs/draw_figures.py

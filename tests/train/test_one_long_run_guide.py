@@ -16,7 +16,7 @@ pytest.importorskip("torch")
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "guides" / "one_long_run.md").read_text()
 ALONE = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
-TORCHRUN = re.findall(r"```python torchrun\n(.*?)```", GUIDE, re.DOTALL)
+TORCHRUN = re.findall(r'```python title="under torchrun"\n(.*?)```', GUIDE, re.DOTALL)
 NAMES = ["ddp", "accelerate", "lightning", "transformers"]
 NEEDS = {"ddp": "torch", "accelerate": "accelerate", "lightning": "lightning", "transformers": "transformers"}
 

@@ -84,14 +84,15 @@ def _print_advice(advice: StartAdvice) -> None:
     console.print(f"[bold]{advice.signal}[/bold]: {advice.value_now:.4g} {advice.unit} now")
     _print_forecast(console, advice)
     now_mean, unit = advice.mean_if_started_now, advice.unit
+    gain = f"{_difference(advice.best_mean, now_mean)} than {now_mean:.4g} if started now"
     console.print(
         f"{advice.hours:g} h from [green]{local_time(advice.best_start.timestamp())}[/green]: "
-        f"{advice.best_mean:.4g} {unit} on average, {_difference(advice.best_mean, now_mean)} than "
-        f"{now_mean:.4g} if started now"
+        f"{advice.best_mean:.4g} {unit} on average, "
+        f"{gain if advice.best_mean != now_mean else 'which is to start now'}"
     )
     console.print(
         f"In several parts, with pauses: {advice.mean_with_pauses:.4g}, "
-        f"{_difference(advice.mean_with_pauses, now_mean)} (EnergyScheduler pauses and resumes trials)"
+        f"{_difference(advice.mean_with_pauses, now_mean)} (Elastic pauses and resumes trials)"
     )
     for note in advice.notes:
         console.print(f"Note: {note}", style="yellow")

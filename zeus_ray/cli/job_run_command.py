@@ -103,8 +103,8 @@ def job_run_command(  # noqa: PLR0917 — typer calls it with keywords
     eta: Annotated[
         float | None,
         _objective_option(
-            help="Weight of energy (carbon, money) against time, from 1 to 0 (default: 0.5; 1 with "
-            "--max-slowdown)."
+            help="Weight of energy (carbon, money) against time: 1 is energy alone, 0 is time alone "
+            "(default: 0.5; 1 with --max-slowdown)."
         ),
     ] = None,
     power_limits: Annotated[

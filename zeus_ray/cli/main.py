@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -110,3 +111,7 @@ def main(arguments: list[str] | None = None) -> int:
     except SystemExit as ended:
         return int(ended.code or 0)
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

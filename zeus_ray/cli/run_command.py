@@ -38,7 +38,9 @@ def run_command(  # noqa: PLR0917 — typer calls it with keywords
     ] = None,
     eta: Annotated[
         float | None,
-        _limit_option(help="Weight of energy against time, from 1 to 0 (default: 0.5)."),
+        _limit_option(
+            help="Weight of energy against time, 1 is energy alone, 0 is time alone (default: 0.5)."
+        ),
     ] = None,
     max_slowdown: Annotated[
         float | None,

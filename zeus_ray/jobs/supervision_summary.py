@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from zeus_ray.quantity_format import counted, energy, less, power, seconds, three_digits
-from zeus_ray.records import NAN
+from zeus_ray.records import NAN, MeasuredBy
 from zeus_ray.records.serialization import to_plain
 from zeus_ray.training.online_records import UnitPoint
 
@@ -68,7 +68,12 @@ class SupervisionSummary:
             used = (
                 f"{energy(self.energy_j)} in {seconds(self.time_s)}, {power(self.average_power_w)} on average"
             )
-            yield f"{used}, on {counted(self.gpus, 'GPU')} ({self.gpu}), by {self.measured_by}"
+            by = (
+                "SIMULATED, full load"
+                if self.measured_by == MeasuredBy.SIMULATED
+                else f"by {self.measured_by}"
+            )
+            yield f"{used}, on {counted(self.gpus, 'GPU')} ({self.gpu}), {by}"
         else:
             yield f"{seconds(self.time_s)}; no GPU was measured"
         if self.steps > 0:

@@ -139,6 +139,17 @@ def test_the_demo_runs(installed, tmp_path, monkeypatch):
     assert list((tmp_path / "out").rglob("result.json"))
 
 
+@pytest.mark.ray
+def test_the_quick_start_runs_as_written(installed, tmp_path, monkeypatch):
+    monkeypatch.setenv("ZEUS_RAY_GPU", "simulated:V100")
+    monkeypatch.setenv("RAY_ADDRESS", "local")
+    page = (ROOT / "docs" / "index.md").read_text()
+    (tmp_path / "quickstart.py").write_text(page.partition("```python\n")[2].partition("```")[0])
+    printed = run(installed / "python", "quickstart.py", folder=tmp_path)
+    assert "Best: batch size" in printed
+    assert (tmp_path / "pareto.png").exists()
+
+
 def test_the_oldest_versions_that_are_allowed_are_those_that_are_tested():
     constraints = (ROOT / "constraints-oldest.txt").read_text()
     tested = dict(re.findall(r"^([\w.-]+)==([\w.]+)$", constraints, re.MULTILINE))

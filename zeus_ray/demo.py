@@ -8,6 +8,7 @@ in both cases.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from zeus_ray.errors import NoDevice
+from zeus_ray.errors import BadInput, NoDevice
 from zeus_ray.gpus import discovery
 from zeus_ray.records import Target
 from zeus_ray.reporting.search_report import show
@@ -50,12 +51,18 @@ class DemoOptions:
 
 
 def run_demo(options: DemoOptions) -> None:
-    """Search, then print the trials, what was saved and what the search took, and save the plot."""
+    """Search, then print the trials, what was saved and what the search took, and save the plot.
+
+    Raises:
+        BadInput: a package of the extra "demo" is not installed.
+    """
+    _choose_gpu()
+    if missing := [name for name in ("torch", "sklearn") if importlib.util.find_spec(name) is None]:
+        raise BadInput(f"the demo needs {' and '.join(missing)}: pip install zeus-ray[demo]")
     import ray  # noqa: PLC0415 — seconds to import
 
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # Tune's own progress output would hide the demo's
     console = Console()
-    _choose_gpu()
     _announce(console)
     started_here = not ray.is_initialized()
     if started_here:

@@ -101,6 +101,13 @@ def test_bad_input_is_one_line_and_exit_code_2(capsys, monkeypatch):
     assert "simulated" in capsys.readouterr().err
 
 
+def test_the_demo_says_what_to_install(capsys, monkeypatch):
+    monkeypatch.setenv("ZEUS_RAY_GPU", "simulated:V100")
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert main(["demo"]) == 2
+    assert "pip install zeus-ray[demo]" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("address", ["nonsense", "127.0.0.1:1", "local", "host:port", ":6379"])
 @pytest.mark.parametrize("command", ["doctor", "restore"])
 def test_an_address_without_a_cluster_is_refused_before_ray_is_imported(

@@ -25,7 +25,7 @@ from sweep_simulation import Grid, HistoryView, ProviderView
 from zeus_ray.carbon.forecasts.baseline_forecasts import BlendedForecast
 from zeus_ray.carbon.forecasts.gp_forecast import GpForecast
 from zeus_ray.carbon.planning.width_planner import WidthRules
-from zeus_ray.gpus import card_models as cards
+from zeus_ray.gpus import simulated_power_and_time as cards
 from zeus_ray.quantity_format import HOUR_S
 
 WORK_H = (12, 24, 72)

@@ -14,9 +14,11 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import signal
 import statistics
 import sys
 import tempfile
+import time
 import traceback
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -115,12 +117,19 @@ def main() -> int:
     options = parser.parse_args()
     plans = planned(options.n, options.ray, options.long, options.kinds)
     plans = plans[options.first :][: options.most]
-    faults = []
+    if not plans:
+        known = (*all_faults.PROCESS_KINDS, *ray_faults.KINDS, *all_faults.LONG_KINDS)
+        names = ", ".join(sorted(kind.__name__ for kind in known))
+        parser.error(f"no fault to do: --kinds are {' '.join(options.kinds) or 'all'}; there are {names}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # the scenario ends its processes
+    faults, began_s = [], time.monotonic()
     for kind, restored_s, wrong in campaign(plans, options.seed):
         faults.append((kind, restored_s, wrong))
+        took_s, began_s = round(time.monotonic() - began_s, 1), time.monotonic()
         if options.save:
+            fault = {"kind": kind, "restored_s": str(restored_s), "took_s": took_s, "wrong": wrong}
             with options.save.open("a") as file:
-                print(json.dumps({"kind": kind, "restored_s": str(restored_s), "wrong": wrong}), file=file)
+                print(json.dumps(fault), file=file)
     return 1 if print_table(saved(options.save) if options.save else faults) else 0
 
 

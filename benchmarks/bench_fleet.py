@@ -19,8 +19,8 @@ import psutil
 import ray
 from ray.cluster_utils import Cluster
 
-from zeus_ray.actors.ask_every_node import examine_all
-from zeus_ray.actors.gpu_actor_client import gpu_actor
+from zeus_ray.actors.examine_or_restore_all_nodes import examine_all
+from zeus_ray.actors.lease_gpus_through_actors import gpu_actor
 from zeus_ray.gpus import discovery
 from zeus_ray.leases.process import HolderProcess
 

@@ -19,10 +19,8 @@ from pathlib import Path
 import curves
 import numpy as np
 import traces
-from bench_once import ETA, HORIZON_RUNS, together
+from bench_once import ETA, ending_search, together
 from recurrences import Workload
-
-from zeus_ray.search import Search
 
 Task = tuple[Workload, int]
 
@@ -30,16 +28,7 @@ Task = tuple[Workload, int]
 def interval(task: Task) -> list[float]:
     """Shares of trainings below, within and above the interval, and its width; empty without an answer."""
     work, seed = task
-    search = Search(
-        batch_sizes=sorted(work.points),
-        default_batch_size=work.default_batch_size,
-        target=work.target,
-        max_epochs=work.max_epochs,
-        eta=ETA,
-        seed=seed,
-        recurring=False,
-        horizon_runs=HORIZON_RUNS,
-    )
+    search = ending_search(work, seed)
     together(work, search, 1, np.random.default_rng(seed))
     best = search.best()
     epoch = work.epoch_cost(best.batch_size, best.power_limit_w or work.limits_w[0], ETA)

@@ -26,8 +26,8 @@ import numpy as np
 
 from zeus_ray.errors import NoDevice
 from zeus_ray.gpus import discovery
-from zeus_ray.leases.lease import Lease
-from zeus_ray.leases.manager import LeaseManager
+from zeus_ray.leases.lease_and_gpu_status import Lease
+from zeus_ray.leases.lease_manager_of_one_gpu import LeaseManager
 from zeus_ray.leases.process import HolderProcess
 
 TESTS = Path(__file__).resolve().parents[1] / "tests"

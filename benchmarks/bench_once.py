@@ -31,10 +31,9 @@ COLUMNS = ("trials", "cost", "J", "time", "answer", "worst", "in all")
 Task = tuple[Workload, str, int, int]
 
 
-def once(task: Task) -> list[float]:
-    """The figures of one search, in the order of ``COLUMNS``."""
-    work, policy, at_once, seed = task
-    search = Search(
+def ending_search(work: Workload, seed: int, policy: str = "zeus-ray") -> Search:
+    """A search that ends, whose answer is used ``HORIZON_RUNS`` times."""
+    return Search(
         batch_sizes=sorted(work.points),
         default_batch_size=work.default_batch_size,
         target=work.target,
@@ -45,6 +44,12 @@ def once(task: Task) -> list[float]:
         recurring=False,
         horizon_runs=HORIZON_RUNS,
     )
+
+
+def once(task: Task) -> list[float]:
+    """The figures of one search, in the order of ``COLUMNS``."""
+    work, policy, at_once, seed = task
+    search = ending_search(work, seed, policy)
     tried, took_s = together(work, search, at_once, np.random.default_rng(seed))
     best = search.best()
     limit_w = best.power_limit_w or work.limits_w[0]

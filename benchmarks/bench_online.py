@@ -1,6 +1,7 @@
 """One long run: what finding its power limit costs, over holding the best limit from the first step on.
 
     python benchmarks/bench_online.py --traces DIR --curves DIR [--part tuned|held-out] [--quick]
+        [--only TITLE] [--lengths '10 min' '1 h']
 
 DIR: ``summary_power_{gpu}.csv`` of the Zeus NSDI'23 traces, and ``power_{card}.csv``. Each recorded
 (workload, batch size) is one run. The GPU has inertia: a limit takes effect after 0.3 s, the energy
@@ -27,13 +28,15 @@ from statistics import NormalDist
 import numpy as np
 
 from zeus_ray.records.serialization import to_json
-from zeus_ray.training.online_controller import OnlineController
-from zeus_ray.training.online_records import OnlineSettings
-from zeus_ray.training.step_statistics import RankWindow, StepRecorder
+from zeus_ray.training.online_limit.controller_settings_and_state import OnlineSettings
+from zeus_ray.training.online_limit.online_controller import OnlineController
+from zeus_ray.training.online_limit.steps_to_rank_window import RankWindow, StepRecorder
 
 EFFECT_S, LAG_S, TICK_S = 0.3, 0.5, 0.1
 MINUTE, HOUR = 60.0, 3600.0
 LENGTHS_S = {"10 min": 600.0, "1 h": HOUR, "6 h": 6 * HOUR, "24 h": 24 * HOUR}
+RANKS = (1, 2, 8, 1)
+"""The ranks of the runs of a table, in turn."""
 FLOAT = np.ndarray
 
 
@@ -450,6 +453,8 @@ def main() -> None:
     parser.add_argument("--curves", type=Path, required=True)
     parser.add_argument("--part", choices=["tuned", "held-out"], default="held-out")
     parser.add_argument("--quick", action="store_true", help="few workloads, short runs")
+    parser.add_argument("--only", default="", help="the tables whose title has this in it")
+    parser.add_argument("--lengths", nargs="*", choices=list(LENGTHS_S), help="the rows; all")
     parser.add_argument("--curves-share", type=int, default=8, help="every n-th modelled workload")
     arguments = parser.parse_args()
     wanted = arguments.part == "tuned"
@@ -459,31 +464,32 @@ def main() -> None:
     lengths = ["10 min", "1 h"] if arguments.quick else list(LENGTHS_S)
     if arguments.quick:
         recorded, modelled = recorded[::4], modelled[::6]
-    loads = recorded + modelled
     print(f"part {arguments.part}: {len(recorded)} recorded, {len(modelled)} modelled workloads")
-    ranks = (1, 2, 8, 1)
+    chosen = [x for x in lengths if not arguments.lengths or x in arguments.lengths]
     binding = [x for x in recorded if x.power_w[0] > x.limits_w[-1]]
     free = [x for x in recorded if x.power_w[0] <= x.limits_w[-1]]
-    table("eta 0.5, recorded", binding, Objective(), lengths, ranks)
-    table(
-        "eta 0.5, recorded, no limit ever binds (what differs is the recording's scatter)",
-        free,
-        Objective(),
-        lengths[:2],
-        ranks,
-    )
-    table("eta 0.5, modelled", modelled, Objective(), lengths, ranks)
+    scatter = "eta 0.5, recorded, no limit ever binds (what differs is the recording's scatter)"
+    tables = [
+        ("eta 0.5, recorded", binding, Objective(), lengths),
+        (scatter, free, Objective(), lengths[:2]),
+        ("eta 0.5, modelled", modelled, Objective(), lengths),
+    ]
     loads = binding + modelled
-    for eta in (0.2, 1.0):
-        table(f"eta {eta}", loads, Objective(eta), lengths[:2], ranks)
+    tables += [(f"eta {eta}", loads, Objective(eta), lengths[:2]) for eta in (0.2, 1.0)]
     for factor in (1.03, 1.1):
-        table(f"max_slowdown {factor}", loads, Objective(max_slowdown=factor), lengths[:3], ranks)
-    print("\nload that changes twice: median / worst")
-    for length in lengths[1:]:
-        changes(loads, length, Objective(), 8 if arguments.quick else 24)
-    print()
-    many_ranks(recorded[0], Objective())
-    per_step()
+        tables.append((f"max_slowdown {factor}", loads, Objective(max_slowdown=factor), lengths[:3]))
+    for title, of, objective, upto in tables:
+        rows = [x for x in upto if x in chosen]
+        if rows and arguments.only in title:
+            table(title, of, objective, rows, RANKS)
+    if arguments.only in "load that changes twice":
+        print("\nload that changes twice: median / worst")
+        for length in [x for x in lengths[1:] if x in chosen]:
+            changes(loads, length, Objective(), 8 if arguments.quick else 24)
+    if arguments.only in "64 ranks":
+        print()
+        many_ranks(recorded[0], Objective())
+        per_step()
 
 
 if __name__ == "__main__":

@@ -173,7 +173,7 @@ def measure_suggest(told: int) -> None:
 def measure_lease() -> None:
     import ray
 
-    from zeus_ray.actors.gpu_actor_client import GpuActorClient
+    from zeus_ray.actors.lease_gpus_through_actors import GpuActorClient
     from zeus_ray.leases.process import HolderProcess
 
     client = GpuActorClient("simulated:V100", "SIM-V100-0", ray.nodes()[0]["NodeID"])
@@ -187,12 +187,12 @@ def measure_lease() -> None:
 
 
 def measure_step(steps: int) -> None:
-    from zeus_ray.gpus.simulated import SimulatedGpu
-    from zeus_ray.leases.manager import LeaseManager
+    from zeus_ray.gpus.simulated_gpu import SimulatedGpu
+    from zeus_ray.leases.lease_manager_of_one_gpu import LeaseManager
     from zeus_ray.leases.process import HolderProcess
     from zeus_ray.records import Knobs, Plan
-    from zeus_ray.training.distributed_gpu_group import DistributedGpuGroup
-    from zeus_ray.training.gpu_group import GpuGroup, LeasedGpu
+    from zeus_ray.training.gpu_group_over_ranks import DistributedGpuGroup
+    from zeus_ray.training.leased_gpu_group import GpuGroup, LeasedGpu
     from zeus_ray.training.training_run import TrainingRun
 
     manager = LeaseManager(SimulatedGpu.open("V100", 0))
@@ -222,9 +222,9 @@ def measure_online_step(steps: int) -> None:
     """A settled run that chooses its limit while it trains, on a GPU whose clock is this process's."""
     from zeus_ray.gpus.energy.readings import Reading
     from zeus_ray.gpus.protocol import LimitRange
-    from zeus_ray.leases.lease import Lease
+    from zeus_ray.leases.lease_and_gpu_status import Lease
     from zeus_ray.records import Knobs, MeasuredBy, OnlineOptions, Plan
-    from zeus_ray.training.gpu_group import GpuGroup, LeasedGpu
+    from zeus_ray.training.leased_gpu_group import GpuGroup, LeasedGpu
     from zeus_ray.training.training_run import TrainingRun
 
     class SteadyGpu:
@@ -290,7 +290,7 @@ def measure_frameworks(steps: int, times: int) -> None:
 
 def settled_run() -> Any:
     from zeus_ray.records import Knobs, Plan
-    from zeus_ray.training.gpu_group import GpuGroup
+    from zeus_ray.training.leased_gpu_group import GpuGroup
     from zeus_ray.training.training_run import TrainingRun
 
     return TrainingRun(Plan(knobs=Knobs(run_id="", batch_size=8)), GpuGroup([]))

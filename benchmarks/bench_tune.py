@@ -1,6 +1,7 @@
 """What a search in Ray Tune spends, against other searchers: real ``tune.run``, replayed GPUs.
 
     python benchmarks/bench_tune.py --traces ../shared/data/zeus-nsdi23 --out tune.json [--seeds 0 1 2]
+    python benchmarks/bench_tune.py --curves ../shared/data/learning-curves --jobs JOB/CARD --out tune.json
 
 At most 30 trials, four at a time, over (batch size, power limit); all metered by zeus-ray. Searches
 that ``--out`` has already are not run again, so that a long run may be cut into pieces; ``--show``
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import csv
 import io
 import json
 import os
@@ -20,12 +22,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import curves
 import numpy as np
 import traces
 from recurrences import Workload
 from rivals.clock import Clock
 from rivals.columns import AT_ONCE, COLUMNS, ETA, TRIALS
 from rivals.training import SAMPLES, recorded, train
+
+from zeus_ray.gpus.replayed_gpu import REPLAY_COLUMNS
 
 Row = dict[str, Any]
 CELLS = ("found_j", "found", "energy_j", "cost", "answer")
@@ -39,7 +44,8 @@ def search(work: Workload, column: str, seed: int) -> Row:
 
     clock = ray.remote(num_cpus=0)(Clock).remote(AT_ONCE)
     setup, tally = COLUMNS[column](work, seed), Tally(work, clock)
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+    workers_write = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)  # even after the end
+    with workers_write as folder, contextlib.redirect_stdout(io.StringIO()):
         tune.run(
             tune.with_parameters(train, work=recorded(work), clock=clock),
             **setup,
@@ -104,21 +110,20 @@ def spread(values: list[float]) -> str:
 
 
 @contextlib.contextmanager
-def ray_replaying(folder: Path, work: Workload) -> Iterator[None]:
-    """Ray on this machine alone, four trials at a time, on boards that replay ``work``."""
+def ray_replaying(work: Workload) -> Iterator[None]:
+    """Ray on this machine alone, four trials at a time, on GPUs that replay ``work``."""
     import ray
     import recurrences
     import rivals.clock
     import rivals.training
     from ray import cloudpickle
 
-    spec = next(job for job in traces.JOBS if job.dataset == work.name)
-    replayed = f"gpu={work.gpu}&dataset={spec.dataset}&network={spec.network}&optimizer={spec.optimizer}"
     for module in (recurrences, rivals.clock, rivals.training):
         cloudpickle.register_pickle_by_value(module)  # workers cannot import the benchmarks
     with tempfile.TemporaryDirectory() as home:
+        write_trace(work, Path(home))
         os.environ |= {
-            "ZEUS_RAY_GPU": f"replay:{folder.resolve()}?{replayed}&samples={SAMPLES}",
+            "ZEUS_RAY_GPU": f"replay:{home}?gpu={work.gpu}&samples={SAMPLES}",
             "XDG_STATE_HOME": home,
             "ZEUS_RAY_STATE_DIR": str(Path(home) / "state"),
             "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -134,12 +139,30 @@ def ray_replaying(folder: Path, work: Workload) -> Iterator[None]:
             ray.shutdown()
 
 
+def write_trace(work: Workload, folder: Path) -> None:
+    """The power records of one job, as replayed GPUs read them."""
+    with (folder / f"summary_power_{work.gpu}.csv").open("w", newline="") as lines:
+        rows = csv.writer(lines)
+        rows.writerow(REPLAY_COLUMNS)
+        for size, points in work.points.items():
+            for limit_w, (power_w, epoch_s) in points.items():
+                rows.writerow((work.name, "recorded", size, "recorded", limit_w, epoch_s, power_w))
+
+
+def loaded(options: argparse.Namespace, name: str, gpu: str) -> Workload:
+    """A job of the folder that was given."""
+    works = curves.load(options.curves) if options.curves else traces.load(options.traces, gpu)
+    return next(work for work in works if (work.name, work.gpu) == (name, gpu))
+
+
 def main() -> int:
     """Run what is missing, print the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--traces", type=Path, required=True, help="as for bench_regret.py")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--traces", type=Path, help="as for bench_regret.py")
+    source.add_argument("--curves", type=Path, help="as for bench_curves.py")
     parser.add_argument("--jobs", nargs="+", default=["cifar100/v100"], help="workload/gpu")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(10)), help="which seeds")
     parser.add_argument(
@@ -148,8 +171,9 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True, help="results so far, as JSON lines; appended to")
     parser.add_argument("--show", action="store_true", help="run nothing")
     options = parser.parse_args()
-    if not (options.traces / "summary_train.csv").exists():
-        print(f"skipped: no traces in {options.traces}")
+    records = options.traces / "summary_train.csv" if options.traces else options.curves / "jobs.csv"
+    if not records.exists():
+        print(f"skipped: no {records}")
         return 0
     known = (
         [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.exists() else []
@@ -165,9 +189,9 @@ def run(options: argparse.Namespace, known: list[Row]) -> list[Row]:
     done, rows = {(r["workload"], r["gpu"], r["column"], r["seed"]) for r in known}, []
     for job in options.jobs:
         name, gpu = job.split("/")
-        work = next(w for w in traces.load(options.traces, gpu) if w.name == name)
+        work = loaded(options, name, gpu)
         todo = [(s, c) for s in options.seeds for c in options.columns if (name, gpu, c, s) not in done]
-        with ray_replaying(options.traces, work):
+        with ray_replaying(work):
             for seed, column in todo:
                 rows.append(search(work, column, seed))
                 with options.out.open("a") as lines:

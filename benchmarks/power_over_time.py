@@ -1,8 +1,8 @@
 """Power limits over time on recorded grids: the published rule, the static limit of equal time, the oracle.
 
 A job of fixed work trains on a card whose limit is chosen again each interval. The card's power and speed at
-each limit are the published fits of :mod:`zeus_ray.gpus.card_models`. Grams, joules and seconds are
-those of the card alone, relative to the maximum limit.
+each limit are the published fits of :mod:`zeus_ray.gpus.simulated_power_and_time`. Grams, joules and seconds
+are those of the card alone, relative to the maximum limit.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from zeus_ray.carbon.planning.chase import Chase, interpolate_profile
 from zeus_ray.carbon.planning.width_planner import WidthRules
 from zeus_ray.carbon.series import Array, Series
 from zeus_ray.errors import BadInput
-from zeus_ray.gpus.card_models import Card, power_w, time_per_sample_s, uncapped_power_w
+from zeus_ray.gpus.simulated_power_and_time import Card, power_w, time_per_sample_s, uncapped_power_w
 from zeus_ray.quantity_format import HOUR_S, J_PER_KWH
 from zeus_ray.records import PowerProfile
 

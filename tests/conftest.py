@@ -62,7 +62,7 @@ def _no_waiting():
     """Do not wait for the disk, as no test cuts the power, nor between two attempts to set a limit."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("os.fsync", lambda _file: None)
-        patch.setattr("zeus_ray.leases.limit_writes.SET_LIMIT_PAUSE_S", 0.0)
+        patch.setattr("zeus_ray.leases.write_limit_and_read_back.SET_LIMIT_PAUSE_S", 0.0)
         yield
 
 
@@ -97,3 +97,17 @@ def pytest_ignore_collect(collection_path, config):
     marks = set(re.findall(r"mark\.(\w+)", "".join(MODULE_MARKS.findall(collection_path.read_text()))))
     unwanted = any(f"not {mark}" in config.option.markexpr for mark in marks)
     return True if unwanted else None
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A headless Chromium; skips where there is none."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    names = ("chromium", "chromium-browser", "google-chrome")
+    path = next(filter(None, map(shutil.which, names)), None)
+    if path is None:
+        pytest.skip("Chromium is not installed: apt-get install chromium")
+    with playwright.sync_playwright() as running:
+        started = running.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield started
+        started.close()

@@ -12,7 +12,9 @@ from urllib.parse import parse_qs, urlsplit
 class FakeZeusd(socketserver.ThreadingUnixStreamServer):
     """zeusd as root runs it: sets the limits of ``node``'s GPUs, or sends ``reply`` (status, body).
 
-    ``trickles``: it sends a byte now and then, and never ends. ``silent``: it never answers.
+    ``trickles``: it sends a byte now and then, and never ends. ``silent``: it does nothing meanwhile, and
+    afterwards all that it was asked; so it does once it is asked for ``silent_at_mw``. ``raw``: it sends
+    these bytes, for ever if it ``floods``. ``limits_mw``: what it has set.
     """
 
     daemon_threads = True
@@ -21,6 +23,8 @@ class FakeZeusd(socketserver.ThreadingUnixStreamServer):
         super().__init__(str(path), _RequestHandler)
         self.node, self.requests = node, []
         self.reply, self.trickles, self.silent = None, False, False
+        self.silent_at_mw, self.limits_mw = 0, []
+        self.raw, self.floods = b"", False
         self._thread = threading.Thread(
             target=self.serve_forever, kwargs={"poll_interval": 0.001}, daemon=True
         )
@@ -28,7 +32,7 @@ class FakeZeusd(socketserver.ThreadingUnixStreamServer):
 
     def end(self):
         """End the daemon; its socket's file stays."""
-        self.silent = self.trickles = False
+        self.silent = self.trickles = self.floods = False
         self.shutdown()
         self.server_close()
 
@@ -41,12 +45,19 @@ class _RequestHandler(BaseHTTPRequestHandler):
         server = self.server
         path, query = urlsplit(self.path).path, parse_qs(urlsplit(self.path).query)
         server.requests.append((path, {key: value[0] for key, value in query.items()}, self.headers))
+        if int(query["power_limit_mw"][0]) == server.silent_at_mw:
+            server.silent, server.silent_at_mw = True, 0
         while server.silent:
             time.sleep(0.02)
         while server.trickles:
             with contextlib.suppress(OSError):
                 self.wfile.write(b"X")
             time.sleep(0.2)
+        if server.raw:
+            self.wfile.write(server.raw)
+            while server.floods:
+                self.wfile.write(server.raw)
+            return
         status, body = server.reply or self.set(int(query["gpu_ids"][0]), int(query["power_limit_mw"][0]))
         data = json.dumps(body).encode()
         self.send_response(status)
@@ -56,6 +67,7 @@ class _RequestHandler(BaseHTTPRequestHandler):
 
     def set(self, index, limit_mw):
         self.server.node.gpus[index].limit_mw = limit_mw
+        self.server.limits_mw.append(limit_mw)
         return 200, {str(index): {"power_limit_mw": limit_mw}}
 
     def address_string(self):

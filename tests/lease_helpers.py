@@ -3,8 +3,8 @@
 import dataclasses
 
 from zeus_ray.gpus.nvml import NvmlGpu
-from zeus_ray.leases.journal import Journal
-from zeus_ray.leases.manager import LeaseManager
+from zeus_ray.leases.journal_and_lock_of_one_gpu import Journal
+from zeus_ray.leases.lease_manager_of_one_gpu import LeaseManager
 from zeus_ray.leases.process import HolderProcess
 
 ENDED = HolderProcess(trial_id="ended", pid=2**22 - 1, started_s=-1.0)

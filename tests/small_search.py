@@ -15,7 +15,7 @@ from zeus_ray.records import (
     Target,
     TrialReport,
 )
-from zeus_ray.reporting.search_report import SearchReport
+from zeus_ray.reporting.show import SearchReport
 from zeus_ray.reporting.trials_from_log import trials_from_log
 from zeus_ray.search.search import Search
 from zeus_ray.store.event_log import EventLog
@@ -87,6 +87,7 @@ def small_search(folder, *, measured_by="simulated"):
         ended = run_to_its_end(search, knobs, measured_by)
         log.append(ended)
         search.tell(ended.outcome)
+    search.tell_baseline(baseline.outcome, ())
     answer = SearchAnswer(
         best=search.best(),
         goal=SearchGoal(

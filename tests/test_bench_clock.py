@@ -9,19 +9,20 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 from rivals.clock import STEPS, Clock
 
 
-async def driver(clock):
-    """Steps, as Tune's controller makes them, for as long as somebody waits."""
+async def driver(clock, present):
+    """Steps, as Tune's controller makes them, for as long as trials wait."""
     while True:
-        await clock.step([])
+        await clock.step(present)
         await asyncio.sleep(0)
 
 
-async def trial(clock, name, pace, reports, reported):
+async def trial(clock, name, pace, *, reports, reported, present):
     every_s, count = pace
     for i in range(1, count + 1):
         await clock.reach(name, i * every_s)
         reports.append((clock.now_s, name))
         reported.set()
+    present.remove(name)
     await clock.end(name)
 
 
@@ -29,18 +30,20 @@ def played(*, at_once, later=()):
     """Reports (s, trial) of a slow and a fast trial; ``later``: asked for after the first report."""
 
     async def play():
-        clock, reports, reported = Clock(at_once), [], asyncio.Event()
-        await clock.step(["slow", "fast"])
+        clock, reports, reported, present = Clock(at_once), [], asyncio.Event(), ["slow", "fast"]
+        await clock.step(present)
+        shared = {"reports": reports, "reported": reported, "present": present}
         running = [
-            trial(clock, "slow", (10.0, 3), reports, reported),
-            trial(clock, "fast", (4.0, 5), reports, reported),
+            trial(clock, "slow", (10.0, 3), **shared),
+            trial(clock, "fast", (4.0, 5), **shared),
         ]
         tasks = [asyncio.create_task(one) for one in running]
-        steps = asyncio.create_task(driver(clock))
+        steps = asyncio.create_task(driver(clock, present))
         for name in later:
             await reported.wait()
-            await clock.step([name])
-            tasks.append(asyncio.create_task(trial(clock, name, (1.0, 2), reports, reported)))
+            present.append(name)
+            await clock.step(present)
+            tasks.append(asyncio.create_task(trial(clock, name, (1.0, 2), **shared)))
         await asyncio.gather(*tasks)
         steps.cancel()
         return reports
@@ -68,7 +71,28 @@ def test_while_there_is_room_the_driver_may_ask_first():
         for _ in range(STEPS - 1):
             await asyncio.sleep(0)
             assert not waiting.done()
-            await clock.step([])
+            await clock.step(["alone"])
         await asyncio.wait_for(waiting, 10)
+
+    asyncio.run(play())
+
+
+def test_a_trial_whose_room_another_took_stops_no_one():
+    async def play():
+        clock = Clock(at_once=2)
+        await clock.step(["running", "pending"])
+        waiting = asyncio.create_task(clock.reach("running", 1.0))
+        also = asyncio.create_task(clock.reach("reused_actor", 1.0))
+        for _ in range(STEPS):
+            await asyncio.sleep(0)
+            assert not waiting.done()
+        await clock.step(["running", "reused_actor"])  # it began before the one that had been asked for first
+        await asyncio.wait_for(asyncio.gather(waiting, also), 10)
+        await clock.end("running")
+        await clock.step(["reused_actor", "pending"])
+        await asyncio.wait_for(
+            asyncio.gather(clock.reach("pending", 1.0), clock.reach("reused_actor", 2.0)), 10
+        )
+        assert clock.now_s == 2.0  # both began at 0 s; pending began anew at 1 s
 
     asyncio.run(play())

@@ -146,7 +146,8 @@ def test_the_quick_start_runs_as_written(installed, tmp_path, monkeypatch):
     page = (ROOT / "docs" / "index.md").read_text()
     (tmp_path / "quickstart.py").write_text(page.partition("```python\n")[2].partition("```")[0])
     printed = run(installed / "python", "quickstart.py", folder=tmp_path)
-    assert "Best: batch size" in printed
+    assert "The answer\n" in printed
+    assert "What to do now\n" in printed
     assert (tmp_path / "pareto.png").exists()
 
 

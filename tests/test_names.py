@@ -4,6 +4,7 @@ import ast
 import re
 from collections import defaultdict
 
+import pytest
 from sources import FILES, PACKAGE, tree
 
 ROOT = PACKAGE.parent
@@ -48,6 +49,7 @@ def duplicates():
     return {name: sorted(files) for name, files in homes.items() if len(files) > 1 and name not in MAY_REPEAT}
 
 
+@pytest.mark.slow
 def test_no_public_name_is_defined_in_two_modules():
     assert duplicates() == {}
 

@@ -42,7 +42,7 @@ FOREIGN = {
     "typer": {"cli"},
     "pandas": {"carbon/csv_reader.py"},
     "httpx": {"carbon/http_client.py"},
-    "fcntl": {"leases/file_lock.py"},
+    "fcntl": {"leases/file_lock_with_heartbeat.py"},
     "psutil": {"leases/process.py"},
 }
 

@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from zeus_ray.records import EmissionsConfig as EmissionsConfig
     from zeus_ray.records import Target as Target
     from zeus_ray.reporting.recommended_from_result import recommended as recommended
-    from zeus_ray.reporting.search_report import show as show
+    from zeus_ray.reporting.show import show as show
     from zeus_ray.search.search import Search as Search
     from zeus_ray.training.session import session as session
-    from zeus_ray.tune.metered import metered as metered
+    from zeus_ray.tune.metered_trainable import metered as metered
     from zeus_ray.tune.pause_trials_for_carbon import Elastic as Elastic
-    from zeus_ray.tune.progress_reporter import TrialReporter as TrialReporter
     from zeus_ray.tune.resources import resources as resources
     from zeus_ray.tune.scheduler import EnergyScheduler as EnergyScheduler
     from zeus_ray.tune.searcher import ZeusSearcher as ZeusSearcher
+    from zeus_ray.tune.trial_reporter_callback import TrialReporter as TrialReporter
     from zeus_ray.tune.verify_final_metric import verify as verify
 
 __version__ = metadata.version("zeus-ray")
@@ -44,12 +44,12 @@ _HOMES = {
     "EnergyScheduler": "zeus_ray.tune.scheduler",
     "RecurringJob": "zeus_ray.jobs.recurring_job",
     "session": "zeus_ray.training.session",
-    "metered": "zeus_ray.tune.metered",
+    "metered": "zeus_ray.tune.metered_trainable",
     "resources": "zeus_ray.tune.resources",
-    "TrialReporter": "zeus_ray.tune.progress_reporter",
+    "TrialReporter": "zeus_ray.tune.trial_reporter_callback",
     "verify": "zeus_ray.tune.verify_final_metric",
     "recommended": "zeus_ray.reporting.recommended_from_result",
-    "show": "zeus_ray.reporting.search_report",
+    "show": "zeus_ray.reporting.show",
     "Prices": "zeus_ray.objective",
     "open_signal": "zeus_ray.carbon.open_signal",
 }

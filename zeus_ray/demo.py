@@ -19,7 +19,7 @@ from rich.console import Console
 from zeus_ray.errors import BadInput, NoDevice
 from zeus_ray.gpus import discovery
 from zeus_ray.records import Target
-from zeus_ray.reporting.search_report import show
+from zeus_ray.reporting.show import show
 
 if TYPE_CHECKING:
     from ray.tune import ExperimentAnalysis
@@ -61,7 +61,6 @@ def run_demo(options: DemoOptions) -> None:
         raise BadInput(f"the demo needs {' and '.join(missing)}: pip install zeus-ray[demo]")
     import ray  # noqa: PLC0415 — seconds to import
 
-    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # Tune's own progress output would hide the demo's
     console = Console()
     _announce(console)
     started_here = not ray.is_initialized()
@@ -161,8 +160,8 @@ def _announce(console: Console) -> None:
     source = discovery.gpu_source()
     if discovery.is_virtual(source):
         console.print(
-            f"[bold]The GPU is SIMULATED[/bold] ({source}): the training is real; watts, joules and seconds "
-            "come from a model.\n"
+            f"[bold]The GPU is SIMULATED[/bold] ({source}): the training is real; watts, joules and the "
+            "minutes of each trial are those of a model of that card at work on a large image network.\n"
         )
     console.print(
         f"Training a network on handwritten digits to {DEMO_TARGET.metric} {DEMO_TARGET.value}. Batch sizes: "
@@ -179,6 +178,8 @@ def _report(
     if picture is not None:
         path = picture.save(options.out / "pareto.png")
         simulated = " (SIMULATED)" if discovery.is_virtual(discovery.gpu_source()) else ""
-        console.print(f"Plot of energy against time{simulated}: {path.resolve()}", soft_wrap=True)
-    page = f"zeus-ray report --html report.html {options.out}"
-    console.print(f"All of it as one page, with more pictures: {page}", soft_wrap=True)
+        console.print(f"\nPicture of energy against time{simulated}: {path.resolve()}", soft_wrap=True)
+    console.print(
+        "\nA training begins with random weights and needs more or fewer epochs, so another seed may end "
+        "with another batch size: zeus-ray demo --seed 1"
+    )

@@ -11,6 +11,7 @@ ZeusError
     ├── NotSupported    the GPU cannot do this (no energy counter, no power limit, a MIG slice)
     ├── NoPermission    reading works, setting needs root, SYS_ADMIN or zeusd
     ├── DeviceLost      the GPU stopped answering
+    ├── NoAnswer        a daemon did not answer in time: it may still do what it was asked
     └── LeaseRefused    another trial holds the GPU at another power limit
 
 Messages state what was given and what is allowed. Errors of other libraries (NVML, httpx) are mapped to
@@ -91,6 +92,10 @@ class NoPermission(DeviceError):
 
 class DeviceLost(DeviceError):
     """The GPU stopped answering."""
+
+
+class NoAnswer(DeviceError):
+    """A daemon did not answer in time: it may still do what it was asked, later."""
 
 
 class LeaseRefused(DeviceError):

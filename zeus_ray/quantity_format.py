@@ -28,6 +28,10 @@ class Scale:
         """The value (J or s) in this unit, without the unit's name."""
         return three_digits(value / self.size)
 
+    def span(self, low: float, high: float) -> str:
+        """From one value to another, with the unit's name: "24.5 to 49.3 kJ"."""
+        return f"{self.text(low)} to {self.text(high)} {self.unit}"
+
 
 def energy_scale(joules: Iterable[float]) -> Scale:
     """The unit for these energies (J), by the largest."""

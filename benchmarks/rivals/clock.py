@@ -29,12 +29,18 @@ class Clock:
         self._steps = self._last_report = 0
         self._moved = asyncio.Condition()
 
-    async def step(self, new: Sequence[str]) -> None:
-        """The driver has done a step, and asked for these trials: nobody goes on without them."""
+    async def step(self, present: Sequence[str]) -> None:
+        """The driver has done a step, and these trials run, or have room to begin: all others wait for them.
+
+        One that had room and lost it, since another began in its place, begins anew when it is named again.
+        """
         async with self._moved:
             self._steps += 1
-            for trial in new:
-                self._began_s[trial] = self._at_s[trial] = self.now_s
+            for trial in self._at_s.keys() - set(present):
+                del self._at_s[trial]
+            for trial in present:
+                if trial not in self._at_s:
+                    self._began_s[trial] = self._at_s[trial] = self.now_s
             self._moved.notify_all()
 
     async def end(self, trial: str) -> None:

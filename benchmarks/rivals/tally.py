@@ -7,6 +7,7 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray.tune.experiment import Trial
 from recurrences import Workload
 
 from rivals.columns import AT_ONCE, ETA
@@ -22,18 +23,16 @@ class Tally(tune.Callback):
 
     def __init__(self, work: Workload, clock: Any) -> None:
         self._work, self._clock = work, clock
-        self._known: set[str] = set()
         self._optimum = work.optimum(ETA)
         self._used: dict[str, tuple[float, float]] = {}
         self._reached: list[tuple[float, float]] = []
         self.found = (math.nan, math.nan)
 
     def on_step_end(self, *, iteration: int, trials: list[Any], **_others: Any) -> None:  # noqa: ARG002
-        """Whatever was asked for in this step, and need not wait for room, is on the clock from now on."""
-        first = [trial.trial_id for trial in trials if not trial.is_finished()][:AT_ONCE]
-        new = [trial for trial in first if trial not in self._known]
-        self._known.update(new)
-        ray.get(self._clock.step.remote(new))
+        """The trials that run, and those that need not wait for room, are on the clock."""
+        unfinished = [trial for trial in trials if not trial.is_finished()]
+        unfinished.sort(key=lambda trial: trial.status != Trial.RUNNING)  # stable: then in their order
+        ray.get(self._clock.step.remote([trial.trial_id for trial in unfinished[:AT_ONCE]]))
 
     def on_trial_complete(self, *, trial: Any, **_others: Any) -> None:
         """Off the clock."""

@@ -15,7 +15,7 @@ from zeus_ray.errors import DeviceError, LeaseRefused  # noqa: E402
 def test_a_task_without_a_lease_can_neither_lease_for_others_nor_release():
     @ray.remote(num_gpus=1, resources={"node_a": 1}, max_retries=0)
     def attack():
-        from zeus_ray.actors.gpu_actor_client import lease_gpus
+        from zeus_ray.actors.lease_gpus_through_actors import lease_gpus
         from zeus_ray.leases.process import HolderProcess, proof_of_process
 
         given = ray.get_runtime_context().get_accelerator_ids()["GPU"]
@@ -54,7 +54,7 @@ def test_no_file_that_a_caller_names_is_opened_by_the_actor(nodes, tmp_path, pat
 
     @ray.remote(num_gpus=1, resources={"node_a": 1}, max_retries=0)
     def lease():
-        from zeus_ray.actors.gpu_actor_client import gpu_actor
+        from zeus_ray.actors.lease_gpus_through_actors import gpu_actor
         from zeus_ray.leases.process import HolderProcess, proof_of_process
         from zeus_ray.records import EmissionsConfig, to_json
 

@@ -20,7 +20,7 @@ import ray  # noqa: E402 — after the marker: importing it takes seconds
 
 import zeus_ray as zeus  # noqa: E402
 from zeus_ray.actors import NAMESPACE  # noqa: E402
-from zeus_ray.actors import ask_every_node as inventory  # noqa: E402
+from zeus_ray.actors import examine_or_restore_all_nodes as inventory  # noqa: E402
 from zeus_ray.leases.doctor import Health, examine, unexamined  # noqa: E402
 from zeus_ray.records import EmissionsConfig, PowerProfile, Target, TrialReport, to_json  # noqa: E402
 
@@ -159,7 +159,7 @@ def test_off_in_any_of_three_places_writes_no_limit(nodes, tmp_path, monkeypatch
 def test_the_limit_of_a_trial_that_was_killed_is_restored(nodes):
     @ray.remote(num_gpus=1, resources={"node_a": 1})
     def hold():
-        from zeus_ray.actors.gpu_actor_client import lease_gpus
+        from zeus_ray.actors.lease_gpus_through_actors import lease_gpus
         from zeus_ray.leases.process import HolderProcess
 
         given = ray.get_runtime_context().get_accelerator_ids()["GPU"]
@@ -185,7 +185,7 @@ def test_a_limit_goes_on_following_the_signal_after_its_actor_was_killed(nodes, 
 
     @ray.remote(num_gpus=1, resources={"node_a": 1}, max_retries=0)
     def trial():
-        from zeus_ray.actors.gpu_actor_client import lease_gpus
+        from zeus_ray.actors.lease_gpus_through_actors import lease_gpus
         from zeus_ray.leases.process import HolderProcess
 
         given = ray.get_runtime_context().get_accelerator_ids()["GPU"]

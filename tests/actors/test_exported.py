@@ -51,7 +51,7 @@ def test_limit_and_energy_are_exported():
         class Exporter:
             def export(self):
                 from zeus_ray.actors.gpu_actor import GpuMetrics
-                from zeus_ray.leases.lease import GpuStatus
+                from zeus_ray.leases.lease_and_gpu_status import GpuStatus
 
                 self.metrics = GpuMetrics()
                 for energy_j in (100.0, 250.0):

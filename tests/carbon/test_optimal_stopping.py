@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zeus_ray.carbon.planning.optimal_stopping import error_chain, reservation_price
+from zeus_ray.carbon.planning.price_to_work_now import error_chain, reservation_price
 
 
 @settings(deadline=None)

@@ -7,7 +7,7 @@ import pytest
 
 from zeus_ray.carbon.open_signal import ConstantSignal, RecordedSignal
 from zeus_ray.carbon.planning.sweep_replanning import SweepPlanner, SweepState
-from zeus_ray.carbon.planning.trial_hours import TrialHours
+from zeus_ray.carbon.planning.trial_durations import TrialHours
 from zeus_ray.carbon.planning.width_planner import WidthRules
 from zeus_ray.carbon.series import Series
 from zeus_ray.errors import BadInput

@@ -42,6 +42,7 @@ def waits(signal, clock, *, hours, until_h=None):
     return said
 
 
+@pytest.mark.slow
 def test_it_waits_for_the_lowest_hours_and_says_for_what(tmp_path):
     signal = written(tmp_path / "s.csv", [300] * 30 + [100] * 6 + [300] * 60)
     clock = Clock()
@@ -77,6 +78,7 @@ def test_it_always_ends_in_time(tmp_path_factory, hourly, hours, within_h):
     assert clock.s + hours * HOUR_S <= START.timestamp() + (24 + within_h) * HOUR_S + DUE_S + 1
 
 
+@pytest.mark.slow
 def test_a_file_that_changes_moves_the_start(tmp_path):
     path = tmp_path / "s.csv"
     signal = written(path, [300] * 40 + [100] * 6 + [300] * 60)

@@ -57,6 +57,7 @@ def test_doctor_without_a_driver_tells_what_to_do(monkeypatch):
     assert "ZEUS_RAY_GPU" in ran.stdout
 
 
+@pytest.mark.slow
 def test_doctor_on_a_node_whose_gpus_work(make_node, capsys):
     make_node("V100,A100")
     assert main(["doctor", "--json"]) in (0, 1)

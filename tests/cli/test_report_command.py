@@ -4,8 +4,8 @@ import csv
 
 import pytest
 
-from zeus_ray.cli.experiment_report import experiment_folder
 from zeus_ray.cli.main import main
+from zeus_ray.cli.read_experiment_folder import experiment_folder
 from zeus_ray.records import Knobs, Measurement, Outcome, PowerProfile, StopReason, Target, TrialReport
 from zeus_ray.store.event_log import open_job_log
 from zeus_ray.store.events import CurvePoint, ProcessInfo, ProfileMeasured, RunAsked, RunEnded

@@ -44,10 +44,14 @@ def test_each_measurement_is_explained():
 
 def test_each_file_of_the_architecture_exists():
     text = (DOCS / "how_it_works" / "architecture.md").read_text()
+    drawing = (DOCS / "assets" / "architecture.svg").read_text()
     named = re.findall(r"`([\w/]+/\w+\.py)`", text)
     places = (ROOT, ROOT / "zeus_ray", ROOT / "zeus_ray" / "search")
     assert [name for name in named if not any((place / name).exists() for place in places)] == []
     assert len(named) > 30
+    drawn = [ROOT / "zeus_ray" / name for name in re.findall(r">(\w+/\w*)[:<]", drawing)]
+    assert [path for path in drawn if not (path.is_dir() or path.with_suffix(".py").exists())] == []
+    assert len(drawn) > 5
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,9 @@ class FakeGpu(ctypes.Structure):
         *((name, U32) for name in ("lost", "no_permission", "no_energy", "mig", "stuck", "persistent")),
         *((name, U32) for name in ("refuse_sets", "refuse_reads", "refresh_ms", "latency_us")),
         *((name, ctypes.c_uint64) for name in ("writes", "refused")),
-        *((name, U32) for name in ("ignore_sets", "fail_code", "fail_calls")),
+        *((name, U32) for name in ("ignore_sets", "wrong_reads", "wrong_mw")),
+        *((name, U32) for name in ("wrong_powers", "wrong_power_mw", "late_errors", "lowest_mw")),
+        *((name, U32) for name in ("fail_code", "fail_calls")),
         *((name, ctypes.c_char * 64) for name in ("fail_name", "hang_name")),
         *((name, F64) for name in ("load", "energy_j", "at_s", "shown_j", "origin_j")),
     )
@@ -53,7 +55,10 @@ class State(ctypes.Structure):
     """``node_t`` of state.h."""
 
     _fields_ = (
-        *((name, U32) for name in ("magic", "count", "manual_clock", "dead_driver")),
+        *(
+            (name, U32)
+            for name in ("magic", "count", "manual_clock", "dead_driver", "hang_init", "hang_count")
+        ),
         ("manual_s", F64),
         ("lock", Mutex),
         ("gpus", FakeGpu * 64),

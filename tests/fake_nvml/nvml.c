@@ -45,6 +45,7 @@ static result attach(void) {
             slices[i] = (handle_t){&node->gpus[i], 1};
         }
     }
+    while (node->hang_init) usleep(10000);
     return node->dead_driver ? DRIVER_NOT_LOADED : OK;
 }
 
@@ -80,6 +81,7 @@ result nvmlSystemGetCudaDriverVersion_v2(int *to) { return *to = 13000, OK; }
 
 result nvmlDeviceGetCount_v2(unsigned *count) {
     if (!node) return UNINITIALIZED;
+    while (node->hang_count) usleep(10000);
     return *count = node->count, OK;
 }
 result nvmlDeviceGetCount(unsigned *count) { return nvmlDeviceGetCount_v2(count); }
@@ -175,6 +177,7 @@ result nvmlDeviceGetGraphicsRunningProcesses_v3(handle_t *h, unsigned *count, vo
 result nvmlDeviceGetPowerManagementLimit(handle_t *h, unsigned *mw) {
     REACH(h);
     if (h->is_mig) return NOT_SUPPORTED;
+    if (h->gpu->wrong_reads) return h->gpu->wrong_reads--, *mw = h->gpu->wrong_mw, OK;
     return *mw = h->gpu->limit_mw, OK;
 }
 result nvmlDeviceGetPowerManagementDefaultLimit(handle_t *h, unsigned *mw) {
@@ -209,8 +212,9 @@ result nvmlDeviceSetPowerManagementLimit(handle_t *h, unsigned mw) {
     if (code == OK) {
         fake_settle(node, b);
         if (b->ignore_sets) b->ignore_sets--;
-        else b->limit_mw = mw;
+        else b->limit_mw = mw > b->lowest_mw ? mw : b->lowest_mw;
         b->writes++;
+        if (b->late_errors) b->late_errors--, code = TIMEOUT;
     } else {
         b->refused++;
     }
@@ -233,6 +237,7 @@ result nvmlDeviceGetPowerUsage(handle_t *h, unsigned *mw) {
     REACH(h);
     gpu_t *b = h->gpu;
     if (b->refuse_reads) return b->refuse_reads--, TIMEOUT;
+    if (b->wrong_powers) return b->wrong_powers--, *mw = b->wrong_power_mw, OK;
     double enforced = b->enforced_cap_mw && b->enforced_cap_mw < b->limit_mw ? b->enforced_cap_mw : b->limit_mw;
     return *mw = (unsigned)fmin(b->idle_mw + b->load * (b->uncapped_mw - b->idle_mw), enforced), OK;
 }

@@ -20,6 +20,10 @@ typedef struct {
     uint32_t refresh_ms, latency_us;
     uint64_t writes, refused;             /* limits set, and attempts that failed */
     uint32_t ignore_sets;                                /* so many next sets say OK, and do nothing */
+    uint32_t wrong_reads, wrong_mw;                      /* so many next readings of the limit are this one */
+    uint32_t wrong_powers, wrong_power_mw;               /* so many next readings of power are this one */
+    uint32_t late_errors;                                /* so many next sets are done, and give an error */
+    uint32_t lowest_mw;                                  /* a lower limit is accepted, and this one is set */
     uint32_t fail_code, fail_calls;                      /* so many next calls of fail_name fail with this code */
     char fail_name[64], hang_name[64];                   /* of an NVML function, or "*": a call that fails, hangs */
     double load;                          /* 0 to 1 */
@@ -32,6 +36,7 @@ typedef struct {
     uint32_t magic, count;
     uint32_t manual_clock;
     uint32_t dead_driver;
+    uint32_t hang_init, hang_count; /* nvmlInit or nvmlDeviceGetCount hangs */
     double manual_s;
     pthread_mutex_t lock; /* robust: the process that holds it may be killed */
     gpu_t gpus[MAX_GPUS];

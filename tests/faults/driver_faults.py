@@ -107,6 +107,7 @@ def operator_sets_a_limit_then_all_are_killed(scenario):
 
 def next_start_is_refused_at_first(scenario):
     process = scenario.start("train", WANTED_W)
+    process.send_signal(signal.SIGSTOP)  # or it starts another watchdog
     scenario.kill_watchdog()
     scenario.kill(process)
     scenario.gpu.refuse_sets = 6

@@ -1,18 +1,18 @@
 """A history, or the file of an attempt, that is damaged, cut or on a full disk: no told outcome is lost."""
 
 import json
-import os
 import random
 import resource
 import shutil
 import time
 
+from damaged_files import to_folder, to_pipe
 from scenario import kinds_in, say
 
 from zeus_ray.store.event_log import EventLog, _sealed
 from zeus_ray.store.events import RunEnded
 from zeus_ray.store.storage import LocalFolder
-from zeus_ray.training.attempts import AttemptLog, AttemptUsage
+from zeus_ray.training.usage_of_earlier_attempts import AttemptLog, AttemptUsage
 
 
 def _told(scenario):
@@ -57,16 +57,6 @@ def _damaged(damage):
     return kind
 
 
-def _to_pipe(path, _text):
-    path.unlink()
-    os.mkfifo(path)
-
-
-def _to_folder(path, _text):
-    path.unlink()
-    path.mkdir()
-
-
 def _to_device(path, _text):
     path.unlink()
     path.symlink_to("/dev/zero")
@@ -85,8 +75,8 @@ def _with_wrong_body(path, text):
 outcome_is_cut = _damaged(lambda path, text: path.write_text(text[: random.randrange(len(text))]))  # noqa: S311
 outcome_is_emptied = _damaged(lambda path, _text: path.write_text(""))
 outcome_has_a_wrong_body = _damaged(_with_wrong_body)
-outcome_is_a_pipe = _damaged(_to_pipe)
-outcome_is_a_folder = _damaged(_to_folder)
+outcome_is_a_pipe = _damaged(to_pipe)
+outcome_is_a_folder = _damaged(to_folder)
 outcome_is_a_device = _damaged(_to_device)
 outcome_is_deleted = _damaged(lambda path, _text: path.unlink())
 
@@ -148,8 +138,8 @@ def file_of_an_attempt_is_damaged(scenario):
             lambda: path.write_text('{"attempt": "one"}'),
             lambda: path.write_text("[[[[" * 5000),
             lambda: path.write_bytes(b"\xff\xfe"),
-            lambda: _to_pipe(path, text),
-            lambda: _to_folder(path, text),
+            lambda: to_pipe(path, text),
+            lambda: to_folder(path, text),
             lambda: _to_device(path, text),
         ]
     )()

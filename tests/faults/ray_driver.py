@@ -19,7 +19,7 @@ import ray
 
 @ray.remote(num_gpus=1, max_retries=0)
 def trial(folder, limits_w):
-    from zeus_ray.actors.gpu_actor_client import lease_gpus
+    from zeus_ray.actors.lease_gpus_through_actors import lease_gpus
     from zeus_ray.leases.process import HolderProcess
 
     given = ray.get_runtime_context().get_accelerator_ids()["GPU"]

@@ -5,6 +5,7 @@ import itertools
 import json
 import math
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -213,12 +214,28 @@ def gpu_hangs_before_a_trial_under_ray(scenario):
     """The trial trains, unmeasured, and ends in time. Ray itself would wait for a GPU that tells no name."""
     scenario.gpu.hang_name = b"nvmlDeviceGetPowerManagementLimitConstraints"
     scenario.start_ray(driver="short_trial_driver.py")
+    _trains_unmeasured(scenario)
+    scenario.gpu.hang_name = b""
+    return scenario.seconds_until_restored()
+
+
+def driver_hangs_before_a_trial_under_ray(scenario):
+    """At its first call, for every process that asks from now on; Ray itself has asked before."""
+    scenario.start_ray(driver="short_trial_driver.py")
+    call = random.choice(["hang_init", "hang_count"])  # noqa: S311
+    setattr(scenario.node.state, call, 1)
+    _trains_unmeasured(scenario)
+    setattr(scenario.node.state, call, 0)
+    return scenario.seconds_until_restored()
+
+
+def _trains_unmeasured(scenario):
+    scenario.driver.stdin.write("\n")
+    scenario.driver.stdin.flush()
     start_s = time.monotonic()
     assert "errors 0\n" in scenario.wait_for_end()
     assert time.monotonic() - start_s < HUNG_TRIAL_ENDS_WITHIN_S
     assert scenario.node.attempts == 0, "a limit was set on another GPU"
-    scenario.gpu.hang_name = b""
-    return scenario.seconds_until_restored()
 
 
 def task_without_a_lease_calls_the_actor(scenario):
@@ -256,6 +273,7 @@ def actor_and_trial_killed_and_their_energy_kept(scenario):
 KINDS = (
     gpu_hangs_under_ray,
     gpu_hangs_before_a_trial_under_ray,
+    driver_hangs_before_a_trial_under_ray,
     task_without_a_lease_calls_the_actor,
     actor_and_trial_killed_and_their_energy_kept,
     trial_killed_under_ray,

@@ -1,6 +1,8 @@
 """The processes that are killed in fault scenarios: python roles.py ROLE UUID …"""
 
 import contextlib
+import ctypes
+import fcntl
 import json
 import os
 import resource
@@ -13,7 +15,7 @@ from zeus_ray import RecurringJob, Target
 from zeus_ray.errors import DeviceError, HistoryError
 from zeus_ray.gpus.discovery import open_gpu
 from zeus_ray.gpus.nvml import NvmlGpu
-from zeus_ray.leases.manager import LeaseManager
+from zeus_ray.leases.lease_manager_of_one_gpu import LeaseManager
 from zeus_ray.leases.process import HolderProcess
 from zeus_ray.training.session import session
 
@@ -41,20 +43,36 @@ def train(uuid, *limits_w):
 
 
 def forks(uuid, limit_w, outlives):
-    """A run whose forked child uses everything that it has inherited, and ends or lives on."""
+    """A run whose forked child uses everything that it has inherited, and ends or lives on.
+
+    Or it is forked by a library, unseen by Python, and only lives on.
+    """
     manager = LeaseManager(NvmlGpu(uuid))
     lease = manager.acquire(HolderProcess.current("trial"), float(limit_w))
-    if not os.fork():
+    fork = ctypes.CDLL(None).fork if outlives == "outlives-unseen" else os.fork
+    if not fork():
+        if outlives == "outlives-unseen":
+            time.sleep(30)
+            os._exit(0)
         for call in (lambda: manager.set_limit(lease.lease_id, 200.0), manager.reap, manager.close):
             with contextlib.suppress(DeviceError):
                 call()
         if outlives == "outlives":
             time.sleep(30)
         sys.exit(0)
-    if outlives != "outlives":
+    if outlives == "ends":
         os.wait()
     send("ready", manager.read(lease.lease_id).power_limit_w)
     wait_for_end()
+
+
+def becomes(uuid, limit_w):
+    """A run that at the next line becomes another program, with the same pid."""
+    manager = LeaseManager(NvmlGpu(uuid))
+    manager.acquire(HolderProcess.current("trial"), float(limit_w))
+    send("ready")
+    sys.stdin.readline()
+    os.execvp("sleep", ["sleep", "60"])  # noqa: S606
 
 
 def notebook(uuid, limit_w):
@@ -72,8 +90,8 @@ def notebook(uuid, limit_w):
 
 def trains(_uuid, limit_w, emissions=""):
     """A whole run that trains for a while, and says how it went."""
-    if "WITHOUT_EXECUTABLE" in os.environ:
-        sys.executable = "/no/such/python"
+    if "EXECUTABLE" in os.environ:
+        sys.executable = os.environ["EXECUTABLE"]
     send("ready")
     config = (
         {"batch_size": 8, "zeus": {"emissions": json.loads(emissions)}} if emissions else {"batch_size": 8}
@@ -185,6 +203,15 @@ def trial(*_):
     wait_for_end()
 
 
+def locks(_uuid, path):
+    """Take a file's lock as soon as it is free, and keep it."""
+    with open(path) as file:  # noqa: PTH123
+        send("waits")
+        fcntl.flock(file, fcntl.LOCK_EX)
+        send("locked")
+        wait_for_end()
+
+
 def clock(*_):
     """Send the time on this node."""
     send(time.time())
@@ -199,5 +226,20 @@ def wait_for_end():
 if __name__ == "__main__":
     # A shell starts background jobs with Ctrl-C ignored, and their children inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    roles = (train, full, manage, trial, clock, forks, notebook, steps, refused, meter, trains, job)
+    roles = (
+        train,
+        full,
+        manage,
+        trial,
+        clock,
+        locks,
+        forks,
+        notebook,
+        steps,
+        refused,
+        meter,
+        trains,
+        job,
+        becomes,
+    )
     {role.__name__: role for role in roles}[sys.argv[1]](*sys.argv[2:])

@@ -19,8 +19,8 @@ from fake_nvml.library import Clock
 from fake_zeusd import FakeZeusd
 
 from zeus_ray.leases.ended_lease_usage import ENDED_FILE
-from zeus_ray.leases.journal import Journal
-from zeus_ray.leases.watchdog_start import WATCHDOG_NAME, running_watchdog
+from zeus_ray.leases.journal_and_lock_of_one_gpu import Journal
+from zeus_ray.leases.watchdog_start import WATCHDOG_NAME, running_watchdog, watchdog_lock
 
 ROLES = Path(__file__).with_name("roles.py")
 ORIGINAL_W, WANTED_W = 270.0, 150.0
@@ -101,6 +101,11 @@ class Scenario:
         for file in (*files, f"{name}.json.lock", ENDED_FILE):
             os.mkfifo(self.state / file)
 
+    def run_doctor(self):
+        """What ``zeus-ray doctor`` prints on this node."""
+        command = [sys.executable, "-c", "from zeus_ray.cli.main import main; main()", "doctor"]
+        return subprocess.run(command, env=self.env, capture_output=True, text=True, check=False).stdout
+
     def kill(self, process, number=signal.SIGKILL):
         process.send_signal(number)
         process.wait(RESTORED_WITHIN_S)
@@ -131,6 +136,7 @@ class Scenario:
     def close(self):
         for gpu in self.node.gpus:
             gpu.hang_name = b""
+        self.node.state.hang_init = self.node.state.hang_count = 0
         if self.zeusd is not None:
             self.zeusd.end()
         for process in self._started:
@@ -138,12 +144,16 @@ class Scenario:
             process.wait()
             process.stdin.close()
             process.stdout.close()
-        for process in psutil.process_iter(["cmdline"]):
-            if str(self.folder) in (process.info["cmdline"] or ()) or str(self.state) in (
-                process.info["cmdline"] or ()
-            ):
+        while left := [process for process in psutil.process_iter(["environ"]) if self._is_here(process)]:
+            for process in left:  # again: one may just have started another
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
+            psutil.wait_procs(left, RESTORED_WITHIN_S)
+
+    def _is_here(self, process):
+        """Whether its environment says so: children that were forked, and the watchdog, have it, too."""
+        environment = process.info["environ"] or {}
+        return environment.get("FAKE_NVML_STATE") == self.node.env["FAKE_NVML_STATE"]
 
 
 def wait_until(condition, within_s=RESTORED_WITHIN_S):
@@ -151,6 +161,20 @@ def wait_until(condition, within_s=RESTORED_WITHIN_S):
     while not condition():
         assert time.monotonic() < until_s, f"not within {within_s:g} s"
         time.sleep(0.01)
+
+
+def wait_for_look(scenario):
+    """Wait until the watchdog has looked at everything once: it shows that it answers before each look."""
+    lock = watchdog_lock(scenario.state)
+    for _ in range(2):
+        before = lock.stat().st_mtime_ns
+        wait_until(lambda before=before: lock.stat().st_mtime_ns != before)
+
+
+def watchdogs_of(scenario):
+    """The pids of the watchdogs of the node's state folder, and of the processes that they restore in."""
+    of_folder = ["-m", "zeus_ray.leases.watchdog", str(scenario.state)]
+    return [p.pid for p in psutil.process_iter(["cmdline"]) if (p.info["cmdline"] or [])[1:] == of_folder]
 
 
 def journal_of(scenario, gpu=None):

@@ -1,4 +1,7 @@
-"""A driver with one trial of Ray Tune, whose session sets a limit: python short_trial_driver.py FOLDER"""
+"""A driver with one trial of Ray Tune, whose session sets a limit: python short_trial_driver.py FOLDER
+
+The trial begins when the driver is told a line.
+"""
 
 import json
 import sys
@@ -25,6 +28,7 @@ def main(folder):
     ray.init("local", num_cpus=2, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
     processes = [process.pid for process in psutil.Process().children(recursive=True)]
     print(json.dumps({"processes": processes}), flush=True)  # noqa: T201 — read by the scenario
+    sys.stdin.readline()
     grid = tune.Tuner(
         tune.with_resources(train, zeus.resources()),
         run_config=tune.RunConfig(name="trial", storage_path=str(folder), verbose=0),

@@ -7,11 +7,13 @@ import shutil
 import signal
 import time
 
+from damaged_files import to_folder, to_pipe
 from scenario import (
     STOPPED,
     WANTED_W,
     journal_of,
     kinds_in,
+    wait_for_look,
     wait_until,
 )
 
@@ -34,7 +36,7 @@ def folder_deleted(scenario):
 
 def folder_deleted_and_driver_killed(scenario):
     process = scenario.start("train", WANTED_W)
-    time.sleep(1)  # the watchdog looks twice a second
+    wait_for_look(scenario)
     os.kill(process.pid, STOPPED)
     _delete(scenario.state)
     scenario.kill(process)
@@ -59,16 +61,6 @@ def _flip(path, text):
     path.write_bytes(text[:at] + bytes([text[at] ^ 1 << random.randrange(7)]) + text[at + 1 :])  # noqa: S311
 
 
-def _to_pipe(path, _text):
-    path.unlink()
-    os.mkfifo(path)
-
-
-def _to_folder(path, _text):
-    path.unlink()
-    path.mkdir()
-
-
 def _newer(path, text):
     path.write_text(json.dumps({**json.loads(text), "sha256": None, "of_a_later_version": [1]}))
 
@@ -76,8 +68,8 @@ def _newer(path, text):
 journal_truncated = _damaged(lambda path, text: path.write_bytes(text[: random.randrange(len(text))]))  # noqa: S311
 journal_emptied = _damaged(lambda path, _text: path.write_bytes(b""))
 journal_bit_flipped = _damaged(_flip)
-journal_is_a_pipe = _damaged(_to_pipe)
-journal_is_a_folder = _damaged(_to_folder)
+journal_is_a_pipe = _damaged(to_pipe)
+journal_is_a_folder = _damaged(to_folder)
 journal_deleted = _damaged(lambda path, _text: path.unlink())
 journal_copy_deleted = _damaged(lambda path, _text: path.with_name(path.name + ".copy").unlink())
 journal_has_unknown_fields = _damaged(_newer)

@@ -26,7 +26,7 @@ STOP_AT = 5
 
 def work(config):
     """The training function of the job's one worker."""
-    from zeus_ray.actors.gpu_actor_client import lease_gpus
+    from zeus_ray.actors.lease_gpus_through_actors import lease_gpus
     from zeus_ray.leases.process import HolderProcess
 
     given = ray.get_runtime_context().get_accelerator_ids()["GPU"]

@@ -5,16 +5,9 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from power_zones import zone
 
 from zeus_ray.gpus.energy.cpu_energy import CpuEnergyMeter
-
-
-def zone(root, folder, name, energy_uj, range_uj=1_000_000):
-    made = root / folder
-    made.mkdir(parents=True, exist_ok=True)
-    for file, text in (("name", name), ("energy_uj", energy_uj), ("max_energy_range_uj", range_uj)):
-        (made / file).write_text(f"{text}\n")
-    return made / "energy_uj"
 
 
 def test_packages_are_summed_and_memory_is_told_apart(tmp_path):
@@ -65,6 +58,16 @@ def test_one_counter_that_cannot_be_read_makes_its_kind_unknown(tmp_path):
     drawn = CpuEnergyMeter(tmp_path).read()
     assert math.isnan(drawn.cpu_energy_j)
     assert drawn.dram_energy_j == 0
+
+
+def test_memory_without_a_counter_is_unknown_and_the_packages_are_known(tmp_path):
+    file = zone(tmp_path, "intel-rapl:0", "package-0", 0)
+    meter = CpuEnergyMeter(tmp_path)
+    file.write_text("500000")
+    assert meter.read().cpu_energy_j == pytest.approx(0.5)
+    assert math.isnan(meter.read().dram_energy_j)
+    zone(tmp_path, "intel-rapl:0:0", "dram", "no number")
+    assert math.isnan(CpuEnergyMeter(tmp_path).read().dram_energy_j)
 
 
 def test_a_counter_that_fails_later_makes_its_sum_unknown(tmp_path):

@@ -11,7 +11,7 @@ from zeus_ray.gpus import discovery
 from zeus_ray.gpus.nvml import NvmlGpu
 from zeus_ray.gpus.protocol import Gpu, PhysicalGpu
 from zeus_ray.gpus.virtual_gpu_base import VirtualGpu
-from zeus_ray.leases.manager import LeaseManager
+from zeus_ray.leases.lease_manager_of_one_gpu import LeaseManager
 from zeus_ray.leases.process import HolderProcess
 
 TRACE = """dataset,network,batch_size,optimizer,power_limit,time_per_epoch,average_power

@@ -10,7 +10,7 @@ from sources import FILES, tree
 from zeus_ray.gpus import discovery
 from zeus_ray.gpus.registry import GPU_SOURCES, load_source
 from zeus_ray.leases import doctor
-from zeus_ray.leases.manager import LeaseManager
+from zeus_ray.leases.lease_manager_of_one_gpu import LeaseManager
 from zeus_ray.leases.recovery import restore_all
 
 VENDOR_FILE = '''

@@ -12,8 +12,8 @@ from fake_zeusd import FakeZeusd
 from zeus_ray.errors import BadInput, DeviceError, NoPermission
 from zeus_ray.gpus import zeusd
 from zeus_ray.gpus.discovery import open_gpu
-from zeus_ray.leases import limit_writes
-from zeus_ray.leases.manager import LeaseManager
+from zeus_ray.leases import write_limit_and_read_back
+from zeus_ray.leases.lease_manager_of_one_gpu import LeaseManager
 from zeus_ray.leases.process import HolderProcess
 from zeus_ray.leases.recovery import restore_all
 from zeus_ray.leases.watchdog_start import watchdog_environment
@@ -105,8 +105,8 @@ def test_a_limit_out_of_range_is_not_sent(daemon):
 @pytest.mark.processes  # a second each
 @pytest.mark.parametrize(("status", "body"), [(200, {}), (202, {}), (207, {"errors": {"1": "busy"}})])
 def test_a_daemon_that_says_ok_and_does_nothing(daemon, status, body, monkeypatch):
-    monkeypatch.setattr(limit_writes, "READ_BACK_WITHIN_S", 0.002)
-    monkeypatch.setattr(limit_writes, "SET_LIMIT_PAUSE_S", 0.001)
+    monkeypatch.setattr(write_limit_and_read_back, "READ_BACK_WITHIN_S", 0.002)
+    monkeypatch.setattr(write_limit_and_read_back, "SET_LIMIT_PAUSE_S", 0.001)
     daemon.reply = (status, body)
     manager = manager_of_gpu(second_gpu(daemon))
     lease = manager.acquire(HolderProcess.current("trial"))

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zeus_ray.errors import BadInput
-from zeus_ray.jobs.progress_counter import ProgressFollower
+from zeus_ray.jobs.choose_counter_to_follow import ProgressFollower
 from zeus_ray.jobs.progress_parser import ProgressParser
 
 

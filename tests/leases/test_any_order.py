@@ -20,7 +20,7 @@ from hypothesis.stateful import (
 from lease_helpers import crash, manager_of, this_process
 
 from zeus_ray.errors import BadInput, DeviceError, LeaseRefused, NoPermission
-from zeus_ray.leases.limit_writes import SET_LIMIT_ATTEMPTS
+from zeus_ray.leases.write_limit_and_read_back import SET_LIMIT_ATTEMPTS
 
 ORIGINAL_W = 270.0
 LIMITS_W = st.sampled_from([90.0, 150.0, 200.0, 270.0, 300.0])

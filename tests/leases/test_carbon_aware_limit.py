@@ -5,8 +5,8 @@ import math
 import pytest
 from lease_helpers import crash, manager_of, this_process
 
-from zeus_ray.gpus.card_models import card
-from zeus_ray.gpus.simulated import SimulatedGpu
+from zeus_ray.gpus.simulated_gpu import SimulatedGpu
+from zeus_ray.gpus.simulated_power_and_time import card
 from zeus_ray.leases.carbon_aware_lease_manager import CarbonAwareLeaseManager
 from zeus_ray.records import EmissionsConfig, PowerProfile, to_json
 

@@ -19,7 +19,8 @@ from lease_helpers import ENDED, crash, manager_of
 
 from zeus_ray.errors import DeviceError
 from zeus_ray.gpus.nvml import NvmlGpu
-from zeus_ray.leases import journal, watchdog
+from zeus_ray.leases import restore_attempts
+from zeus_ray.leases.journal_and_lock_of_one_gpu import limit_journals
 from zeus_ray.leases.watchdog import Watchdog
 
 ORIGINAL_W = 270.0
@@ -81,7 +82,7 @@ class Steps(RuleBasedStateMachine):
             self.lease_id = ""
             Watchdog(self.state).check()
             assert self.gpu.limit_w == self.expected_w
-            assert not journal.limit_journals(self.state)
+            assert not limit_journals(self.state)
             self.manager = manager_of(self.node, state_dir=self.state, control="auto")
             self.theirs = False
         finally:
@@ -132,7 +133,7 @@ class Steps(RuleBasedStateMachine):
         self.steps_left = None
         self.manager.close()
         assert self.gpu.limit_w == self.expected_w
-        assert not journal.limit_journals(self.state)
+        assert not limit_journals(self.state)
         self.monkeypatch.undo()
         self.home.cleanup()
 
@@ -141,7 +142,7 @@ class Steps(RuleBasedStateMachine):
 def test_the_limit_comes_back_after_a_crash_between_any_two_steps(fake_nvml):
     Steps.library, Steps.originals = fake_nvml, {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(watchdog, "RETRY_S", 0.0)
+        patch.setattr(restore_attempts, "RETRY_S", 0.0)
         Steps.monkeypatch = pytest.MonkeyPatch()
         run_state_machine_as_test(
             Steps, settings=settings(max_examples=60, stateful_step_count=10, deadline=None)

@@ -11,11 +11,11 @@ from lease_helpers import crash, manager_of, this_process
 
 from zeus_ray.errors import BadInput, DeviceLost, LeaseRefused, NoPermission, NotSupported
 from zeus_ray.gpus.nvml import NvmlGpu
-from zeus_ray.leases.journal import Journal
-from zeus_ray.leases.limit_writes import SET_LIMIT_ATTEMPTS
-from zeus_ray.leases.manager import LeaseManager
+from zeus_ray.leases.journal_and_lock_of_one_gpu import Journal
+from zeus_ray.leases.lease_manager_of_one_gpu import LeaseManager
 from zeus_ray.leases.process import HolderProcess
-from zeus_ray.training.gpu_group import GpuGroup, LeasedGpu
+from zeus_ray.leases.write_limit_and_read_back import SET_LIMIT_ATTEMPTS
+from zeus_ray.training.leased_gpu_group import GpuGroup, LeasedGpu
 
 
 def test_restores_the_original_limit_not_the_default(make_node):
@@ -282,7 +282,7 @@ def test_a_second_process_on_a_gpu_only_measures(make_node, state_dir):
     manager.acquire(this_process("mine"), 150)
     second = """
 import sys
-from zeus_ray.leases.manager import LeaseManager
+from zeus_ray.leases.lease_manager_of_one_gpu import LeaseManager
 from zeus_ray.leases.process import HolderProcess
 from zeus_ray.gpus.nvml import NvmlGpu
 lease = LeaseManager(NvmlGpu(sys.argv[1])).acquire(HolderProcess.current("other"))
@@ -302,7 +302,7 @@ def test_the_next_manager_restores_the_limit_of_a_killed_one(make_node, state_di
     node = make_node()
     first = """
 import os, sys
-from zeus_ray.leases.manager import LeaseManager
+from zeus_ray.leases.lease_manager_of_one_gpu import LeaseManager
 from zeus_ray.leases.process import HolderProcess
 from zeus_ray.gpus.nvml import NvmlGpu
 LeaseManager(NvmlGpu(sys.argv[1]), watchdog=False).acquire(HolderProcess.current("killed"), 150)
@@ -323,7 +323,7 @@ def test_the_next_manager_adopts_the_lease_of_a_running_trial(make_node, state_d
     mine = this_process("runs on")
     first = f"""
 import os, sys
-from zeus_ray.leases.manager import LeaseManager
+from zeus_ray.leases.lease_manager_of_one_gpu import LeaseManager
 from zeus_ray.leases.process import HolderProcess
 from zeus_ray.gpus.nvml import NvmlGpu
 holder = HolderProcess(trial_id="runs on", pid={mine.pid}, started_s={mine.started_s})

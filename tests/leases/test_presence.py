@@ -9,8 +9,8 @@ import psutil
 import pytest
 from lease_helpers import ENDED, manager_of, this_process
 
-from zeus_ray.leases.measuring_processes import Presence
 from zeus_ray.leases.process import HolderProcess, _start_time_s
+from zeus_ray.leases.processes_measuring_the_same_gpu import Presence
 from zeus_ray.records import to_json
 
 RUN = """

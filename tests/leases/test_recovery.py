@@ -8,13 +8,13 @@ from lease_helpers import leave_behind, manager_of, this_process
 
 from zeus_ray.errors import BadInput, DeviceError
 from zeus_ray.gpus.nvml import NvmlGpu
-from zeus_ray.leases import watchdog as watchdogs
-from zeus_ray.leases.journal import Journal
+from zeus_ray.leases import restore_attempts
+from zeus_ray.leases.journal_and_lock_of_one_gpu import Journal
 from zeus_ray.leases.journal_record import parse_record
-from zeus_ray.leases.limit_writes import SET_LIMIT_ATTEMPTS
 from zeus_ray.leases.recovery import restore_all
 from zeus_ray.leases.state_dir import state_dir as find_state_dir
 from zeus_ray.leases.watchdog import Watchdog
+from zeus_ray.leases.write_limit_and_read_back import SET_LIMIT_ATTEMPTS
 from zeus_ray.records import to_json
 
 
@@ -85,7 +85,7 @@ def test_a_limit_that_an_operator_has_set_is_kept(node):
 
 
 def test_the_watchdog_retries_a_gpu_that_refuses(node, state_dir, monkeypatch):
-    monkeypatch.setattr(watchdogs, "RETRY_S", 0.0)
+    monkeypatch.setattr(restore_attempts, "RETRY_S", 0.0)
     node.gpus[0].refuse_sets = SET_LIMIT_ATTEMPTS
     watchdog = Watchdog(state_dir)
     assert watchdog.check() is True

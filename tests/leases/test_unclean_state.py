@@ -11,10 +11,9 @@ from lease_helpers import leave_behind, manager_of, this_process
 
 from zeus_ray.cli import main as cli
 from zeus_ray.errors import BadInput
-from zeus_ray.leases import doctor
-from zeus_ray.leases import watchdog as watchdogs
+from zeus_ray.leases import doctor, restore_attempts
 from zeus_ray.leases.doctor import Health
-from zeus_ray.leases.journal import Journal
+from zeus_ray.leases.journal_and_lock_of_one_gpu import Journal
 from zeus_ray.leases.journal_record import JOURNAL_VERSION, OtherVersion, parse_record
 from zeus_ray.leases.recovery import restore_all
 from zeus_ray.leases.watchdog import Watchdog, run_watchdog
@@ -88,8 +87,8 @@ def test_the_journal_of_a_gpu_that_is_gone_is_kept_and_reported(make_node, state
 
 @pytest.mark.slow
 def test_the_watchdog_never_gives_up(make_node, state_dir, monkeypatch):
-    monkeypatch.setattr(watchdogs, "RETRY_S", 0.0)
-    monkeypatch.setattr(watchdogs, "RETRY_SLOWLY_S", 0.0)
+    monkeypatch.setattr(restore_attempts, "RETRY_S", 0.0)
+    monkeypatch.setattr(restore_attempts, "RETRY_SLOWLY_S", 0.0)
     node = make_node()
     leave_behind(node, state_dir)
     node.gpus[0].lost = 1
@@ -182,6 +181,7 @@ def test_a_record_without_a_field_is_bad_input(field):
         parse_record(json.dumps(record))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("junk", [b"\xff\xfe", b"[" * 100_000, b"", b"NaN", b'{"version": 1e999}'])
 def test_unreadable_files_do_not_stop_the_watchdog(make_node, state_dir, junk):
     node = make_node()

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from zeus_ray.reporting.trial_summary import TrialSummary
+from zeus_ray.reporting.trials_from_result import TrialSummary
 
 
 def make(batch_size, energy_j, time_s, *, reached=True, limit_w=150.0, **fields):

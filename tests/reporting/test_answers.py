@@ -8,8 +8,8 @@ import pytest
 from zeus_ray.records import Best, Estimate, ExpectedCost, SearchAnswer, SearchGoal, Target, TradeOff, to_json
 from zeus_ray.reporting.answer_rows import answer_rows, html_rows
 from zeus_ray.reporting.savings import savings
-from zeus_ray.reporting.savings_sentences import objective_text, savings_sentences
-from zeus_ray.reporting.search_report import SearchReport
+from zeus_ray.reporting.search_sentences import objective_text, savings_sentences
+from zeus_ray.reporting.show import SearchReport
 from zeus_ray.reporting.stored_answer import ANSWER_FILE, stored_answer, stored_best, write_answer
 from zeus_ray.reporting.trial_table import html_trial_table
 
@@ -42,19 +42,20 @@ def text(trials, answer=None):
 def test_the_objective_comes_first_and_the_saving_in_cost_before_energy_and_time(search):
     said = savings_sentences(savings(search, found=found(best(64, 125.0))))
     assert said[0] == (
-        "Asked for: accuracy of at least 0.95 with the least "
-        "cost = 0.5 × energy + 0.5 × 250 W × time (η = 0.5)."
+        "Asked for: accuracy of at least 0.95 with the least cost, which is "
+        "0.5 × energy + 0.5 × 250 W × time (η = 0.5; 1 would be energy alone, 0 time alone)."
     )
-    assert said[2].index("cost −25.0 %") < said[2].index("energy −25.0 %") < said[2].index("time −20.0 %")
+    (against,) = [sentence for sentence in said if sentence.startswith("Against the baseline")]
+    assert against.index("cost −25.0 %") < against.index("energy −25.0 %") < against.index("time −20.0 %")
 
 
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"eta": 1.0}, "energy (η = 1)"),
-        ({"eta": 0.0}, "time (η = 0)"),
-        ({"eta": 1.0, "max_slowdown": 1.05}, "energy (η = 1), at most 1.05 times as slow as the fastest"),
-        ({"gpus": 4, "max_power_w": math.nan}, "cost = 0.5 × energy + 0.5 × maximum power × 4 GPUs × time"),
+        ({"eta": 1.0}, "energy (η = 1: energy alone; 0 would be time alone)"),
+        ({"eta": 0.0}, "time (η = 0: time alone; 1 would be energy alone)"),
+        ({"eta": 1.0, "max_slowdown": 1.05}, "time alone), at most 1.05 times as slow as the fastest"),
+        ({"gpus": 4, "max_power_w": math.nan}, "which is 0.5 × energy + 0.5 × maximum power × 4 GPUs × time"),
         ({"objective": "carbon", "unit": "gCO2eq/kWh", "signal": "uk"}, "follow the carbon signal of uk"),
     ],
 )
@@ -68,32 +69,117 @@ def test_at_the_ends_of_eta_cost_is_energy_or_time_and_is_not_said_twice(search,
     assert "cost −" not in text(search, found(best(64, 125.0), goal=goal))
 
 
-def test_other_trade_offs_are_compared_with_the_answer(search):
+def test_other_trade_offs_are_compared_with_the_baseline_or_without_one_with_the_answer(search):
     answer = best(64, 125.0)
     others = (
         TradeOff(name="least energy", best=best(64, 100.0, energy_j=27_000.0, time_s=528.0)),
-        TradeOff(name="least energy, hardly slower", best=best(64, 125.4)),
+        TradeOff(name="least time", best=best(64, 125.4)),
+        TradeOff(name="hardly slower", best=best(64, 125.0)),
     )
     said = text(search, found(answer, trade_offs=others))
-    assert "least energy: batch size 64 at 100 W, energy −10.0 % and time +10.0 % against the answer" in said
-    assert "least energy, hardly slower: the same knobs." in said
+    expected = "expected from the same trials: least energy: batch size 64 at 100 W, 27.0 kJ in 8.80 min"
+    assert f"{expected} (energy −32.5 %, time −12.0 % against the baseline)" in said
+    assert "least time, and hardly slower: the same as the answer." in said
+    alone = text([t for t in search if not t.is_baseline], found(answer, trade_offs=others))
+    assert f"{expected} (energy −10.0 %, time +10.0 % against the answer)" in alone
 
 
 def test_the_saving_has_an_interval_and_scatter_is_named(search):
     sure = text(search, found(best(64, 125.0, width=1.1)))
-    assert "Nine times out of ten the difference in cost is between −31.8 % and −17.5 %." in sure
+    assert "the change in cost is between −31.8 % and −17.5 %, nine times out of ten." in sure
+    assert "A single training with the answer takes 27.3 to 33.0 kJ and 7.27 to 8.80 min" in sure
     assert "MAY BE SCATTER" in text(search, found(best(64, 125.0, width=1.5)))
+
+
+def test_more_runs_make_the_mean_surer_than_a_single_training(search):
+    """One run of either: as wide as one training. Many of the answer: only the baseline's one run varies."""
+    once, often = (
+        savings(search, found=found(dataclasses.replace(best(64, 125.0), runs=n))) for n in (1, 99)
+    )
+    assert once.cost_share_interval == pytest.approx((1 - 0.75 * 1.2, 1 - 0.75 / 1.2))
+    scatter = often.answer.scatter
+    assert scatter == pytest.approx(once.answer.scatter * math.sqrt(2 / (1 + 1 / 99)))
+    width = math.exp(1.645 * scatter * math.sqrt(1 + 1 / 99))
+    assert often.cost_share_interval == pytest.approx((1 - 0.75 * width, 1 - 0.75 / width))
+
+
+def test_the_forecast_of_when_the_search_has_paid_has_an_interval(search):
+    answer = found(best(64, 125.0, width=1.1), goal=dataclasses.replace(GOAL, eta=1.0))
+    saved = savings(search, found=answer)
+    low, high = saved.cost_share_interval
+    fewest, most = (math.ceil(115_000 / (share * 40_000)) for share in (high, low))
+    said = " ".join(savings_sentences(saved))
+    assert "Its energy, 115 kJ, will have been saved after about 12 trainings" in said
+    assert f"({fewest} to {most})" in said
+    unsure = text(search, found(best(64, 125.0, width=1.5)))
+    assert "at worst never)" in unsure
 
 
 def test_at_the_same_batch_size_luck_in_epochs_is_no_saving(trial):
     baseline = trial(32, 36_000, 344, is_baseline=True, limit_w=250.0, epochs=8.0, cost=61_000.0)
     lucky = trial(32, 26_800, 262, limit_w=150.0, epochs=6.0, cost=45_600.0)
-    saved = savings([baseline, lucky], found=found(best(32, 150.0)))
+    saved = savings([baseline, lucky])
     assert saved.energy_share == pytest.approx(1 - 26_800 / 27_000)
     said = " ".join(savings_sentences(saved))
     assert "both are compared at 6 epochs (the baseline happened to need 8)" in said
     assert "NO SAVING is claimed" in said
-    assert "paid for itself" not in said
+    assert "will not pay for itself" in said
+    expected = savings([baseline, lucky], found=found(best(32, 150.0, energy_j=31_000.0, cost=53_000.0)))
+    assert expected.energy_share == pytest.approx(1 - 31_000 / (36_000 * 7 / 8))  # the mean of both
+
+
+def test_the_default_stays_the_answer_where_another_limit_was_only_luckier(trial):
+    """One consistent answer: the cheapest single run is not it, and the report says why."""
+    baseline = trial(32, 36_000, 344, is_baseline=True, limit_w=250.0, epochs=8.0, cost=61_000.0)
+    lucky = trial(32, 26_000, 262, limit_w=100.0, epochs=6.0, cost=45_000.0)
+    answer = best(32, 250.0, cost=53_000.0, energy_j=31_500.0)
+    said = savings_sentences(savings([baseline, lucky], found=found(answer, baseline=answer)))
+    answers = "Answer: the default, batch size 32 at 250 W. No other that reached the target is expected to"
+    assert any(sentence.startswith(answers) for sentence in said)
+    (why,) = [sentence for sentence in said if sentence.startswith("The cheapest single run")]
+    assert why.startswith("The cheapest single run was batch size 32 at 100 W")
+    assert why.endswith("it needed 6 epochs, where 7 are the mean of its batch size.")
+
+
+@pytest.mark.parametrize(
+    ("energy_j", "time_s", "words"),
+    [(44_000.0, 400.0, "takes MORE ENERGY"), (20_000.0, 660.0, "but MORE TIME"), (30_000.0, 480.0, "")],
+)
+def test_an_answer_that_is_worse_in_one_of_both_says_so(search, energy_j, time_s, words):
+    said = text(search, found(best(64, 125.0, energy_j=energy_j, time_s=time_s)))
+    assert words in said
+    assert words or "MORE" not in said
+
+
+def test_why_more_or_less_is_expected_of_the_baseline_than_its_trial_took(trial):
+    trials = [
+        trial(32, 36_000, 345, is_baseline=True, limit_w=250.0, epochs=8.0, cost=61_000.0),
+        trial(32, 26_000, 265, limit_w=100.0, epochs=6.0, cost=46_000.0),
+        trial(64, 32_000, 232, limit_w=250.0, epochs=8.0, cost=45_000.0),
+    ]
+    said = text(trials, found(best(64, 250.0), baseline=best(32, 250.0, energy_j=31_600.0, cost=53_500.0)))
+    assert "The baseline's own trial needed 8 epochs, where 7 are the mean" in said
+    assert "it took 36.0 kJ in 5.75 min" in said
+    assert "own trial needed" not in text([trials[0], trials[2]], found(best(64, 250.0)))
+
+
+def test_what_the_batch_size_saves_and_what_the_power_limit(search):
+    costs = tuple(
+        ExpectedCost(batch_size=size, power_limit_w=limit_w, cost=around(cost), known="trained")
+        for size, limit_w, cost in ((32, 250.0, 40_000.0), (64, 250.0, 36_000.0), (64, 125.0, 30_000.0))
+    )
+    said = text(search, found(best(64, 125.0), expected_costs=costs))
+    assert "The batch size alone would change the cost by −10.0 %;" in said
+    assert "125 W instead of 250 W then changes it by −16.7 %." in said
+
+
+def test_why_the_search_ended_and_what_it_never_tried(search):
+    costs = (ExpectedCost(batch_size=16, power_limit_w=250.0, cost=around(70_000.0), known="modelled"),)
+    goal = dataclasses.replace(GOAL, batch_sizes=(8, 16, 32, 64, 128, 1024))
+    said = text(search, found(best(64, 125.0), goal=goal, expected_costs=costs, ended="nothing left"))
+    assert "It ended by itself" in said
+    assert "Never tried: batch size 8, 16, expected to cost 70.0 kJ or more a training." in said
+    assert "(num_samples=)" in text(search, found(best(64, 125.0), ended="trials used"))
 
 
 def test_a_target_that_was_not_reached_names_the_nearest_and_what_to_do(trial):
@@ -103,12 +189,12 @@ def test_a_target_that_was_not_reached_names_the_nearest_and_what_to_do(trial):
     ]
     said = text(trials, found(best(32, None, cost=math.nan)))
     assert "nothing to recommend" in said
-    assert "The nearest was 0.93 of 0.95 (accuracy), with batch size 32 at 150 W after 40 epochs" in said
+    assert "The nearest was 0.9300 of 0.95 (accuracy), with batch size 32 at 150 W after 40 epochs" in said
     assert "(ended: max epochs)" in said
     assert "max_epochs=" in said
     assert "Target('accuracy', 0.93, 'max')" in said
     low = dataclasses.replace(GOAL, target=Target("loss", 0.1, "min"))
-    assert "The nearest was 0.91 of 0.1" in text(trials, found(best(32, None), goal=low))
+    assert "The nearest was 0.9100 of 0.1" in text(trials, found(best(32, None), goal=low))
 
 
 def test_an_interrupted_search_says_so(trial):

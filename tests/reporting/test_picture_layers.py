@@ -9,6 +9,7 @@ from small_search import TARGET, small_search
 from zeus_ray.errors import BadInput
 from zeus_ray.records import Estimate, ExpectedCost, Exploration, SearchGoal
 from zeus_ray.reporting.pictures.cost_picture import cost_picture
+from zeus_ray.reporting.pictures.draw_plotly import plotly_json
 from zeus_ray.reporting.pictures.learning_curve_picture import learning_curve_picture
 from zeus_ray.reporting.pictures.pareto_picture import pareto_front, pareto_picture
 from zeus_ray.reporting.pictures.picture import (
@@ -21,11 +22,12 @@ from zeus_ray.reporting.pictures.picture import (
     axis_of,
     colour_at,
     is_light,
+    scale_position,
 )
-from zeus_ray.reporting.pictures.power_picture import power_picture
-from zeus_ray.reporting.pictures.search_history_picture import search_history_picture
+from zeus_ray.reporting.pictures.power_over_time_picture import power_picture
+from zeus_ray.reporting.pictures.search_payback_picture import search_payback_picture
 from zeus_ray.reporting.pictures.search_pictures import search_pictures
-from zeus_ray.reporting.pictures.sweep_picture import sweep_picture
+from zeus_ray.reporting.pictures.sweep_width_picture import sweep_picture
 from zeus_ray.reporting.savings import savings
 
 FRONTS = [
@@ -54,7 +56,7 @@ def test_pareto_front(points, front):
 
 def test_pareto_shows_what_reached_the_target_and_names_the_rest(search):
     picture = pareto_picture(savings(search))
-    trials, baseline = named(picture, "trial, with its batch size"), named(picture, "baseline")
+    trials, baseline = named(picture, "trial, with its batch size"), named(picture, "trial of the baseline")
     assert trials.texts == ("64", "128")
     assert (trials.x, trials.y) == ((8.0, 7.5), (30.0, 36.0))
     assert (baseline.texts, baseline.symbol) == (("32",), "diamond")
@@ -107,6 +109,29 @@ def test_the_cost_picture_says_what_was_tried_and_what_is_expected(report):
     assert len(named(picture, "trial that reached the target").x) == 3
 
 
+def test_the_map_has_the_cost_of_the_answer_and_its_interval(report):
+    best = report.found.best
+    (cell,) = [
+        expected.cost
+        for expected in report.found.expected_costs
+        if (expected.batch_size, expected.power_limit_w) == (best.batch_size, best.power_limit_w)
+    ]
+    assert (cell.mean, cell.low, cell.high) == pytest.approx(
+        (best.cost.mean, best.cost.low, best.cost.high), rel=0.01
+    )
+
+
+@pytest.mark.parametrize("theme", [LIGHT, DARK])
+def test_the_texts_of_cells_are_legible_on_their_colours(report, theme):
+    """By WCAG 2.2 AA: 4.5 to 1."""
+    heat, texts = plotly_json(report.pictures["cost"], dark=theme is DARK)["data"][:2]
+    known = [value for row in heat["z"] for value in row if value is not None]
+    assert len(texts["x"]) == len(known)
+    for x, y, colour in zip(texts["x"], texts["y"], texts["textfont"]["color"], strict=True):
+        cell = colour_at(1 - scale_position(heat["z"][y][x], known), theme)
+        assert contrast(cell, {"#000": "#000000", "#fff": "#ffffff"}[colour]) >= 4.5
+
+
 def test_limits_that_were_not_measured_are_marked_as_expected(trial):
     around = Estimate(mean=4e4, low=3e4, high=5e4)
     expected = [
@@ -114,7 +139,7 @@ def test_limits_that_were_not_measured_are_marked_as_expected(trial):
         for size, known in ((32, "trained"), (64, "profiled"), (128, "modelled"))
     ]
     (row,) = cost_picture(savings([trial(32, 10, 10)]), expected).layers[0].texts
-    assert row == ("40\n30–50", "≈40\n30–50", "≈40\n30–50")
+    assert row == ("40.0\n30–50", "≈40.0\n30–50", "≈40.0\n30–50")
     with pytest.raises(BadInput, match="nothing to plot"):
         cost_picture(savings([trial(32, 10, 10)]), [])
 
@@ -126,7 +151,7 @@ def test_learning_curves_show_where_a_run_was_stopped_and_what_was_expected(repo
     assert len(stopped.x) == 1
     assert "batch size 256: not worth it" in stopped.hovers[0]
     assert "expected then: " in stopped.hovers[0]
-    assert "epochs; never, by" in stopped.hovers[0]
+    assert "chance of never: " in stopped.hovers[0]
     assert picture.scale_texts == ("32", "64", "128", "256")
     with pytest.raises(BadInput, match="nothing to plot"):
         learning_curve_picture([], TARGET)
@@ -134,20 +159,21 @@ def test_learning_curves_show_where_a_run_was_stopped_and_what_was_expected(repo
 
 def test_the_search_history_meets_the_savings_at_the_break_even(report):
     picture, saved = report.pictures["history"], report.savings
-    (mark,) = [layer for layer in picture.layers if isinstance(layer, SpanLayer)]
-    runs = len(report.found.exploration.runs)
-    assert mark.low == runs + saved.trainings_to_pay_cost
-    total = named(picture, "all runs so far").y[-1]
+    mark, searching = [layer for layer in picture.layers if isinstance(layer, SpanLayer)]
+    assert mark.low == saved.trainings_to_pay
+    assert (searching.low, searching.high) == (-len(saved.trials), 0)
+    assert f"will have been saved after {saved.trainings_to_pay} trainings" in picture.description
+    total = named(picture, "all trials so far").y[-1]
     assert total * 1e3 == pytest.approx(saved.search_cost_j)
     line = named(picture, "saved by using the answer")
     slope = line.y[1] / (line.x[1] - line.x[0])
-    assert (saved.trainings_to_pay_cost - 1) * slope < total <= saved.trainings_to_pay_cost * slope
+    assert (saved.trainings_to_pay - 1) * slope < total <= saved.trainings_to_pay * slope
     assert named(picture, "exploration budget, with savings").dashed
     nothing = Exploration(
         default_cost_j=math.nan, budget_j=math.inf, spent_j=0.0, saved_j=0.0, left_j=math.inf, runs=()
     )
     with pytest.raises(BadInput, match="nothing to plot"):
-        search_history_picture(saved, nothing)
+        search_payback_picture(saved, nothing)
 
 
 def test_power_has_windows_and_epochs():
@@ -210,7 +236,7 @@ def test_colours_are_legible_on_both_papers(theme):
     assert min(contrast(colour, theme.paper) for colour in (*COLOURS.values(), *theme.scale)) >= 2
     for step in range(11):
         colour = colour_at(step / 10, theme)
-        assert contrast(colour, "#111111" if is_light(colour) else "#ffffff") >= 4
+        assert contrast(colour, "#000000" if is_light(colour) else "#ffffff") >= 4.5
 
 
 def test_layers_are_drawn_from_known_names(report):

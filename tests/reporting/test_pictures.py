@@ -10,13 +10,13 @@ from small_search import small_search
 from zeus_ray.errors import BadInput
 from zeus_ray.reporting.pictures.pareto_picture import pareto_picture
 from zeus_ray.reporting.pictures.picture import DARK, LIGHT, AxisScale, Picture, SpanLayer
-from zeus_ray.reporting.pictures.power_picture import power_picture
-from zeus_ray.reporting.pictures.power_trace_file import (
+from zeus_ray.reporting.pictures.power_over_time_picture import power_picture
+from zeus_ray.reporting.pictures.power_trace_parquet import (
     PowerTraceInfo,
     power_trace_pictures,
     write_power_traces,
 )
-from zeus_ray.reporting.pictures.sweep_picture import sweep_picture
+from zeus_ray.reporting.pictures.sweep_width_picture import sweep_picture
 from zeus_ray.reporting.savings import savings
 
 pytestmark = pytest.mark.pictures
@@ -50,7 +50,8 @@ def test_matplotlib_draws_axes_with_units_and_says_what_is_simulated(pictures, k
     assert axes.get_ylabel() == pictures[key].y.label
     assert axes.get_title(loc="left") == pictures[key].title
     shown = [text.get_text() for text in axes.texts]
-    assert ("simulated V100: SIMULATED by a model, not measured" in shown) == (key != "sweep")
+    of = "real training; energy and time" if key == "curves" else "simulated V100:"
+    assert (f"{of} SIMULATED by a model, not measured" in shown) == (key != "sweep")
     assert axes.has_data()
     figure.canvas.draw()  # what does not fit is a warning, which is an error
 
@@ -70,12 +71,15 @@ def test_the_suffix_is_the_format(pictures, tmp_path):
     png = pictures["pareto"].save(tmp_path / "new" / "pareto.png")
     assert png.read_bytes().startswith(b"\x89PNG")
     assert "<svg" in pictures["pareto"].save(str(tmp_path / "pareto.svg"), dark=True).read_text()
-    assert pictures["pareto"]._repr_png_().startswith(b"\x89PNG")
+    data, described = pictures["pareto"]._repr_png_()
+    assert data.startswith(b"\x89PNG")
+    assert pictures["pareto"].description in described["alt"]
+    assert "SIMULATED" in described["alt"]
 
 
 def test_pyplot_is_not_imported(tmp_path):
     code = (
-        "import sys; from zeus_ray.reporting.pictures.power_picture import power_picture as draw; "
+        "import sys; from zeus_ray.reporting.pictures.power_over_time_picture import power_picture as draw; "
         f"draw([(0.0, 1.0, 2.0), (1.0, 2.0, 2.0)]).save({str(tmp_path / 'p.png')!r}); "
         "print('matplotlib.pyplot' in sys.modules)"
     )

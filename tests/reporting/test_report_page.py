@@ -5,20 +5,20 @@ import html
 import json
 import math
 import re
-import shutil
 
 import pytest
 from small_search import small_search
 
+from zeus_ray.records.window_usage import WindowUsage, windows_from_json, windows_to_json
 from zeus_ray.reporting.page.html_page import write_page
 from zeus_ray.reporting.page.search_page import search_page
-from zeus_ray.reporting.search_report import SearchReport
+from zeus_ray.reporting.show import SearchReport
 
 pytestmark = pytest.mark.browser
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 SECTIONS = [
     "The answer",
+    "What to do now",
     "What was asked",
     "What the search took",
     "Pictures",
@@ -40,17 +40,6 @@ def path(report, tmp_path_factory):
     return write_page(tmp_path_factory.mktemp("page") / "new" / "report.html", search_page(report))
 
 
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-    if CHROMIUM is None:
-        pytest.skip("Chromium is not installed: apt-get install chromium")
-    with playwright.sync_playwright() as running:
-        started = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield started
-        started.close()
-
-
 def opened(browser, path, **options):
     """A tab with the report, drawn; and what its console has said."""
     context = browser.new_context(offline=True, **options)
@@ -60,6 +49,22 @@ def opened(browser, path, **options):
     tab.goto(path.as_uri())
     tab.wait_for_selector(f"html[data-drawn={options.get('color_scheme', 'light')}]")
     return tab, said
+
+
+def test_named_windows_have_a_section_of_their_own(report, browser, tmp_path):
+    used = windows_from_json(
+        windows_to_json({"forward": WindowUsage(energy_j=3.0, time_s=1.0, count=2)}, 4.0)
+    )
+    windowed = dataclasses.replace(
+        report, trials=tuple(dataclasses.replace(trial, windows=used) for trial in report.trials)
+    )
+    page = write_page(tmp_path / "windows.html", search_page(windowed))
+    tab, said = opened(browser, page, viewport={"width": 390, "height": 900})
+    assert said == []
+    section = tab.get_by_role("region", name="Table of named windows")
+    assert "75.0 %" in section.inner_text()
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 390
+    tab.context.close()
 
 
 def text_of(page):

@@ -7,7 +7,8 @@ import pytest
 
 from zeus_ray.records import Best, Estimate
 from zeus_ray.reporting.savings import savings
-from zeus_ray.reporting.savings_sentences import how_measured, savings_sentences
+from zeus_ray.reporting.search_price_sentences import how_measured
+from zeus_ray.reporting.search_sentences import savings_sentences
 
 
 def answer(batch_size, limit_w=None, *, cost=1.0):
@@ -18,7 +19,7 @@ def answer(batch_size, limit_w=None, *, cost=1.0):
 def test_the_best_against_the_baseline(search):
     saved = savings(search)
     assert (saved.best.batch_size, saved.baseline.batch_size) == (64, 32)
-    assert saved.energy_saved_j == 10_000
+    assert saved.cost_saved_j == 10_000
     assert saved.energy_share == pytest.approx(0.25)
     assert saved.time_share == pytest.approx(0.2)
     assert saved.search_energy_j == 115_000  # of all, as the table has them
@@ -28,17 +29,26 @@ def test_the_best_against_the_baseline(search):
 
 def test_sentences(search):
     assert savings_sentences(savings(search)) == [
-        "Best: batch size 64 at 125 W, which reached the target once with 30.0 kJ in 8.00 min.",
+        "Answer: batch size 64 at 125 W.",
+        "It reached the target once with 30.0 kJ (8.33 Wh) in 8.00 min.",
         (
-            "Against the baseline (batch size 32 at 250 W): cost −25.0 % (40.0 kJ to 30.0 kJ), "
-            "energy −25.0 % (40.0 kJ to 30.0 kJ), time −20.0 % (10.0 min to 8.00 min)."
+            "Against the baseline, batch size 32 at 250 W, both as their trials took: cost −25.0 % (40.0 kJ "
+            "to 30.0 kJ), energy −25.0 % (40.0 kJ to 30.0 kJ), time −20.0 % (10.0 min to 8.00 min)."
         ),
         (
-            "The whole search took 115 kJ (31.9 Wh) and 30.5 min of training in 4 trials with the baseline, "
-            "power profiling included."
+            "The whole search took 115 kJ (31.9 Wh) and 30.5 min of training (all SIMULATED), power "
+            "profiling included, in 4 trials, the baseline and 3 that the search chose."
         ),
-        "The search has paid for itself, in energy, after 12 trainings with the best knobs.",
+        (
+            "Its cost, 115 kJ, will have been saved after about 12 trainings with the answer instead of the "
+            "baseline."
+        ),
         how_measured(["simulated"], ["simulated V100"]),
+        (
+            "Real are the training, its metric and its epochs. Energy, power and the time of a trial are "
+            "those of that card at work on a large image network, whatever is trained here."
+        ),
+        "Energy is of the GPUs alone: no CPU, no cooling.",
     ]
 
 
@@ -52,7 +62,7 @@ def test_the_best_is_the_cheapest_on_average_not_the_luckiest_trial(trial):
     assert (saved.best.batch_size, saved.repeats) == (32, 1)
     again = savings([lucky, trial(64, 30_000, 7, cost=30.0), steady])
     assert (again.best.batch_size, again.repeats, again.best.energy_j) == (64, 2, 25_000)
-    assert "2 times, on average" in savings_sentences(again)[0]
+    assert "2 times, on average" in savings_sentences(again)[1]
 
 
 def test_the_recommended_batch_size_is_the_one_compared(search):
@@ -63,17 +73,17 @@ def test_the_recommended_batch_size_is_the_one_compared(search):
 @pytest.mark.parametrize(
     ("best", "said"),
     [
-        ({"cost": 101.0}, "The default is already the best: batch size 32 at 150 W"),
-        ({"batch_size": 32, "limit_w": 150.4, "cost": 99.9}, "The default is already the best"),
-        ({"batch_size": 32, "limit_w": 125.0, "cost": 99.0}, "Best: batch size 32 at 125 W"),
-        ({"cost": 99.0}, "Best: batch size 64"),
+        ({"cost": 101.0}, "Answer: the default, batch size 32 at 150 W"),
+        ({"batch_size": 32, "limit_w": 150.4, "cost": 99.9}, "Answer: the default,"),
+        ({"batch_size": 32, "limit_w": 125.0, "cost": 99.0}, "Answer: batch size 32 at 125 W"),
+        ({"cost": 99.0}, "Answer: batch size 64"),
     ],
 )
 def test_no_winner_costs_more_than_the_baseline_or_is_the_baseline(trial, best, said):
     found = {"batch_size": 64, "energy_j": 100, "time_s": 10, **best}
     saved = savings([trial(32, 100, 10, cost=100.0, is_baseline=True), trial(**found)])
     assert savings_sentences(saved)[0].startswith(said)
-    assert said.startswith("Best") or "Against" not in " ".join(savings_sentences(saved))
+    assert ("the default" in said) is ("Against" not in " ".join(savings_sentences(saved)))
 
 
 def test_the_answer_names_its_own_limit_and_the_trials_at_it(trial):
@@ -86,8 +96,11 @@ def test_the_answer_names_its_own_limit_and_the_trials_at_it(trial):
 def test_an_answer_whose_trials_measured_profiles_is_what_the_search_expects(trial):
     trials = [trial(32, 100, 10, cost=100.0, is_baseline=True), trial(64, 130, 10, limit_w=175, cost=130.0)]
     saved = savings(trials, answer=answer(64, 175, cost=80.0))
-    assert (saved.repeats, saved.energy_saved_j) == (0, 20.0)
-    assert "is expected to reach the target with 80.0 J" in savings_sentences(saved)[0]
+    assert (saved.repeats, saved.cost_saved_j) == (1, 20.0)
+    said = savings_sentences(saved)
+    assert said[1].startswith("Expected of a training with it: 80.0 J")
+    assert said[2].startswith("Its trial took 130 J")
+    assert said[2].endswith("power profiling included.")
 
 
 PAYBACK = [
@@ -101,20 +114,26 @@ PAYBACK = [
     (math.nan, 30_000, None),
     (40_000, math.nan, None),
 ]
+"""Energy is the cost here."""
 
 
 @pytest.mark.parametrize(("baseline_j", "best_j", "trainings"), PAYBACK)
 def test_trainings_until_the_search_has_paid(trial, baseline_j, best_j, trainings):
-    saved = savings([trial(32, baseline_j, 10, is_baseline=True), trial(64, best_j, 10, cost=1.0)])
+    least = {"cost_to_target": 1.0}  # the answer, whatever it takes
+    saved = savings([trial(32, baseline_j, 10, is_baseline=True), trial(64, best_j, 10, **least)])
     assert saved.trainings_to_pay == trainings
 
 
-def test_a_best_that_takes_more_energy_does_not_pay(trial):
-    text = " ".join(
-        savings_sentences(savings([trial(32, 100, 10, is_baseline=True), trial(64, 150, 5, cost=90)]))
-    )
+def test_an_answer_that_takes_more_energy_pays_in_cost(trial):
+    trials = [trial(32, 100, 10, is_baseline=True), trial(64, 150, 5, cost=90)]
+    text = " ".join(savings_sentences(savings(trials)))
     assert "cost −10.0 % (100 J to 90.0 J), energy +50.0 % (100 J to 150 J), time −50.0 %" in text
-    assert "does not pay for itself" in text
+    assert "Its cost, 190 J, will have been saved after about 19 trainings" in text
+
+
+def test_an_answer_that_costs_no_less_never_pays(trial):
+    trials = [trial(32, 100, 10, is_baseline=True), trial(64, 99.5, 5)]
+    assert "will not pay for itself in cost" in " ".join(savings_sentences(savings(trials)))
 
 
 def changed(search, index, **fields):
@@ -133,8 +152,8 @@ def test_no_saving_is_claimed_where_the_two_are_not_comparable(search):
         text = " ".join(savings_sentences(saved))
         assert phrase in text
         assert "Against" not in text
-        assert "paid" not in text
-        assert math.isnan(saved.energy_saved_j)
+        assert "saved after" not in text
+        assert math.isnan(saved.cost_saved_j)
         assert math.isnan(saved.energy_share)
         assert math.isnan(saved.time_share)
 
@@ -147,7 +166,10 @@ def test_trials_that_were_not_measured_are_counted(search):
     saved = savings(changed(search, 3, energy_j=math.nan))
     assert saved.unmeasured == 1
     text = " ".join(savings_sentences(saved))
-    assert "took at least 79.0 kJ (21.9 Wh) and 30.5 min of training in 4 trials with the baseline" in text
+    assert (
+        "took at least 79.0 kJ (21.9 Wh) and 30.5 min of training (all SIMULATED), power profiling included"
+        in text
+    )
     assert "1 of them were not measured" in text
 
 
@@ -192,6 +214,7 @@ def test_the_default_at_another_limit_is_not_the_knobs_in_use_today(trial):
     saved = savings([trial(32, 100, 10, is_baseline=True, limit_w=250.0), trial(64, 110, 11)], answer=found)
     assert (saved.best.batch_size, saved.best.power_limit_w, saved.best.is_baseline) == (32, 150.0, False)
     assert (saved.best.energy_j, saved.repeats) == (70.0, 0)
-    first = savings_sentences(saved)[0]
-    assert first.startswith("Best: batch size 32 at 150 W, which is expected to reach")
-    assert "other limits" in first
+    first, expected, measured, *_others = savings_sentences(saved)
+    assert first == "Answer: batch size 32 at 150 W."
+    assert expected.startswith("Expected of a training with it: 70.0 J")
+    assert measured.startswith("No trial had this power limit to its end")

@@ -9,7 +9,7 @@ import pytest
 import zeus_ray as zeus
 from zeus_ray.records import TrialReport
 from zeus_ray.reporting.final_metric_comparison import compare_final_metrics
-from zeus_ray.reporting.search_report import SearchReport, show
+from zeus_ray.reporting.show import SearchReport, show
 
 
 def test_text_has_the_table_and_the_sentences(search):
@@ -63,7 +63,7 @@ def test_learning_rate_advice_and_verified_metric_are_reported(trial):
     best = trial(64, 30_000, 480, lr=0.2, lr_rule="sqrt", advice="150 W would have taken less")
     sentences = " ".join(SearchReport((best,)).sentences)
     assert (
-        "learning rate is 0.2 by the rule 'sqrt', a rule of thumb, which zeus_ray.verify can check"
+        "learning rate is 0.2 by the rule 'sqrt', a rule of thumb, which zeus.verify(result) can check"
         in sentences
     )
     assert "No limit could be set: 150 W would have taken less." in sentences

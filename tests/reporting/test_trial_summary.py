@@ -9,7 +9,7 @@ import pytest
 
 from zeus_ray.errors import BadInput
 from zeus_ray.records import Knobs, Plan, Target, TrialReport
-from zeus_ray.reporting.trial_summary import summaries
+from zeus_ray.reporting.trials_from_result import summaries
 
 
 def config(run_id="1", batch_size=64, **others):
@@ -93,7 +93,7 @@ def test_another_type_is_refused(wrong):
 @pytest.mark.processes
 def test_importing_the_report_imports_nothing_heavy():
     code = (
-        "import sys, zeus_ray.reporting.search_report; "
+        "import sys, zeus_ray.reporting.show; "
         "print([name for name in ('ray', 'torch', 'pynvml', 'matplotlib', 'rich') if name in sys.modules])"
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from zeus_ray.errors import BadInput
 from zeus_ray.records import Knobs, Measurement, Outcome, StopReason, Target
 from zeus_ray.search import Search
-from zeus_ray.search.batch_sizes_that_fit import FeasibleSizes, powers_of_two
+from zeus_ray.search.feasible_batch_sizes import FeasibleSizes, powers_of_two
 
 pytestmark = pytest.mark.slow
 

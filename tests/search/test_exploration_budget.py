@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from zeus_ray.records import Measurement, Outcome, PowerProfile, ProfilePoint, Progress, StopReason, Target
 from zeus_ray.search import Search
+from zeus_ray.search.exploration_budget import OVERRUN
 from zeus_ray.search.policies import Choice, Policy
 
 SIZES, DEFAULT, TARGET = [8, 16, 32, 64, 128], 32, Target("accuracy", 0.9)
@@ -135,13 +136,15 @@ def test_the_total_never_exceeds_the_default_by_more_than_the_budget(policy, bud
     job = Job(search(policy, budget), kinds, prices, seed)
 
     def check(excess):
-        assert excess <= budget * job.default_cost + 1e-6
+        assert excess <= (budget + OVERRUN * min(budget, 1.0)) * job.default_cost + 1e-6
 
     for _ in range(25):
         job.run(job.search.ask("V100"), check)
         check(job.excess)
         report = job.search.exploration()
-        assert report.spent_j - report.saved_j <= report.budget_j + 1e-6
+        assert report.spent_j - report.saved_j <= (1 + OVERRUN) * report.budget_j + 1e-6
+        if report.left_j < 0:  # one run has gone beyond the budget: the next is the default
+            assert job.search.ask("V100").batch_size == DEFAULT
 
 
 @pytest.mark.parametrize("policy", ["zeus-ray", "nsdi23", "round-robin"])
@@ -150,7 +153,7 @@ def test_mimics_of_the_default_cost_the_budget_and_no_more(policy):
     job = Job(search(policy, 1.0), kinds, dict.fromkeys(SIZES, 100.0), 0)
     for _ in range(40):
         job.run(job.search.ask("V100"), lambda _excess: None)
-    assert job.excess <= job.default_cost
+    assert job.excess <= (1 + OVERRUN) * job.default_cost
     assert [job.search.ask("V100").batch_size for _ in range(3)] == [DEFAULT] * 3 or policy == "zeus-ray"
 
 

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zeus_ray.records import Target
-from zeus_ray.search.models import acquisition, drift, epochs
+from zeus_ray.search.models import epochs, epochs_change_point, value_of_starting_and_continuing
 from zeus_ray.search.models import unprofiled_epoch_cost as epoch_cost
 from zeus_ray.search.models.learning_curve import KEPT, Reference, evidence, thinned
-from zeus_ray.search.policies.expected_improvement import LEAST_PRECISION, _observation
+from zeus_ray.search.policies.expected_improvement_and_stopping import LEAST_PRECISION, _observation
 
 TARGET = Target("accuracy", 0.9)
 GRID = np.linspace(0, math.log(100), 80)
@@ -116,7 +116,7 @@ def test_epoch_costs_follow_a_fixed_time_per_step():
 def plan(*, never=0.0, epoch_cost=1.0, now=2.0, most=math.inf, mean=10.0, best=20.0):
     p = np.exp(-0.5 * ((GRID - math.log(mean)) / 0.2) ** 2)
     options = {"now": now, "epoch_cost": epoch_cost, "best": best, "uses": 10.0, "finish": 1.0, "most": most}
-    return acquisition.value_of_continuing(p / p.sum(), never, np.exp(GRID), **options)
+    return value_of_starting_and_continuing.value_of_continuing(p / p.sum(), never, np.exp(GRID), **options)
 
 
 def test_a_run_goes_on_where_it_pays():
@@ -129,7 +129,7 @@ def test_a_run_goes_on_where_it_pays():
 
 def test_a_change_is_found_and_scatter_is_not():
     rng = np.random.default_rng(0)
-    quiet, changed = drift.DriftDetector(), drift.DriftDetector()
+    quiet, changed = epochs_change_point.DriftDetector(), epochs_change_point.DriftDetector()
     logs = list(rng.normal(3.0, 0.1, 300))
     assert not any(quiet.observe(logs[i], logs[:i], 0.1, i) for i in range(1, 300))
     found = [changed.observe(3.5, logs[:20], 0.1, 20 + i) for i in range(6)]

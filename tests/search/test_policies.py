@@ -50,6 +50,7 @@ def test_a_policy_is_taken_by_name_or_as_an_instance():
     assert Search.from_state(make(Fixed()).state(), policy=Fixed()).pending == ()
 
 
+@pytest.mark.slow
 def test_every_policy_drives_a_job_and_is_restored_at_any_point(policy):
     search, work = make(policy, exploration_budget=math.inf), Work()
     for _ in range(12):

@@ -138,6 +138,7 @@ def test_a_run_that_the_search_forgot_can_be_adopted():
     assert again.ask().run_id != knobs.run_id
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", POLICIES)
 def test_out_of_memory_is_never_tried_again_nor_anything_larger(policy):
     search = make(policy=policy)
@@ -280,6 +281,23 @@ def test_another_eta_is_answered_without_another_run():
 STEPS = st.lists(
     st.tuples(st.sampled_from(["ask", "tell", "fail", "error", "profile", "stop"]), st.integers(0, 9))
 )
+
+
+def test_the_epochs_of_a_baseline_count_and_its_cost_is_not_in_the_account():
+    """Each epoch costs what the profile says."""
+    search = make()
+    knobs = search.ask()
+    search.observe_profile(profile_of(knobs.batch_size))
+    search.tell(outcome(knobs, epochs=10.0, gpu="V100"))
+    alone, account = search.best(), search.exploration()
+    search.tell_baseline(outcome(dataclasses.replace(knobs, run_id="baseline"), epochs=14.0), ())
+    both = search.best()
+    assert (alone.runs, both.runs) == (1, 2)
+    assert both.energy_j.mean == pytest.approx(1.2 * alone.energy_j.mean)
+    costs = {(c.batch_size, c.power_limit_w): c.cost.mean for c in search.expected_costs()}
+    assert costs[both.batch_size, both.power_limit_w] == pytest.approx(both.cost.mean)
+    assert search.exploration() == account
+    assert Search.from_state(search.state()).best() == both
 
 
 def play(search, steps):

@@ -12,7 +12,7 @@ pytest.importorskip("ray.train")
 
 from zeus_ray.errors import BadInput, DoesNotFit  # noqa: E402 — after the check that it is there
 from zeus_ray.train import torch_trainer  # noqa: E402
-from zeus_ray.train.returned_fit_result import refuse_returned_fit, returns_fit  # noqa: E402
+from zeus_ray.train.refuse_returned_fit_result import refuse_returned_fit, returns_fit  # noqa: E402
 
 Trainer = object  # stands for TorchTrainer in functions that are looked at, and not called
 
@@ -82,7 +82,7 @@ RANK = """
 import sys
 import torch.distributed
 from zeus_ray.train.torch_trainer import RayTrainRun, everyones
-from zeus_ray.training.distributed_gpu_group import DistributedGpuGroup
+from zeus_ray.training.gpu_group_over_ranks import DistributedGpuGroup
 from zeus_ray.training.session import RunContext, open_session, plan_from_config
 
 class Worker(RunContext):

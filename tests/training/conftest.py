@@ -3,8 +3,8 @@
 import pytest
 from runs import leased
 
-from zeus_ray.gpus.simulated import SimulatedGpu
-from zeus_ray.leases.manager import LeaseManager
+from zeus_ray.gpus.simulated_gpu import SimulatedGpu
+from zeus_ray.leases.lease_manager_of_one_gpu import LeaseManager
 
 
 @pytest.fixture

@@ -4,10 +4,10 @@ import math
 
 from zeus_ray.gpus.energy.readings import Reading
 from zeus_ray.gpus.protocol import LimitRange
-from zeus_ray.leases.lease import Lease
+from zeus_ray.leases.lease_and_gpu_status import Lease
 from zeus_ray.leases.process import HolderProcess
 from zeus_ray.records import Knobs, MeasuredBy, OnlineOptions, Plan, TrialReport
-from zeus_ray.training.gpu_group import GpuGroup, LeasedGpu
+from zeus_ray.training.leased_gpu_group import GpuGroup, LeasedGpu
 
 LIMITS_W = (250.0, 200.0, 150.0, 100.0)
 NO_GPU = GpuGroup([])

@@ -5,12 +5,12 @@ import math
 import pytest
 from runs import LIMITS_W, leased, plan, reported, train
 
-from zeus_ray.gpus.simulated import SimulatedGpu
-from zeus_ray.leases.manager import LeaseManager
+from zeus_ray.gpus.simulated_gpu import SimulatedGpu
+from zeus_ray.leases.lease_manager_of_one_gpu import LeaseManager
 from zeus_ray.records import PowerProfile, from_json
 from zeus_ray.store.storage import LocalFolder
-from zeus_ray.training.attempts import AttemptEntry, AttemptLog, AttemptUsage
 from zeus_ray.training.training_run import TrainingRun
+from zeus_ray.training.usage_of_earlier_attempts import AttemptEntry, AttemptLog, AttemptUsage
 
 
 @pytest.fixture

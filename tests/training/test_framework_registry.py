@@ -12,7 +12,7 @@ import zeus_ray as zeus
 from zeus_ray.records import StopReason
 from zeus_ray.training import frameworks
 from zeus_ray.training.frameworks import FRAMEWORKS
-from zeus_ray.training.plan_from_arguments import plan_from_config
+from zeus_ray.training.plan_from_config_or_arguments import plan_from_config
 from zeus_ray.training.run_context import RunContext
 from zeus_ray.training.session import current_context, open_session
 from zeus_ray.training.training_run import TrainingRun

@@ -1,6 +1,6 @@
 import pytest
 
-from zeus_ray.training.pipeline_stage_limits import StageCurve, share_limits
+from zeus_ray.training.online_limit.pipeline_stage_limits import StageCurve, share_limits
 
 LIMITS = (300.0, 250.0, 200.0, 150.0)
 SLOWS = (1.0, 1.04, 1.12, 1.3)

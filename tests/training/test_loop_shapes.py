@@ -4,6 +4,7 @@
 frameworks and the loaders of torch see tests/train.
 """
 
+import contextlib
 import itertools
 import json
 import math
@@ -15,7 +16,7 @@ from lease_helpers import manager_of
 from runs import ClockedGpu, Loader, leased, own_plan, plan
 
 from zeus_ray.errors import BadInput
-from zeus_ray.gpus.simulated import SimulatedGpu
+from zeus_ray.gpus.simulated_gpu import SimulatedGpu
 from zeus_ray.records import Target, TrialReport
 from zeus_ray.training.training_run import TrainingRun
 
@@ -273,6 +274,7 @@ def test_a_profile_settles_in_every_shape_and_has_the_time_of_the_samples(shape,
     assert (run._limit.profile is None) == math.isnan(shape.epochs)
 
 
+@pytest.mark.slow
 @every_shape
 def test_a_run_without_a_search_counts_and_measures_steps_in_every_shape(shape, monkeypatch):
     gpu, work = ClockedGpu(step_s=STEP_S), Work()
@@ -356,6 +358,66 @@ def test_an_empty_pass_is_said_and_is_no_epoch(group, caplog, empty):
             pass
     assert TrialReport.from_result(run.report({})).epochs == 1
     assert caplog.text.count("gave no batch: an iterator can be used once") == 1
+
+
+def within_each_other(run):
+    for _outer in run.steps(Loader(SAMPLES, BATCH)):
+        for _inner in run.steps(Loader(SAMPLES, BATCH)):
+            pass
+
+
+def at_a_time(run):
+    for _both in zip(run.steps(Stream()), run.steps(Stream()), strict=True):
+        pass
+
+
+def in_turn(run):
+    first, second = run.steps(Stream()), run.steps(Stream())
+    for _ in range(3):
+        next(first)
+        next(second)
+
+
+@pytest.mark.parametrize("loop", [within_each_other, at_a_time, in_turn])
+def test_two_loops_over_steps_at_a_time_are_refused_with_what_to_do(group, loop):
+    with pytest.raises(BadInput, match=r"another one had begun.*run\.steps\(zip\(a, b\)\)"):
+        loop(TrainingRun(plan(BATCH), group))
+
+
+def test_a_loop_that_is_left_behind_does_not_end_the_next_one(group):
+    run = TrainingRun(plan(BATCH), group)
+    left = run.steps(Loader(1_000, BATCH))
+    next(left)
+    following = run.steps(Loader(1_000, BATCH))
+    next(following)
+    left.close()
+    assert sum(1 for _batch in following) == 9
+    assert run._clock.epochs == 1
+
+
+def test_an_iterator_that_is_made_anew_whenever_it_ends(group):
+    run = TrainingRun(plan(BATCH), group)
+    batches = iter(run.steps(Loader(1_000, BATCH)))
+    for _step in range(25):
+        try:
+            next(batches)
+        except StopIteration:
+            batches = iter(run.steps(Loader(1_000, BATCH)))
+            next(batches)
+    batches.close()
+    assert run._clock.samples == 25 * BATCH
+    assert run._clock.epochs == 2.5
+
+
+def test_an_error_that_the_script_catches_ends_an_epoch_and_no_more(group):
+    run = TrainingRun(plan(BATCH), group)
+    for epoch in range(3):
+        with contextlib.suppress(ArithmeticError):
+            for number, _batch in enumerate(run.steps(Loader(1_000, BATCH)), 1):
+                if (epoch, number) == (1, 4):
+                    raise ArithmeticError
+    assert run._clock.samples == 24 * BATCH
+    assert run._clock.epochs == 2.4
 
 
 def test_epochs_that_cannot_be_counted_are_said_once(group, caplog):

@@ -9,10 +9,10 @@ from runs import LIMITS_W, NO_GPU, leased, own_plan, plan, reported, train
 
 import zeus_ray as zeus
 from zeus_ray.errors import BadInput, DeviceError, DeviceLost, LeaseRefused, NoPermission, NotSupported
-from zeus_ray.gpus.simulated import SimulatedGpu
-from zeus_ray.leases.manager import LeaseManager
+from zeus_ray.gpus.simulated_gpu import SimulatedGpu
+from zeus_ray.leases.lease_manager_of_one_gpu import LeaseManager
 from zeus_ray.records import Knobs, Plan, PowerProfile, StopReason, Target, TrialReport, from_json
-from zeus_ray.training.gpu_group import GpuGroup
+from zeus_ray.training.leased_gpu_group import GpuGroup
 from zeus_ray.training.run_context import RunContext
 from zeus_ray.training.session import open_session
 from zeus_ray.training.training_run import TrainingRun

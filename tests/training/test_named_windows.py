@@ -8,11 +8,11 @@ import pytest
 from runs import NO_GPU, ClockedGpu, Loader, leased, plan, reported, train
 
 from zeus_ray.errors import BadInput
-from zeus_ray.gpus.simulated import SimulatedGpu
-from zeus_ray.leases.manager import LeaseManager
+from zeus_ray.gpus.simulated_gpu import SimulatedGpu
+from zeus_ray.leases.lease_manager_of_one_gpu import LeaseManager
 from zeus_ray.records import from_json
-from zeus_ray.training.gpu_group import GpuGroup, LeasedGpu
-from zeus_ray.training.named_windows import WindowUsage
+from zeus_ray.records.window_usage import WindowUsage, windows_from_json
+from zeus_ray.training.leased_gpu_group import GpuGroup, LeasedGpu
 from zeus_ray.training.training_run import TrainingRun
 
 
@@ -67,6 +67,18 @@ def test_the_windows_are_in_results(clocked):
         gpu.work()
     found = json.loads(reported(run).windows)["forward"]
     assert from_json(WindowUsage, json.dumps(found)) == run.windows["forward"]
+
+
+def test_a_result_says_of_what_energy_its_windows_are_a_part(clocked):
+    gpu, run = clocked
+    gpu.work()
+    with run.window("forward"):
+        gpu.work()
+    report = reported(run)
+    reread = windows_from_json(report.windows)["forward"]
+    assert reread.energy_j / reread.run_energy_j == pytest.approx(0.5)
+    assert reread.run_energy_j == report.energy_j
+    assert windows_from_json("no json") == windows_from_json('["a"]') == windows_from_json("") == {}
 
 
 def test_a_window_waits_for_queued_work_only_where_asked(clocked):

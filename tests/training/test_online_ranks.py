@@ -9,10 +9,10 @@ from runs import NO_GPU, ClockedGpu, own_plan, reported
 import zeus_ray as zeus
 from zeus_ray.errors import BadInput, DeviceError
 from zeus_ray.records import StopReason, Target
-from zeus_ray.training.distributed_gpu_group import DistributedGpuGroup
-from zeus_ray.training.free_running_gpu_group import RankGpuGroup
-from zeus_ray.training.rank_context import RankRun, gpus_of_rank
+from zeus_ray.training.gpu_group_exchanging_at_windows import RankGpuGroup
+from zeus_ray.training.gpu_group_over_ranks import DistributedGpuGroup
 from zeus_ray.training.ranks_from_environment import Ranks
+from zeus_ray.training.run_of_one_rank import RankRun, gpus_of_rank
 
 pytestmark = pytest.mark.slow
 
@@ -366,7 +366,7 @@ def test_one_process_may_measure_for_all(launched):
 
 def test_each_process_has_its_share_of_the_batch_and_its_gpu(launched, monkeypatch):
     launched(1)
-    monkeypatch.setattr("zeus_ray.training.rank_context.find_gather", lambda _ranks: None)
+    monkeypatch.setattr("zeus_ray.training.run_of_one_rank.find_gather", lambda _ranks: None)
     with zeus.session(batch_size=100) as run:
         assert (run.micro_batch_size, run._group.mine.leases[0].uuid) == (50, "SIM-V100-1")
 

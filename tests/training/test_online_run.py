@@ -199,7 +199,7 @@ class QueueingGpu(ClockedGpu):
 
 def test_steps_that_run_ahead_of_the_gpu_are_timed_on_it(monkeypatch):
     gpu = QueueingGpu(step_s=0.05).put_on(monkeypatch)
-    monkeypatch.setattr("zeus_ray.training.window_measurement.runs_ahead", lambda: True)
+    monkeypatch.setattr("zeus_ray.training.online_limit.measure_rank_window.runs_ahead", lambda: True)
     run = run_of(gpu)
     run._clock.finish = gpu.finish
     step_for(run, gpu, 200)

@@ -9,13 +9,13 @@ import pytest
 from zeus_ray.errors import DeviceLost
 from zeus_ray.gpus.energy.readings import Reading
 from zeus_ray.gpus.protocol import LimitRange
-from zeus_ray.gpus.simulated import SimulatedGpu
-from zeus_ray.leases.lease import Lease
-from zeus_ray.leases.manager import LeaseManager
+from zeus_ray.gpus.simulated_gpu import SimulatedGpu
+from zeus_ray.leases.lease_and_gpu_status import Lease
+from zeus_ray.leases.lease_manager_of_one_gpu import LeaseManager
 from zeus_ray.leases.process import HolderProcess
 from zeus_ray.records import Knobs, MeasuredBy, Plan, PowerProfile, TrialReport, from_json, to_json
-from zeus_ray.training.distributed_gpu_group import DistributedGpuGroup
-from zeus_ray.training.gpu_group import GpuGroup, LeasedGpu
+from zeus_ray.training.gpu_group_over_ranks import DistributedGpuGroup
+from zeus_ray.training.leased_gpu_group import GpuGroup, LeasedGpu
 from zeus_ray.training.training_run import TrainingRun
 
 LIMITS_W = (250.0, 150.0, 100.0)

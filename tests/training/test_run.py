@@ -10,10 +10,10 @@ from runs import NO_GPU, Loader, leased, plan, reported, train
 
 from zeus_ray.errors import BadInput
 from zeus_ray.gpus.energy.bounded_power_trace import PowerTrace
-from zeus_ray.gpus.simulated import SimulatedGpu
-from zeus_ray.leases.manager import LeaseManager
+from zeus_ray.gpus.simulated_gpu import SimulatedGpu
+from zeus_ray.leases.lease_manager_of_one_gpu import LeaseManager
 from zeus_ray.records import StopReason, Target, TrialReport
-from zeus_ray.training.gpu_group import GpuGroup
+from zeus_ray.training.leased_gpu_group import GpuGroup
 from zeus_ray.training.training_run import TrainingRun
 
 

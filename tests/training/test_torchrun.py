@@ -112,9 +112,6 @@ def test_a_gpu_that_each_rank_chooses_by_hand_has_the_same_limit(scenario, job):
     assert first["limits"] == second["limits"]
 
 
-@pytest.mark.xfail(
-    reason="torch 2.13: Gloo often does not connect after torchrun has restarted its processes"
-)
 def test_an_elastic_restart_trains_on_and_restores_the_limits(scenario, job):
     first, second = job(200, "restarts", restarts=1).ranks()
     assert first["limits"] == second["limits"]

@@ -4,6 +4,9 @@ Each step takes 10 ms and an all-reduce. FOLDER/rank-N.json gets the limit of th
 the last report. Ways: "leaves" (rank 0 wishes to stop), "kept" (a named job), "alone" (no process group),
 "by hand" (each rank sets its CUDA_VISIBLE_DEVICES), "restarts" (rank 1 is killed in the first attempt), "one"
 (only rank 0 opens a session, and waits three seconds for others).
+
+A process group is made through a file of each attempt: torchrun's own store still has the addresses of the
+attempt before, to which Gloo (torch 2.13) often tries to connect, with or without zeus-ray.
 """
 
 import json
@@ -27,7 +30,10 @@ def main(folder, steps, way=""):
     if way == "by hand":
         os.environ["CUDA_VISIBLE_DEVICES"] = str(rank)
     if way != "alone":
-        dist.init_process_group("gloo")
+        attempt = folder / f"attempt-{os.getppid()}-{os.environ['TORCHELASTIC_RESTART_COUNT']}"
+        dist.init_process_group(
+            "gloo", init_method=f"file://{attempt}", rank=rank, world_size=int(os.environ["WORLD_SIZE"])
+        )
     if way == "one":
         process_group_gather.ANSWER_WITHIN = timedelta(seconds=3)
     if way == "one" and rank:

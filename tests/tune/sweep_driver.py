@@ -72,12 +72,22 @@ class ResultLog(tune.Callback):
     def on_step_end(self, iteration, trials, **_info):  # noqa: ARG002 — Tune's
         standing = {t.trial_id: t.status for t in trials if t.has_reported_at_least_once}
         now = {"TERMINATED", "RUNNING", "PAUSED"} <= set(standing.values())
-        if now and self.before and not (self.folder / "standing.json").exists():
-            wait_until_copied(Path(trials[0].storage.experiment_driver_staging_path), self.folder / "sweep")
+        staged = Path(trials[0].storage.experiment_driver_staging_path)
+        ready = now and self.before and not (self.folder / "standing.json").exists()
+        if ready and has_saved(staged, standing):
+            wait_until_copied(staged, self.folder / "sweep")
             (self.folder / "standing.new").write_text(json.dumps(standing))
             (self.folder / "standing.new").rename(self.folder / "standing.json")
             threading.Event().wait()
         self.before = now
+
+
+def has_saved(staged, standing):
+    """Whether Tune has saved every trial that has ended or is paused. How often it may is bounded."""
+    newest = max(staged.glob("experiment_state-*.json"), key=lambda path: path.stat().st_mtime)
+    states = [json.loads(state) for state, _runtime in json.loads(newest.read_text())["trial_data"]]
+    saved = {(state["trial_id"], state["status"]) for state in states}
+    return {(trial, status) for trial, status in standing.items() if status != "RUNNING"} <= saved
 
 
 def wait_until_copied(staged, stored):

@@ -131,6 +131,13 @@ def run(train, tmp_path, elastic, *, num_samples=4, more=(), **options):
     )
 
 
+class ReadsFolders(tune.Callback):
+    """Reads the folder of each trial, waiting or not, as Tune's own table does."""
+
+    def on_step_end(self, iteration, trials, **_info):  # noqa: ARG002 — Tune's
+        assert all(trial.error_file is None for trial in trials)
+
+
 class Log(tune.Callback):
     """Every result that the driver received. (Tune's own file may lose rows of a trial that was paused.)"""
 
@@ -198,7 +205,8 @@ def test_a_search_waits_for_clean_hours_and_reports_the_emissions_of_its_log(tmp
 def test_trials_that_cannot_checkpoint_are_not_paused_and_wait_to_start(tmp_path, grid, monkeypatch):
     monkeypatch.setenv("TUNE_MAX_PENDING_TRIALS_PG", "1")  # as with many: Tune creates them one by one
     elastic = elastic_on(grid, now_h=0.5, max_trials=2)
-    result = run(zeus.metered(function_without_checkpoints), tmp_path, elastic, num_samples=3)
+    table = {"callbacks": [ReadsFolders()]}
+    result = run(zeus.metered(function_without_checkpoints), tmp_path, elastic, num_samples=3, **table)
     assert [t.status for t in result.trials] == ["TERMINATED"] * 3
     assert {t.last_result["zeus/attempt"] for t in result.trials} == {1}
     assert {t.last_result["training_iteration"] for t in result.trials} == {10}

@@ -15,7 +15,7 @@ from ray.tune.search import ConcurrencyLimiter  # noqa: E402
 
 import zeus_ray as zeus  # noqa: E402
 from zeus_ray.records import StopReason, Target, TrialReport  # noqa: E402
-from zeus_ray.reporting.trial_summary import summaries  # noqa: E402
+from zeus_ray.reporting.trials_from_result import summaries  # noqa: E402
 
 SIZES = [16, 32, 64, 128]
 TARGET = Target("accuracy", 0.9)
@@ -267,7 +267,7 @@ def test_with_auto_batch_sizes_the_largest_that_fits_is_found(tmp_path):
 
 
 def test_simulated_gpus_are_released_at_the_end(ray_local, tmp_path):
-    from zeus_ray.actors.gpu_actor_client import GpuActorClient
+    from zeus_ray.actors.lease_gpus_through_actors import GpuActorClient
     from zeus_ray.leases.process import HolderProcess
 
     run(trainables.with_session, tmp_path, searcher=searcher(), num_samples=2)

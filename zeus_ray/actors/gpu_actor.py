@@ -16,15 +16,15 @@ from typing import Any
 import ray
 from ray.util.metrics import Counter, Gauge
 
-from zeus_ray.actors.job_signal_for_gpu_actor import JobSignal, JobSignals
+from zeus_ray.actors.carbon_file_given_to_gpu_actor import JobSignal, JobSignals
 from zeus_ray.actors.signal_actor import open_shared_signal
 from zeus_ray.errors import LeaseRefused
 from zeus_ray.gpus import discovery as discover
 from zeus_ray.gpus.energy.readings import Reading
 from zeus_ray.leases.carbon_aware_lease_manager import CarbonAwareLeaseManager
-from zeus_ray.leases.lease import GpuStatus, Lease
+from zeus_ray.leases.lease_and_gpu_status import GpuStatus, Lease
+from zeus_ray.leases.lease_service_protocol import GpuLeaseService
 from zeus_ray.leases.process import HolderProcess, is_proven
-from zeus_ray.leases.service import GpuLeaseService
 from zeus_ray.leases.state_dir import state_dir
 
 REAP_EVERY_S = 0.25

@@ -50,7 +50,7 @@ def carbon_run_command(
     from zeus_ray.jobs.command_process import print_line
     from zeus_ray.jobs.measured_command import energy_of_command
     from zeus_ray.records import EmissionsConfig
-    from zeus_ray.training.plan_from_arguments import plan_from_config
+    from zeus_ray.training.plan_from_config_or_arguments import plan_from_config
 
     if not command and not dry_run:
         raise BadInput("no command: put it after --, such as zeus-ray carbon run … -- python train.py")

@@ -45,7 +45,7 @@ def doctor_command(
 
     if address:
         with connected(address):
-            from zeus_ray.actors.ask_every_node import examine_all
+            from zeus_ray.actors.examine_or_restore_all_nodes import examine_all
 
             nodes: Mapping[str, NodeReport] = examine_all()
     else:

@@ -8,17 +8,12 @@ from typing import Annotated
 
 import typer
 
+from zeus_ray.cli.shared_options import CommandGpus
 from zeus_ray.cli.time_argument import seconds_of
 
 
 def measure_command(  # noqa: PLR0917 — typer calls it with keywords
-    gpus: Annotated[
-        str | None,
-        typer.Option(
-            metavar="0,1|UUIDs",
-            help="GPUs of the command, set as its CUDA_VISIBLE_DEVICES (default: those that it sees).",
-        ),
-    ] = None,
+    gpus: CommandGpus = None,
     signal: Annotated[
         str | None,
         typer.Option(
@@ -59,7 +54,7 @@ def measure_command(  # noqa: PLR0917 — typer calls it with keywords
     from zeus_ray.jobs.measured_command import energy_of_command
     from zeus_ray.records import EmissionsConfig
     from zeus_ray.reporting.emissions_csv import append_rows
-    from zeus_ray.training.plan_from_arguments import plan_from_config
+    from zeus_ray.training.plan_from_config_or_arguments import plan_from_config
 
     if not command:
         raise BadInput("no command: put it after --, such as zeus-ray measure -- python train.py")

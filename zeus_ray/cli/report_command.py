@@ -30,7 +30,8 @@ def report_command(
     power: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="A power trace to draw, too, as run.write_power_trace(FILE) writes it."
+            metavar="FILE",
+            help="A power trace to draw in place of the stored one, of run.write_power_trace(FILE).",
         ),
     ] = None,
     emissions: Annotated[
@@ -53,7 +54,7 @@ def report_command(
 
     Exit codes: 0; 1 there is nothing to report; 2 bad input.
     """
-    from zeus_ray.cli.experiment_report import experiment_folder
+    from zeus_ray.cli.read_experiment_folder import experiment_folder
     from zeus_ray.errors import BadInput
 
     folder = experiment_folder(source)
@@ -70,12 +71,17 @@ def report_command(
 def _report_search(folder: Path, page: Path | None, power: Path | None, emissions: Path | None) -> None:
     from rich.console import Console
 
-    from zeus_ray.cli.experiment_report import experiment_report, read_experiment, sweep_pictures
+    from zeus_ray.cli.read_experiment_folder import (
+        experiment_report,
+        power_pictures,
+        read_experiment,
+        sweep_pictures,
+    )
 
     result = read_experiment(folder)
     report = experiment_report(result)
     if emissions is not None:
-        from zeus_ray.reporting.emissions_of_search import emissions_of_search
+        from zeus_ray.reporting.emissions_rows_of_search import emissions_of_search
 
         _add_rows(emissions, emissions_of_search(result, report))
     if page is None:
@@ -83,11 +89,11 @@ def _report_search(folder: Path, page: Path | None, power: Path | None, emission
         return
     from zeus_ray.reporting.page.html_page import write_page
     from zeus_ray.reporting.page.search_page import search_page
-    from zeus_ray.reporting.pictures.power_trace_file import power_trace_pictures
+    from zeus_ray.reporting.pictures.power_trace_parquet import power_trace_pictures
 
-    sweeps, missing = sweep_pictures(result, report)
-    more = sweeps + (power_trace_pictures(power) if power else [])
-    _announce(write_page(page, search_page(report, more, missing)))
+    sweeps, no_sweep = sweep_pictures(result, report)
+    powers, no_power = (power_trace_pictures(power), []) if power else power_pictures(result, report)
+    _announce(write_page(page, search_page(report, [*sweeps, *powers], [*no_sweep, *no_power])))
 
 
 def _report_jobs(history: str, page: Path | None, job: str | None, emissions: Path | None) -> None:
@@ -105,7 +111,7 @@ def _report_jobs(history: str, page: Path | None, job: str | None, emissions: Pa
         console.print(f"{history} has no run, and is no folder of an experiment of Ray Tune", soft_wrap=True)
         raise typer.Exit(1)
     if emissions is not None:
-        from zeus_ray.jobs.emissions_of_job import emissions_of_job
+        from zeus_ray.jobs.emissions_rows_of_job import emissions_of_job
 
         _add_rows(emissions, [row for summary in shown for row in emissions_of_job(summary)])
     if page is None:

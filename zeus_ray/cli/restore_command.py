@@ -38,7 +38,7 @@ def restore_command(
         return
     if address:
         with connected(address):
-            from zeus_ray.actors.ask_every_node import restore_everywhere
+            from zeus_ray.actors.examine_or_restore_all_nodes import restore_everywhere
 
             found = restore_everywhere(force=force)
     else:

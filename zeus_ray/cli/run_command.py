@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from zeus_ray.cli.shared_options import CommandGpus
 from zeus_ray.cli.time_argument import seconds_of
 
 SUPERVISED_EXIT_CODES = """\
@@ -29,13 +30,7 @@ def _watts(text: str) -> tuple[float, ...]:
 
 
 def run_command(  # noqa: PLR0917 — typer calls it with keywords
-    gpus: Annotated[
-        str | None,
-        typer.Option(
-            metavar="0,1|UUIDs",
-            help="GPUs of the command, set as its CUDA_VISIBLE_DEVICES (default: those that it sees).",
-        ),
-    ] = None,
+    gpus: CommandGpus = None,
     eta: Annotated[
         float | None,
         _limit_option(
@@ -112,11 +107,11 @@ def run_command(  # noqa: PLR0917 — typer calls it with keywords
     zeus-ray run --progress-regex 'samples seen: (\d+)' --json energy.json -- ./train.sh
     ```
     """
-    from zeus_ray.jobs.supervised_command import SupervisionSettings, run_supervised
+    from zeus_ray.jobs.run_supervised_command import SupervisionSettings, run_supervised
     from zeus_ray.records import OnlineOptions
-    from zeus_ray.records.trial_plan import REPORTED_STEPS
-    from zeus_ray.training.kept_limit_profile import DEFAULT_HISTORY
-    from zeus_ray.training.plan_from_arguments import plan_from_config
+    from zeus_ray.records.plan_given_to_trial import REPORTED_STEPS
+    from zeus_ray.training.online_limit.kept_limit_profile import DEFAULT_HISTORY
+    from zeus_ray.training.plan_from_config_or_arguments import plan_from_config
 
     plan = plan_from_config(
         {},

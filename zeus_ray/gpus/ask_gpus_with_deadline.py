@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import queue
-import threading
 import time
 from collections.abc import Callable, Iterable
-from typing import TypeVar, cast
+from functools import partial
+from typing import TypeVar
 
 from zeus_ray.errors import DeviceError
+from zeus_ray.gpus.call_in_thread import CallInThread
 
-AnswerT = TypeVar("AnswerT")
+ResultT = TypeVar("ResultT")
 
 
 def each_within(
     seconds: float,
     names: Iterable[str],
-    ask: Callable[[str], AnswerT],
+    ask: Callable[[str], ResultT],
     *,
-    otherwise: Callable[[str, Exception], AnswerT],
-) -> list[AnswerT]:
+    otherwise: Callable[[str, Exception], ResultT],
+) -> list[ResultT]:
     """``ask`` each name in a thread of its own, and wait together for ``seconds``.
 
     A thread that hangs is left to itself, and ends with the process.
@@ -30,29 +30,14 @@ def each_within(
         ask: the question.
         otherwise: the answer for a name whose question failed, or was not answered in time.
     """
-    answers: dict[str, AnswerT | None] = {}
-    failed: dict[str, Exception] = {}
-    answered: queue.SimpleQueue[tuple[str, AnswerT | None]] = queue.SimpleQueue()
-
-    def work(name: str) -> None:
-        try:
-            answered.put((name, ask(name)))
-        except Exception as error:  # noqa: BLE001 — the others must be answered
-            failed[name] = error
-            answered.put((name, None))
-
-    names = list(names)
-    for name in names:
-        threading.Thread(target=work, args=(name,), name=f"zeus-ray-{name}", daemon=True).start()
+    calls = {name: CallInThread(partial(ask, name), name=f"zeus-ray-{name}") for name in names}
     until_s = time.monotonic() + seconds
-    while len(answers) < len(names):
-        try:
-            name, answer = answered.get(timeout=max(0.0, until_s - time.monotonic()))
-        except queue.Empty:
-            break
-        answers[name] = answer
     late = DeviceError(f"the GPU or its driver does not answer within {seconds:g} s")
-    failed |= {name: late for name in names if name not in answers}
-    return [
-        otherwise(name, failed[name]) if name in failed else cast("AnswerT", answers[name]) for name in names
-    ]
+    answers = []
+    for name, call in calls.items():
+        in_time = call.ended(max(0.0, until_s - time.monotonic()))
+        try:
+            answers.append(call.answer() if in_time else otherwise(name, late))
+        except Exception as error:  # noqa: BLE001 — the others must be answered
+            answers.append(otherwise(name, error))
+    return answers

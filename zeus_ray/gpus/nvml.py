@@ -6,13 +6,15 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pynvml
 
 from zeus_ray.errors import BadInput, DeviceError, DeviceLost, NoDevice, NoPermission, NotSupported
-from zeus_ray.gpus.cuda_order import cuda_uuids
+from zeus_ray.gpus.ask_driver_with_deadline import ask_driver
 from zeus_ray.gpus.protocol import Gpu, GpuSource, LimitRange
+from zeus_ray.gpus.uuids_in_cuda_order import cuda_uuids
 from zeus_ray.records import MeasuredBy
 
 NVML_ERRORS: dict[int, type[DeviceError]] = {
@@ -30,6 +32,8 @@ NVML_ERRORS: dict[int, type[DeviceError]] = {
     pynvml.NVML_ERROR_INVALID_ARGUMENT: NoDevice,
 }
 """Every other NVML error (a timeout, an unknown error) is a plain DeviceError: it may be temporary."""
+POWER_AT_MOST = 2.0
+"""In units of its highest limit: no GPU draws more, so a higher reading is a wrong one."""
 UNKNOWN_NAME = "GPU of an unknown name"
 """The name of a GPU whose driver gives one that is no text."""
 
@@ -97,7 +101,10 @@ class NvmlGpu:
 
     def power_w(self) -> float:
         """Power drawn now (on Ampere and newer, except GA100, NVML's average over a second)."""
-        return self._watts("reading power", pynvml.nvmlDeviceGetPowerUsage)
+        power_w = self._watts("reading power", pynvml.nvmlDeviceGetPowerUsage)
+        if power_w > POWER_AT_MOST * self.range.max_w:
+            raise DeviceError(f"reading power of {self.uuid}: {power_w:g} W is more than it can draw")
+        return power_w
 
     def energy_j(self) -> float:
         """Joules since the driver was loaded, refreshed about every 100 ms."""
@@ -157,8 +164,7 @@ class NvmlSource(GpuSource):
 
     def count(self) -> int:
         """How many GPUs NVML lists. Raises NoDevice where NVML does not answer."""
-        with _nvml("looking for GPUs"):
-            return int(pynvml.nvmlDeviceGetCount())
+        return ask_driver("looking for GPUs", _count)
 
     def uuid(self, index: int) -> str:
         """UUID of the GPU with NVML's ``index``. Raises NoDevice, DeviceLost."""
@@ -176,8 +182,7 @@ class NvmlSource(GpuSource):
 
     def driver_version(self) -> str:
         """The driver's version, such as ``580.95.05``. Raises NoDevice where NVML does not answer."""
-        with _nvml("reading the driver version"):
-            return _text(pynvml.nvmlSystemGetDriverVersion())
+        return ask_driver("reading the driver version", _driver_version)
 
     def compute_order(self, uuids: Sequence[str]) -> list[str]:
         """``uuids`` in the order of CUDA's ordinals; in the given order where CUDA does not answer.
@@ -196,13 +201,25 @@ class NvmlSource(GpuSource):
         if partition.startswith("MIG-GPU-"):  # before driver 470: MIG-GPU-<uuid>/<gi>/<ci>
             return partition.removeprefix("MIG-").partition("/")[0]
         try:
-            with _nvml(f"looking for {partition}"):
-                handle = pynvml.nvmlDeviceGetHandleByUUID(partition)
-                return _text(
-                    pynvml.nvmlDeviceGetUUID(pynvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(handle))
-                )
+            return ask_driver(f"looking for {partition}", partial(_parent_uuid, partition))
         except NoDevice:
             return ""
+
+
+def _count() -> int:
+    with _nvml("looking for GPUs"):
+        return int(pynvml.nvmlDeviceGetCount())
+
+
+def _driver_version() -> str:
+    with _nvml("reading the driver version"):
+        return _text(pynvml.nvmlSystemGetDriverVersion())
+
+
+def _parent_uuid(partition: str) -> str:
+    with _nvml(f"looking for {partition}"):
+        slice_ = pynvml.nvmlDeviceGetHandleByUUID(partition)
+        return _text(pynvml.nvmlDeviceGetUUID(pynvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(slice_)))
 
 
 def _text(value: str | bytes) -> str:

@@ -10,8 +10,8 @@ from zeus_ray.gpus.protocol import GpuSource
 DEFAULT_SOURCE = "nvml"
 GPU_SOURCES = {
     "nvml": "zeus_ray.gpus.nvml:NvmlSource",
-    "simulated": "zeus_ray.gpus.simulated:SimulatedSource",
-    "replay": "zeus_ray.gpus.replay:ReplaySource",
+    "simulated": "zeus_ray.gpus.simulated_gpu:SimulatedSource",
+    "replay": "zeus_ray.gpus.replayed_gpu:ReplaySource",
 }
 """Name to ``module:class``, a :class:`GpuSource`. The module is imported when the source is used."""
 

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from urllib.parse import urlencode
 
-from zeus_ray.errors import BadInput, DeviceError, NoPermission
+from zeus_ray.errors import BadInput, DeviceError, NoAnswer, NoPermission
 from zeus_ray.gpus.nvml import NvmlGpu
 
 ZEUSD_SOCKET_VARIABLE = "ZEUSD_SOCK_PATH"
@@ -40,7 +40,8 @@ class Zeusd:
         Raises:
             NoPermission: no daemon listens there, it refuses this user, or it has no rights itself.
             BadInput: the daemon rejects the request.
-            DeviceError: any other reply, or none within ``ZEUSD_TIMEOUT_S``.
+            NoAnswer: no whole reply within ``ZEUSD_TIMEOUT_S``; the limit may be set later.
+            DeviceError: any other reply.
         """
         if not Path(self.socket).is_socket():
             raise NoPermission(f"{ZEUSD_SOCKET_VARIABLE} names {self.socket}, and no zeusd listens there")
@@ -49,6 +50,8 @@ class Zeusd:
             status, text = self._post(f"/gpu/set_power_limit?{urlencode(query)}")
         except (ConnectionRefusedError, FileNotFoundError, PermissionError) as error:
             raise NoPermission(f"zeusd does not listen at {self.socket}: {error}") from error
+        except TimeoutError as error:
+            raise NoAnswer(f"zeusd at {self.socket}: {error}") from error
         except (OSError, http.client.HTTPException) as error:
             raise DeviceError(f"zeusd at {self.socket}: {error or type(error).__name__}") from error
         if status in SUCCESS:
@@ -111,6 +114,9 @@ class ZeusdGpu(NvmlGpu):
     def __init__(self, uuid: str, daemon: Zeusd) -> None:
         super().__init__(uuid)
         self._daemon = daemon
+        self.sets_late = True
+        """Whether the daemon may still set a limit later that this or an earlier process has asked for."""
+        self._unanswered = False
 
     def set_power_limit_w(self, limit_w: float) -> None:
         """As :class:`NvmlGpu`; through the daemon once NVML has refused for lack of rights."""
@@ -120,8 +126,14 @@ class ZeusdGpu(NvmlGpu):
             except NoPermission:
                 self.limit_setter = "zeusd"
             else:
+                self.sets_late = False
                 return
-        self._daemon.set_power_limit_w(self.index, self.range.check(limit_w))
+        try:
+            self._daemon.set_power_limit_w(self.index, self.range.check(limit_w))
+        except NoAnswer:
+            self.sets_late = self._unanswered = True
+            raise
+        self.sets_late = self._unanswered
 
 
 def _error_text(text: str, index: int) -> str:

@@ -12,8 +12,8 @@ from zeus_ray.errors import BadInput
 from zeus_ray.jobs.command_process import CommandProcess, print_line
 from zeus_ray.jobs.job_search import STOPPED_EARLY
 from zeus_ray.jobs.metric_file import MetricFile
-from zeus_ray.jobs.metric_from_output import MetricFromOutput
 from zeus_ray.jobs.metric_parser import MetricParser
+from zeus_ray.jobs.metric_values_from_output import MetricFromOutput
 from zeus_ray.jobs.recurring_job import DEFAULT_TRIES, RecurringJob
 from zeus_ray.quantity_format import energy, power, seconds
 from zeus_ray.records import NAN, StopReason, Target, result_key
@@ -178,9 +178,10 @@ def _print_report(number: int, row: dict[str, object], target: Target) -> None:
     used_j, time_s, limit_w = (
         float(str(row[result_key(n)])) for n in ("energy_j", "time_s", "power_limit_w")
     )
+    metric = target.text(float(str(row[target.metric])))
     goal = "" if target.value is None else f" of {target.value:g}"
     print_line(
-        f"{number}: {target.metric} {row[target.metric]:.4g}{goal}, {energy(used_j)} in {seconds(time_s)}, "
+        f"{number}: {target.metric} {metric}{goal}, {energy(used_j)} in {seconds(time_s)}, "
         f"limit {power(limit_w)}"
     )
 

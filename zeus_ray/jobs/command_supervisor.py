@@ -12,13 +12,13 @@ from zeus_ray.errors import BadInput, DeviceError, NoDevice
 from zeus_ray.gpus import discovery
 from zeus_ray.gpus.energy.readings import Reading
 from zeus_ray.gpus.registry import load_source
-from zeus_ray.jobs.metric_from_output import quoted
-from zeus_ray.jobs.progress_counter import ProgressFollower
+from zeus_ray.jobs.choose_counter_to_follow import ProgressFollower
+from zeus_ray.jobs.metric_values_from_output import quoted
 from zeus_ray.jobs.supervision_summary import SupervisionSummary
 from zeus_ray.quantity_format import energy, power, seconds
 from zeus_ray.records import NAN, Plan
-from zeus_ray.training.gpu_group import GpuGroup
-from zeus_ray.training.online_limit_control import OnlineLimitControl
+from zeus_ray.training.leased_gpu_group import GpuGroup
+from zeus_ray.training.online_limit.feed_controller_and_set_limit import OnlineLimitControl
 from zeus_ray.training.ranks_from_environment import Ranks
 from zeus_ray.training.run_context import gpu_settings, lease_here, lease_or_none
 from zeus_ray.training.samples_and_time import RunClock
@@ -32,7 +32,7 @@ class CommandSupervisor:
     """Leases the GPUs of a command, measures them, and holds the limit that suits its load.
 
     Steps are those that the command's output counts; each line of its counter ends one measurement, which
-    :class:`~zeus_ray.training.online_limit_control.OnlineLimitControl` takes as a step of so much work.
+    ``OnlineLimitControl`` takes as a step of so much work.
     Whatever fails here, the command is not touched: measuring ends then, limits are restored, and it is said.
 
     Args:
@@ -127,6 +127,11 @@ class CommandSupervisor:
                 f"no complete power profile of this command: {len(self._control.per_unit)} limits were "
                 "measured until it ended; a longer run, a shorter --window, or more frequent progress lines "
                 "would complete it"
+            )
+        if self._follows and not self._progress.line and not self._said_none:
+            self._say(
+                "no progress in the whole output: energy was measured, and no limit chosen; lines such as "
+                "'step 10/100' or a tqdm bar are read, others with --progress-regex 'iter (\\d+)'"
             )
         report, read = self._control.report(reading), bool(self._progress.line)
         summary = SupervisionSummary(

@@ -14,6 +14,7 @@ from zeus_ray.reporting.page.html_page import PageSection, bullets, html_page, p
 from zeus_ray.reporting.page.picture_html import picture_html
 from zeus_ray.reporting.pictures.learning_curve_picture import learning_curve_picture
 from zeus_ray.reporting.pictures.picture import Picture
+from zeus_ray.reporting.window_table import html_window_table
 from zeus_ray.store.event_log import LoggedEvent
 from zeus_ray.store.events import RunEnded
 
@@ -55,7 +56,10 @@ def _job(summary: JobSummary, events: Sequence[LoggedEvent]) -> str:
             drawn.append(picture_html(picture()))
         except BadInput as error:
             missing.append(f"Not drawn: a picture, as {error}.")
-    return paragraphs(summary.sentences()) + "".join(drawn) + bullets(missing) + _runs(summary)
+    shown = paragraphs(summary.sentences()) + "".join(drawn) + bullets(missing) + _runs(summary)
+    if summary.windows.runs:
+        shown += scrolling(html_window_table(summary.windows), f"Named windows of {summary.job}")
+    return shown
 
 
 def _runs(summary: JobSummary) -> str:

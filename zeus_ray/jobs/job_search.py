@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
 from typing import Any
 
-from zeus_ray.carbon.search_objective import SearchObjective
+from zeus_ray.carbon.objective_from_arguments import SearchObjective
 from zeus_ray.errors import BadInput, TargetNotReached
 from zeus_ray.gpus import discovery
 from zeus_ray.jobs.explanations import expectation_sentence, knobs_sentence
@@ -24,7 +24,7 @@ from zeus_ray.store.events import RunAsked, RunEnded, RunLost
 from zeus_ray.store.outcome_from_reports import ActiveRun
 from zeus_ray.store.search_recorder import SearchRecorder
 from zeus_ray.store.warm_start import WarmStart
-from zeus_ray.training.plan_from_arguments import carried_settings
+from zeus_ray.training.plan_from_config_or_arguments import carried_settings
 
 STOPPED_EARLY = (
     StopReason.COST_CAP,

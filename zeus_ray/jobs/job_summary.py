@@ -19,7 +19,9 @@ from zeus_ray.records import (
     StopReason,
     TrialReport,
 )
-from zeus_ray.reporting.savings_sentences import how_measured
+from zeus_ray.records.window_usage import windows_from_json
+from zeus_ray.reporting.search_price_sentences import how_measured
+from zeus_ray.reporting.window_table import WindowSums, sum_windows, window_table
 from zeus_ray.store.event_log import LoggedEvent
 from zeus_ray.store.events import ProfileMeasured, RunAsked, RunEnded, RunLost
 
@@ -138,6 +140,11 @@ class JobSummary:
         """The difference (J), all exploration included; negative while it has not paid off."""
         return self.default_would_take_j - self.spent_j
 
+    @property
+    def windows(self) -> WindowSums:
+        """The named windows of all runs, added up by name."""
+        return sum_windows(windows_from_json(run.report.windows) for run in self.runs)
+
     def sentences(self) -> list[str]:
         """The summary for people, one sentence a line."""
         if not self.runs:
@@ -181,6 +188,8 @@ class JobSummary:
         for run in self.runs:
             table.add_row(*(Text(cell) for cell in run_cells(run)))
         yield table
+        if self.windows.runs:
+            yield window_table(self.windows)
         yield from (Text(sentence) for sentence in self.sentences())
 
 
@@ -252,6 +261,12 @@ def _default_j(profile: PowerProfile, runs: list[LoggedRun], gpus: int) -> float
     return fmean(known) if known else NAN
 
 
+def _metric(run: LoggedRun) -> str:
+    if not isinstance(run.end, RunEnded) or math.isnan(run.end.outcome.metric):
+        return UNKNOWN
+    return run.end.target.text(run.end.outcome.metric)
+
+
 def run_cells(run: LoggedRun) -> tuple[str, ...]:
     """A run as texts, in the order of :data:`RUN_HEADINGS`."""
     report, outcome = run.report, run.outcome
@@ -262,6 +277,6 @@ def run_cells(run: LoggedRun) -> tuple[str, ...]:
         three_digits(outcome.epochs if outcome else NAN),
         energy(report.energy_j),
         seconds(report.time_s),
-        UNKNOWN if outcome is None or math.isnan(outcome.metric) else f"{outcome.metric:.4g}",
+        _metric(run),
         run.why_ended,
     )

@@ -36,8 +36,7 @@ class OutputLines:
         self._is_bar = was_bar or len(parts) > 1
         if self._is_bar:
             lines += self._parts(rest, "\r")
-        shown = [part for part in parts if part.strip()]
-        self._rest = rest if not self._is_bar else (shown[-1] if shown else "") + "\r" * (not parts[-1])
+        self._rest = _as_it_stands(parts) if self._is_bar else rest
         if len(self._rest) > LONGEST_LINE:
             lines += [] if self._is_bar else self._parts(self._rest, "\n")
             self._rest = ""
@@ -53,6 +52,14 @@ class OutputLines:
         r"""``text`` split where it was overwritten: all parts but the last end in ``"\r"``."""
         parts = [p for part in _OVERWRITTEN.split(text) if (p := without_terminal_codes(part)).strip()]
         return [f"{part}\r" for part in parts[:-1]] + [f"{part}{end}" for part in parts[-1:]]
+
+
+def _as_it_stands(parts: list[str]) -> str:
+    r"""What a bar shows, and may show again: its last part; after what stood before it, if blank."""
+    if parts[-1].strip():
+        return parts[-1]
+    shown = [part for part in parts if part.strip()]
+    return f"{shown[-1] if shown else ''}\r{parts[-1]}"
 
 
 def without_terminal_codes(text: str) -> str:

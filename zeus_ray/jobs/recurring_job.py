@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from zeus_ray.carbon.search_objective import resolve_objective
+from zeus_ray.carbon.objective_from_arguments import resolve_objective
 from zeus_ray.errors import BadInput, DeviceError, NoDevice, TargetNotReached
 from zeus_ray.gpus import discovery
 from zeus_ray.jobs.job_search import STOPPED_EARLY, JobSearch

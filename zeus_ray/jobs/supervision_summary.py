@@ -11,7 +11,7 @@ from typing import Any
 from zeus_ray.quantity_format import counted, energy, less, power, seconds, three_digits
 from zeus_ray.records import NAN, MeasuredBy
 from zeus_ray.records.serialization import to_plain
-from zeus_ray.training.online_records import UnitPoint
+from zeus_ray.training.online_limit.controller_settings_and_state import UnitPoint
 
 
 @dataclass(frozen=True, kw_only=True)

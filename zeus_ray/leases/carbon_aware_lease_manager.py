@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from zeus_ray.carbon.emissions import EnergyPricer
+from zeus_ray.carbon.energy_pricer import EnergyPricer
 from zeus_ray.carbon.forecasts.signal_forecast import forecast_signal
 from zeus_ray.carbon.open_signal import open_signal
 from zeus_ray.carbon.planning.chase import Chase
@@ -19,7 +19,7 @@ from zeus_ray.errors import BadInput, DeviceError, LeaseRefused, NoPermission
 from zeus_ray.gpus.energy.readings import Reading
 from zeus_ray.gpus.protocol import Gpu
 from zeus_ray.leases.journal_record import LeaseEntry
-from zeus_ray.leases.manager import LeaseManager
+from zeus_ray.leases.lease_manager_of_one_gpu import LeaseManager
 from zeus_ray.quantity_format import DAY_S
 from zeus_ray.records import EmissionsConfig, PowerProfile, from_json
 

@@ -12,10 +12,9 @@ from zeus_ray.gpus.ask_gpus_with_deadline import each_within
 from zeus_ray.gpus.discovery import CONTROL_VARIABLE, GPU_VARIABLE, gpu_source, open_gpus, power_control
 from zeus_ray.gpus.protocol import Gpu, PhysicalGpu
 from zeus_ray.gpus.registry import DEFAULT_SOURCE, load_source
-from zeus_ray.leases.journal import Journal, limit_journals
+from zeus_ray.leases.journal_and_lock_of_one_gpu import Journal, limit_journals
 from zeus_ray.leases.journal_record import OtherVersion
-from zeus_ray.leases.limit_lock_of_all_users import GpuClaim
-from zeus_ray.leases.limit_writes import set_limit_with_retries
+from zeus_ray.leases.limit_lock_and_note_of_all_users import GpuClaim
 from zeus_ray.leases.recovery import GPU_ANSWERS_WITHIN_S
 from zeus_ray.leases.state_dir import check_private, files_set_aside, state_dir
 from zeus_ray.leases.watchdog_start import (
@@ -25,6 +24,7 @@ from zeus_ray.leases.watchdog_start import (
     subreaper_enabled,
     watchdog_problems,
 )
+from zeus_ray.leases.write_limit_and_read_back import set_limit_with_retries
 from zeus_ray.records import MeasuredBy
 
 HOW_TO_GET_RIGHTS = (

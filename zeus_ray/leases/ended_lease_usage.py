@@ -16,8 +16,8 @@ from pathlib import Path
 from zeus_ray.errors import BadInput
 from zeus_ray.gpus.energy.readings import Reading
 from zeus_ray.leases.journal_record import JournalRecord, LeaseEntry
-from zeus_ray.leases.lease_table import amount_field
-from zeus_ray.leases.state_dir import read_file
+from zeus_ray.leases.leases_and_their_energy_shares import amount_field
+from zeus_ray.leases.state_dir import read_file, set_aside
 from zeus_ray.records import NAN, from_json, to_json
 
 ENDED_FILE = "ended-leases.jsonl"
@@ -62,7 +62,7 @@ def ended_lease(folder: Path, lease_id: str) -> Reading | None:
 def _kept(folder: Path) -> Iterator[EndedLease]:
     try:
         lines = read_file(folder / ENDED_FILE, 4 * ENDED_BYTES).splitlines()
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):
         return
     for line in lines:
         with contextlib.suppress(BadInput):  # torn, as by a full disk
@@ -71,8 +71,12 @@ def _kept(folder: Path) -> Iterator[EndedLease]:
 
 def _append(path: Path, lines: Iterable[str]) -> None:
     """Append lines. They begin on a line of their own, whatever the last writer has left."""
+    if os.path.lexists(path) and (path.is_symlink() or not path.is_file()):
+        set_aside(path, "it should be a list of ended leases")
     if path.exists() and path.stat().st_size > ENDED_BYTES:
-        half = path.read_bytes()[-ENDED_BYTES // 2 :].partition(b"\n")[2]
+        with path.open("rb") as kept:
+            kept.seek(-ENDED_BYTES // 2, os.SEEK_END)
+            half = kept.read(ENDED_BYTES).partition(b"\n")[2]
         draft = path.with_name(f"{path.name}.draft")
         draft.write_bytes(half)
         draft.replace(path)

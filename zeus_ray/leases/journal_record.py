@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from zeus_ray.errors import BadInput
 from zeus_ray.gpus.energy.readings import EnergyReading
 from zeus_ray.leases.process import HolderProcess, boot_id
-from zeus_ray.records import from_json, to_plain
+from zeus_ray.records import from_json, to_json
 
 JOURNAL_VERSION = 2
 
@@ -114,7 +114,7 @@ class JournalRecord:
 
 def write_record(record: JournalRecord) -> bytes:
     """The record as JSON with a checksum."""
-    content = to_plain(record)
+    content = json.loads(to_json(record))
     return json.dumps({"sha256": _checksum(content), **content}).encode()
 
 

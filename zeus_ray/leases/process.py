@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import secrets
 import sys
@@ -29,11 +30,14 @@ class HolderProcess:
     @classmethod
     def current(cls, trial_id: str) -> Self:
         """This process, for ``trial_id``."""
-        return cls(trial_id=trial_id, pid=os.getpid(), started_s=_start_time_s(os.getpid()) or 0.0)
+        return cls(trial_id=trial_id, pid=os.getpid(), started_s=_own_start_time_s(os.getpid()))
 
     def alive(self) -> bool:
-        """Whether this process still runs, and not just one with its pid."""
-        return _start_time_s(self.pid) == self.started_s
+        """Whether this process still runs, and not just one with its pid. Yes, where that cannot be told."""
+        try:
+            return _start_time_s(self.pid) == self.started_s
+        except OSError:  # no file can be opened just now
+            return True
 
 
 @contextlib.contextmanager
@@ -78,13 +82,23 @@ def boot_id() -> str:
         return ""
 
 
+@functools.lru_cache(maxsize=1)
+def _own_start_time_s(pid: int) -> float:
+    """Asked once, as later no file might be opened."""
+    return _start_time_s(pid) or 0.0
+
+
 def _start_time_s(pid: int) -> float | None:
-    """When a process started; None if it has ended. On Linux since boot: independent of the wall clock."""
+    """When a process started; None if it has ended. On Linux since boot: independent of the wall clock.
+
+    Raises:
+        OSError: that cannot be told, as where the calling process has opened all files that it may.
+    """
     if not sys.platform.startswith("linux"):
         return _start_time_by_psutil_s(pid)
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
+    except (FileNotFoundError, ProcessLookupError):
         return None
     fields = stat.rpartition(")")[2].split()  # the command's name before it may contain anything
     return None if fields[0] in ENDED_STATES else int(fields[19]) / os.sysconf("SC_CLK_TCK")

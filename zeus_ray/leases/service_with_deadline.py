@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import threading
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from zeus_ray.errors import DeviceError, DeviceLost
+from zeus_ray.gpus.call_in_thread import CallInThread
 from zeus_ray.gpus.energy.readings import NO_READING, Reading
-from zeus_ray.leases.lease import Lease
+from zeus_ray.leases.lease_and_gpu_status import Lease
+from zeus_ray.leases.lease_service_protocol import GpuLeaseService
 from zeus_ray.leases.process import HolderProcess
-from zeus_ray.leases.service import GpuLeaseService
 
 ANSWER_WITHIN_S = 10.0
 RELEASE_WITHIN_S = 20.0
@@ -39,7 +39,7 @@ class AnsweringService(GpuLeaseService):
         self._service = service
         self._acquire_within_s = acquire_within_s
         self._within_s = answer_within_s
-        self._hangs: threading.Event | None = None
+        self._hangs: CallInThread[Any] | None = None
         self._last, self._last_at_s = NO_READING, time.monotonic()
 
     def acquire(
@@ -96,28 +96,14 @@ class AnsweringService(GpuLeaseService):
 
     def _ask(self, call: Callable[[], AnswerOf], within_s: float = 0.0) -> AnswerOf | None:
         """What ``call`` returns or raises; None where that takes too long, or an earlier call hangs."""
-        if self._hangs is not None and not self._hangs.is_set():
+        if self._hangs is not None and not self._hangs.ended():
             return None
-        answer: list[AnswerOf] = []
-        error: list[BaseException] = []
-        done = threading.Event()
-
-        def work() -> None:
-            try:
-                answer.append(call())
-            except BaseException as raised:  # noqa: BLE001 — it belongs to the caller
-                error.append(raised)
-            finally:
-                done.set()
-
-        threading.Thread(target=work, name="zeus-ray-gpu", daemon=True).start()
-        if not done.wait(within_s or self._within_s):
-            self._hangs = done
+        asked = CallInThread(call, name="zeus-ray-gpu")
+        if not asked.ended(within_s or self._within_s):
+            self._hangs = asked
             logger.warning("zeus-ray: a GPU's driver does not answer: its energy is not known meanwhile")
             return None
-        if error:
-            raise error[0]
-        return answer[0]
+        return asked.answer()
 
     def _note(self, reading: Reading) -> Reading:
         self._last, self._last_at_s = reading, time.monotonic()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import time
@@ -11,12 +12,17 @@ from zeus_ray.errors import BadInput, DeviceError, DeviceLost, NoPermission, Not
 from zeus_ray.gpus.protocol import Gpu
 from zeus_ray.gpus.virtual_gpu_base import VirtualGpu
 from zeus_ray.leases.journal_record import JournalRecord, LeaseEntry
-from zeus_ray.leases.journals_of_one_gpu import LeaseJournals
-from zeus_ray.leases.lease_table import LeaseTable
-from zeus_ray.leases.limit_locks import ADOPT_WITHIN_S
-from zeus_ray.leases.limit_writes import restore_original_limit, same_limit, set_limit_with_retries
+from zeus_ray.leases.journals_from_lease_table import LeaseJournals
+from zeus_ray.leases.leases_and_their_energy_shares import LeaseTable
+from zeus_ray.leases.limit_rights import ADOPT_WITHIN_S
 from zeus_ray.leases.state_dir import state_dir
 from zeus_ray.leases.watchdog_start import ensure_watchdog
+from zeus_ray.leases.write_limit_and_read_back import (
+    read_limit,
+    restore_original_limit,
+    same_limit,
+    set_limit_with_retries,
+)
 
 CHECK_EVERY_S = 1.0
 """How often locks, journal, watchdog and limit are looked at while the GPU is leased."""
@@ -99,6 +105,8 @@ class LimitOwner:
             return
         if control == "auto":
             self._why_not = self._take(self._journals)
+            if self._why_not and self._watchdog and self._journals.rights.journal.exists():
+                ensure_watchdog(self._journals.folder, wait=False)  # it restores what is left there
         if control == "off" or not self._journals.rights.journal.locked:
             self._journals.lock_measured()
 
@@ -164,7 +172,7 @@ class LimitOwner:
         """Find out whether someone else has set the limit: then it is theirs. Raises DeviceError."""
         if self._journals is None or not self._ready or self.changed_by_others or self.forked:
             return
-        now_w = self._gpu.power_limit_w()
+        now_w = read_limit(self._gpu, self._expected_w)
         if any(same_limit(now_w, limit_w) for limit_w in self._expected_w):
             return
         self.changed_by_others = True
@@ -191,7 +199,7 @@ class LimitOwner:
         self._check_at_s = time.monotonic() + CHECK_EVERY_S
         if journals.rights.journal.locked and not self._ready:
             self._why_not = self._take(journals)
-        if self._ready and self._our_limits_w and not journals.rights.held:
+        if self._ready and not journals.rights.held:
             self._repair(journals)
         self.look()
         return journals.folder if self._watchdog and self._our_limits_w else None
@@ -227,11 +235,24 @@ class LimitOwner:
         if journals is not None and self._watchdog:
             ensure_watchdog(journals.folder)
         self._expected_w = [*self._expected_w, limit_w]  # where this fails, it may be at either
-        read_w = set_limit_with_retries(self._gpu, limit_w)
+        try:
+            read_w = set_limit_with_retries(self._gpu, limit_w)
+        except DeviceError:
+            self._note_what_was_set()
+            raise
         self._our_limits_w = [limit_w] if same_limit(read_w, limit_w) else [limit_w, read_w]
         self._expected_w = self._our_limits_w
         if len(self._our_limits_w) > 1:  # the driver has rounded: after a crash, both must be known
             self._write_journals()
+
+    def _note_what_was_set(self) -> None:
+        """After a set that failed: a driver may have set something else, which is ours to take back."""
+        with contextlib.suppress(DeviceError):
+            now_w = read_limit(self._gpu, self._expected_w)
+            if not any(same_limit(now_w, limit_w) for limit_w in self._expected_w):
+                self._our_limits_w.append(now_w)
+                self._expected_w = [*self._expected_w, now_w]
+                self.record()
 
     def _restore(self) -> None:
         if not self._our_limits_w:
@@ -251,8 +272,8 @@ class LimitOwner:
             else:
                 self._restore()
                 self.record()
-        except DeviceError:
-            logger.exception("zeus-ray: %s refuses its limit; its journal keeps it", self._gpu.uuid)
+        except DeviceError as error:
+            logger.warning("zeus-ray: %s refuses its limit; its journal keeps it: %s", self._gpu.uuid, error)
 
     def _repair(self, journals: LeaseJournals) -> bool:
         """The state folder or a lock's file is gone: make them anew, unless another process was quicker."""
@@ -286,7 +307,7 @@ class LimitOwner:
                 self._restore()
             except DeviceError as error:
                 return f"an ended process left its limit behind, which could not be restored: {error}"
-        self.original_w, self._original_enforced_w = self._gpu.power_limit_w(), self._gpu.enforced_limit_w()
+        self.original_w, self._original_enforced_w = read_limit(self._gpu), self._gpu.enforced_limit_w()
         self._expected_w = [self.original_w]
         self._ready = True
         if self._refusal is None:

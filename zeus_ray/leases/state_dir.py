@@ -98,3 +98,19 @@ def read_file(path: Path, most: int = 1 << 20) -> bytes:
         if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
             raise IsADirectoryError(f"{path} is no file")
         return opened.read(most)
+
+
+def replace_file(path: Path, text: bytes, *, sync: bool = False) -> None:
+    """Replace a file's content in one step; ``sync``: it survives a crash of the machine. Raises OSError."""
+    draft = path.with_name(f"{path.name}.draft")
+    if os.path.lexists(draft) and not draft.is_file():
+        set_aside(draft, f"it should be a draft of {path.name}")
+    file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        while text:
+            text = text[os.write(file, text) :]
+        if sync:
+            os.fsync(file)
+    finally:
+        os.close(file)
+    draft.replace(path)

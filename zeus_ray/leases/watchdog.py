@@ -12,24 +12,32 @@ import contextlib
 import logging
 import logging.handlers
 import os
-import signal
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from zeus_ray.errors import BadInput
 from zeus_ray.gpus.discovery import power_control
 from zeus_ray.gpus.registry import load_source
 from zeus_ray.leases.ended_lease_usage import EndedLease
-from zeus_ray.leases.file_lock import ANSWERS_WITHIN_S, FileLock, answers
-from zeus_ray.leases.journal import Journal, limit_journals
+from zeus_ray.leases.file_lock_with_heartbeat import ANSWERS_WITHIN_S, FileLock, answers
+from zeus_ray.leases.journal_and_lock_of_one_gpu import Journal, limit_journals
 from zeus_ray.leases.journal_record import JournalRecord, OtherVersion
-from zeus_ray.leases.lease_table import amount_field
-from zeus_ray.leases.limit_lock_of_all_users import LimitNote
+from zeus_ray.leases.leases_and_their_energy_shares import amount_field
+from zeus_ray.leases.limit_lock_and_note_of_all_users import LimitNote
 from zeus_ray.leases.process import HolderProcess
-from zeus_ray.leases.recovery import RestoreOutcome, restore_journal, unrestored, why_held
-from zeus_ray.leases.state_dir import make_private, set_aside
+from zeus_ray.leases.recovery import (
+    RestoreOutcome,
+    restore_journal,
+    restore_remembered,
+    unrestored,
+    why_held,
+)
+from zeus_ray.leases.restore_attempts import RestoreAttempts
+from zeus_ray.leases.state_dir import check_private, make_private, replace_file, set_aside
 from zeus_ray.leases.watchdog_start import (
     STATUS_FILE,
     TOKEN_VARIABLE,
@@ -43,10 +51,6 @@ from zeus_ray.records import from_json, to_json
 WATCHDOG_PERIOD_S = 0.5
 WATCHDOG_LINGER_S = 15.0
 """How long a watchdog without journals waits before it ends: the next trial may start soon."""
-RESTORE_WITHIN_S = 4.0
-"""A GPU that takes longer hangs: its process is killed, and another one tries again."""
-RETRY_S, RETRY_SLOWLY_S, SLOWLY_AFTER = 0.5, 5.0, 20
-"""Seconds between attempts, and after how many the longer ones begin; there is no last attempt."""
 LOCK_STEP_S = 0.1
 LOG_BYTES = 256 * 1024
 
@@ -60,21 +64,19 @@ def run_watchdog(folder: Path) -> None:
         PermissionError: the folder is not this user's alone.
     """
     make_private(folder)
+    _warm_up()
     lock = _take_lock(folder)
     if lock is None:
         return
     watchdog = Watchdog(folder, lock)
-    _warm_up()
     try:
-        while True:
-            watchdog.write_pid()
-            watchdog.run()
+        while watchdog.run():
             watchdog.remove_pid()
-            if not lock.intact() and not watchdog.take_new_folder():
-                return
-            if not watchdog.check():  # who journals from now on sees no pid, and starts another
+            lock.release()
+            if not watchdog.check() or not lock.acquire():  # who journals from now on starts another
                 return
     finally:
+        watchdog.remove_pid()
         lock.release()
 
 
@@ -102,25 +104,29 @@ def _take_lock(folder: Path) -> FileLock | None:
     while not taken and answers(lock.path) and time.monotonic() < until_s:
         taken = lock.acquire(LOCK_STEP_S)  # one that is about to end may still hold it
     if not taken and not answers(lock.path):
-        lock.path.unlink(missing_ok=True)  # when that one goes on, it sees that its lock is not the lock now
-        taken = lock.acquire()
+        lock.replace()  # when that one goes on, it sees that its lock is not the lock now
+        taken = True
     return lock if taken else None
 
 
-@dataclass
-class RestoreAttempt:
-    """The attempts to restore one GPU's limit: the one that runs now, and how the earlier ones went."""
+@dataclass(frozen=True)
+class SeenRecord:
+    """What a journal said when it was read last, at ``seen_s``."""
 
-    pid: int = 0
-    pipe: int = -1
-    until_s: float = 0.0
-    failures: int = 0
-    next_s: float = 0.0
-    message: str = ""
+    record: JournalRecord
+    seen_s: float
+
+    @property
+    def has_process(self) -> bool:
+        """Whether a process lives that will restore the limit, or write the journal again."""
+        manager_lives = self.record.manager_alive() and self.record.manager.pid != os.getpid()
+        return bool(self.record.live()) or (bool(self.record.entries) and manager_lives)
 
 
 class Watchdog:
     """Restores the limits of journals whose processes have ended or do not answer; it checks twice a second.
+
+    It remembers what the journals said. That counts where they were deleted, or cannot be trusted any more.
 
     Args:
         folder: the state folder.
@@ -131,180 +137,185 @@ class Watchdog:
         self._folder = folder
         self._lock = lock
         self._pid_file = folder / f"{WATCHDOG_NAME}.pid"
-        self._attempts: dict[str, RestoreAttempt] = {}
-        self._records: dict[str, JournalRecord] = {}
-        self._seen_s: dict[str, float] = {}
+        self._pid_inode = 0
+        self._seen: dict[str, SeenRecord] = {}
+        self._attempts = RestoreAttempts(here=lock is None, done=lambda name: self._seen.pop(name, None))
         self._checked_s = time.monotonic()
         self._status = WatchdogStatus()
+        self._warned = ""
 
-    def take_new_folder(self) -> bool:
-        """The folder or the lock was deleted: write the journals again, unless another watchdog has begun."""
-        if time.monotonic() - self._checked_s > ANSWERS_WITHIN_S:
-            return False  # this one was stopped, and another one has taken its place long ago
-        records = dict(self._records)
-        try:
-            make_private(self._folder)
-            for name, record in records.items():
-                journal = Journal(self._folder, name)
-                if not journal.exists() and journal.lock():
-                    journal.write(record)
-                    journal.unlock()
-            if self._lock is None:
-                return True
-            self._lock.release()
-            return self._lock.acquire()
-        except OSError as error:
-            logger.warning("zeus-ray: %s was deleted, and cannot be made: %s", self._folder, error)
-            return True
+    # --- its lock and its files ----------------------------------------------------------------------
 
-    def write_pid(self) -> None:
-        """Write the pid file. On a full disk the watchdog runs without one."""
-        record = WatchdogRecord(process=HolderProcess.current("watchdog"))
-        self._write(self._pid_file, to_json(record))
+    def run(self) -> bool:
+        """Check until nothing was to be watched for ``WATCHDOG_LINGER_S``.
 
-    def remove_pid(self) -> None:
-        """Remove the pid file."""
-        with contextlib.suppress(OSError):
-            self._pid_file.unlink(missing_ok=True)
-
-    def run(self) -> None:
-        """Check until there has been no journal for ``WATCHDOG_LINGER_S``, or the folder is another one."""
+        Returns:
+            False where it has to end at once: another watchdog has taken its place, or its folder is gone
+            and nothing is owed.
+        """
         idle_since_s = time.monotonic()
         while time.monotonic() - idle_since_s < WATCHDOG_LINGER_S:
             if self._lock is not None:
                 self._lock.beat()
-            if self.check():
+                if not self._lock.intact() and not self._take_place_again(self._lock):
+                    return False
+                if self._lock.intact():
+                    self.write_pid()
+            if self._check_whatever_happens():
                 idle_since_s = time.monotonic()
-            if self._lock is not None and not self._lock.intact():
-                return
             time.sleep(WATCHDOG_PERIOD_S)
+        return True
+
+    def _take_place_again(self, lock: FileLock) -> bool:
+        """The folder or the lock was deleted: make them and the journals again.
+
+        Returns:
+            Whether to go on: without a place, too, as long as a limit is owed.
+        """
+        if time.monotonic() - self._checked_s > ANSWERS_WITHIN_S:
+            return False  # this one was stopped, and another one has taken its place long ago
+        if not self._seen and not self._folder.exists():
+            return False
+        try:
+            make_private(self._folder)
+            for name, seen in self._seen.items():
+                journal = Journal(self._folder, name)
+                if not journal.exists() and journal.lock():
+                    journal.write(seen.record)
+                    journal.unlock()
+            lock.release()
+            return lock.acquire()
+        except OSError as error:
+            self._warn(f"{self._folder} was deleted or replaced, and cannot be made again: {error}")
+            return bool(self._seen)
+
+    def write_pid(self) -> None:
+        """Write the pid file, unless it is there. On a full disk the watchdog runs without one."""
+        with contextlib.suppress(OSError):
+            if self._pid_file.lstat().st_ino == self._pid_inode:
+                return
+        self._write(self._pid_file, to_json(WatchdogRecord(process=HolderProcess.current("watchdog"))))
+        with contextlib.suppress(OSError):
+            self._pid_inode = self._pid_file.lstat().st_ino
+
+    def remove_pid(self) -> None:
+        """Remove the pid file, unless it is another watchdog's."""
+        with contextlib.suppress(OSError):
+            if self._lock is not None and self._lock.intact():
+                self._pid_file.unlink(missing_ok=True)
+
+    def _write(self, path: Path, text: str) -> None:
+        try:
+            replace_file(path, text.encode())
+        except OSError as error:
+            self._warn(f"the watchdog cannot write {path}: {error}")
+
+    def _warn(self, message: str) -> None:
+        """Log a message, unless it was the last one."""
+        if message != self._warned:
+            logger.warning("zeus-ray: %s", message)
+        self._warned = message
+
+    # --- the journals ----------------------------------------------------------------------------------
+
+    def _check_whatever_happens(self) -> bool:
+        try:
+            return self.check()
+        except Exception as error:  # noqa: BLE001 — such as no memory: what is owed stays owed
+            self._warn(f"the watchdog cannot check, and tries again: {type(error).__name__}: {error}")
+            return True
 
     def check(self) -> bool:
         """Restore what can be restored now. Returns whether a limit remains to be watched."""
-        lost = self._lock is not None and not self._lock.intact()
-        names = {path.stem for path in limit_journals(self._folder)}
-        if lost:
-            return bool(names)
         self._checked_s = time.monotonic()
-        for name in set(self._records) - names:  # ended, or the folder is just being deleted
-            if time.monotonic() - self._seen_s.get(name, 0.0) > 2 * ANSWERS_WITHIN_S:
-                del self._records[name]
-        for name in set(self._attempts) - names:
-            if not self._attempts[name].pid:
-                del self._attempts[name]
-        remaining = [name for name in sorted(names) if self._look(name)]
+        try:
+            check_private(self._folder)
+            kept = {path.stem for path in limit_journals(self._folder)}
+            trusted = True
+        except OSError:
+            kept, trusted = set(), False
+        names = sorted(kept | set(self._seen))
+        remaining = [name for name in names if self._check_one(name, kept=name in kept, trusted=trusted)]
+        self._attempts.keep_only({*kept, *self._seen})
         self._show_status()
         return bool(remaining)
 
-    def _look(self, name: str) -> bool:
-        """Look at one journal; begin or end an attempt to restore. Returns whether it remains."""
-        attempt = self._attempts.setdefault(name, RestoreAttempt())
-        if attempt.pid:
-            return self._collect(name, attempt)
-        if time.monotonic() < attempt.next_s:
-            return True
-        try:
-            owed = self._is_owed(name, attempt)
-        except OtherVersion:
-            owed = False  # the watchdog of that version restores it
-        except Exception as error:  # noqa: BLE001 — an error with one journal must not stop the others
-            self._failed(name, attempt, str(error))
-            owed = None
-        if not owed:
-            return owed is None
-        if self._lock is None:  # in the process of someone who waits for the outcome
-            return self._end(name, attempt, _restore(self._folder, name))
-        self._begin(name, attempt)
-        return True
+    def _check_one(self, name: str, *, kept: bool, trusted: bool) -> bool:
+        """Look at one limit; begin or end an attempt to restore it. Returns whether it remains.
 
-    def _is_owed(self, name: str, attempt: RestoreAttempt) -> bool | None:
+        Args:
+            name: of the journal.
+            kept: whether there is a journal.
+            trusted: whether the folder is this user's alone.
+        """
+        try:
+            if self._attempts.busy(name):
+                return True
+            owed = self._is_owed(name) if kept else self._is_still_owed(name, trusted=trusted)
+            if not owed:
+                return owed is None
+            seen = self._seen[name]
+            restore = (
+                partial(restore_journal, Journal(self._folder, name))
+                if kept
+                else partial(restore_remembered, seen.record, self._folder)
+            )
+            self._attempts.begin(name, partial(_outcome, name, restore))
+        except OtherVersion:
+            return False  # the watchdog of that version restores it
+        except Exception as error:  # noqa: BLE001 — an error with one journal must not stop the others
+            self._attempts.failed(name, str(error) or type(error).__name__)
+            return True
+        return not (self._lock is None and name not in self._seen)
+
+    def _is_owed(self, name: str) -> bool | None:
         """Whether the limit should be restored now; None: not yet, False: there is no journal."""
         journal = Journal(self._folder, name)
-        record = journal.read()
+        try:
+            record = journal.read()
+        except OSError:
+            if name not in self._seen:
+                raise
+            return self._is_still_owed(name, trusted=False)
         if record is None:
             return False
-        self._records[name], self._seen_s[name] = record, time.monotonic()
+        self._seen[name] = SeenRecord(record, time.monotonic())
         record.check_version()
         if power_control() == "off" or why_held(journal, record):
-            attempt.failures, attempt.message = 0, ""
+            self._attempts.held(name)
             return None
         return True
 
-    # --- one attempt, in a process of its own --------------------------------------------------------
+    def _is_still_owed(self, name: str, *, trusted: bool) -> bool | None:
+        """As :meth:`_is_owed`, of a limit whose journal is gone, or is not trusted any more.
 
-    def _begin(self, name: str, attempt: RestoreAttempt) -> None:
-        read, write = os.pipe()
-        attempt.pid, attempt.pipe = os.fork(), read
-        attempt.until_s = time.monotonic() + RESTORE_WITHIN_S
-        if attempt.pid:
-            os.close(write)
-            return
-        try:
-            outcome = _restore(self._folder, name)
-            os.write(write, to_json(outcome).encode()[:4000] if outcome else b"")
-        finally:
-            os._exit(0)
-
-    def _collect(self, name: str, attempt: RestoreAttempt) -> bool:
-        """End an attempt that is over, or takes too long. Returns whether the journal remains."""
-        if not os.waitpid(attempt.pid, os.WNOHANG)[0]:
-            if time.monotonic() > attempt.until_s:
-                os.kill(attempt.pid, signal.SIGKILL)
-                attempt.until_s = time.monotonic() + RETRY_SLOWLY_S
-                self._failed(name, attempt, f"the GPU does not answer within {RESTORE_WITHIN_S:g} s")
-            return True
-        with os.fdopen(attempt.pipe, "rb") as pipe:
-            text = pipe.read()
-        attempt.pid = 0
-        try:
-            return self._end(name, attempt, from_json(RestoreOutcome, text) if text else None)
-        except BadInput as error:
-            self._failed(name, attempt, str(error))
-            return True
-
-    def _end(self, name: str, attempt: RestoreAttempt, outcome: RestoreOutcome | None) -> bool:
-        """An attempt is over. Returns whether the journal remains. None: the attempt was killed."""
-        attempt.next_s = max(attempt.next_s, time.monotonic() + RETRY_S)
-        if outcome is None:
-            return True
-        if outcome.done:
-            logger.warning("zeus-ray: %s: %s", outcome.uuid, outcome.message)
-            del self._attempts[name]
+        Its lease may have ended as it should: the manager deletes the journal, and gives back its lock.
+        """
+        seen = self._seen[name]
+        if not seen.record.our_limits_w or not seen.record.of_this_boot:
+            del self._seen[name]
             return False
-        if outcome.failed:
-            self._failed(name, attempt, outcome.message)
-        else:
-            attempt.message = outcome.message
-        return True
-
-    def _failed(self, name: str, attempt: RestoreAttempt, message: str) -> None:
-        attempt.failures += 1
-        attempt.next_s = time.monotonic() + (RETRY_SLOWLY_S if attempt.failures > SLOWLY_AFTER else RETRY_S)
-        if message != attempt.message:
-            logger.warning("zeus-ray: %s is not restored, and tried again: %s", name, message)
-        attempt.message = message
+        if power_control() == "off":
+            return None
+        if not seen.has_process:
+            return True
+        if not trusted or Journal(self._folder, name).locked_by_any:
+            return None
+        if time.monotonic() - seen.seen_s > 2 * ANSWERS_WITHIN_S:
+            del self._seen[name]
+        return False
 
     def _show_status(self) -> None:
         """Write why limits could not be restored, for ``doctor``."""
-        status = WatchdogStatus(problems={n: a.message for n, a in self._attempts.items() if a.message})
+        status = WatchdogStatus(problems=self._attempts.problems)
         if status != self._status:
             self._status = status
             self._write(self._folder / STATUS_FILE, to_json(status))
 
-    def _write(self, path: Path, text: str) -> None:
-        draft = path.with_name(f"{path.name}.draft")
-        try:
-            file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-            with os.fdopen(file, "w") as opened:
-                opened.write(text)
-            draft.replace(path)
-        except OSError as error:
-            logger.warning("zeus-ray: the watchdog cannot write %s: %s", path, error)
 
-
-def _restore(folder: Path, name: str) -> RestoreOutcome | None:
+def _outcome(name: str, restore: Callable[[], RestoreOutcome | None]) -> RestoreOutcome | None:
     try:
-        return restore_journal(Journal(folder, name))
+        return restore()
     except Exception as error:
         logger.exception("zeus-ray: restoring %s", name)
         return unrestored(name, error)
@@ -318,9 +329,10 @@ def main(folder: Path) -> None:
     logging.raiseExceptions = False  # a full disk must not stop it
     with contextlib.suppress(OSError):
         make_private(folder)
-        log = logging.handlers.RotatingFileHandler(
-            folder / f"{WATCHDOG_NAME}.log", maxBytes=LOG_BYTES, backupCount=1, delay=True
-        )
+        path = folder / f"{WATCHDOG_NAME}.log"
+        if os.path.lexists(path) and not path.is_file():
+            set_aside(path, "it should be a log file")
+        log = logging.handlers.RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=1, delay=True)
         log.setFormatter(logging.Formatter("%(asctime)s %(process)d %(levelname)s %(message)s"))
         logger.addHandler(log)
     os.umask(0o077)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from zeus_ray.errors import BadInput
-from zeus_ray.leases.file_lock import answers
+from zeus_ray.leases.file_lock_with_heartbeat import answers, is_held
 from zeus_ray.leases.journal_record import JOURNAL_VERSION
 from zeus_ray.leases.process import HolderProcess
 from zeus_ray.leases.state_dir import read_file
@@ -88,12 +88,16 @@ def ensure_watchdog(folder: Path, *, wait: bool = True) -> bool:
 
 
 def running_watchdog(folder: Path) -> HolderProcess | None:
-    """The process of the watchdog of ``folder``, if it runs and has answered a moment ago."""
+    """The process of the watchdog of ``folder``, if it runs and has answered a moment ago.
+
+    Its lock tells, not its pid: in a container that shares the folder it has another one.
+    """
     try:
         process = from_json(WatchdogRecord, read_file(folder / f"{WATCHDOG_NAME}.pid")).process
     except (OSError, BadInput):  # there is none, or it is just being written
         return None
-    return process if process.alive() and answers(watchdog_lock(folder)) else None
+    lock = watchdog_lock(folder)
+    return process if answers(lock) and is_held(lock) else None
 
 
 def watchdog_problems(folder: Path) -> dict[str, str]:

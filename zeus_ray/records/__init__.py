@@ -7,18 +7,7 @@ A number that is not known is NaN, never 0.
 from __future__ import annotations
 
 from zeus_ray.records.exploration_account import Exploration, RunAccount
-from zeus_ray.records.power_profile import PowerProfile, ProfilePoint
-from zeus_ray.records.read_metric import check_metric, read_metric
-from zeus_ray.records.search_answer import (
-    MODELLED,
-    PROFILED,
-    TRAINED,
-    ExpectedCost,
-    SearchAnswer,
-    SearchGoal,
-    TradeOff,
-)
-from zeus_ray.records.search_runs import (
+from zeus_ray.records.knobs_progress_outcome_best import (
     BASELINE,
     NAN,
     Best,
@@ -30,9 +19,7 @@ from zeus_ray.records.search_runs import (
     Progress,
     StopReason,
 )
-from zeus_ray.records.serialization import from_json, from_plain, to_json, to_plain
-from zeus_ray.records.target import Target
-from zeus_ray.records.trial_plan import (
+from zeus_ray.records.plan_given_to_trial import (
     GRAMS,
     RESERVED,
     EmissionsConfig,
@@ -41,6 +28,22 @@ from zeus_ray.records.trial_plan import (
     PlanText,
     read_carried,
 )
+from zeus_ray.records.power_profile import PowerProfile, ProfilePoint
+from zeus_ray.records.read_metric import check_metric, read_metric
+from zeus_ray.records.search_answer import (
+    MODELLED,
+    NOTHING_LEFT,
+    PROFILED,
+    TIME_USED,
+    TRAINED,
+    TRIALS_USED,
+    ExpectedCost,
+    SearchAnswer,
+    SearchGoal,
+    TradeOff,
+)
+from zeus_ray.records.serialization import from_json, from_plain, to_json, to_plain
+from zeus_ray.records.target import Target
 from zeus_ray.records.trial_report import TrialReport, result_key
 
 __all__ = [
@@ -48,9 +51,12 @@ __all__ = [
     "GRAMS",
     "MODELLED",
     "NAN",
+    "NOTHING_LEFT",
     "PROFILED",
     "RESERVED",
+    "TIME_USED",
     "TRAINED",
+    "TRIALS_USED",
     "Best",
     "EmissionsConfig",
     "Estimate",

@@ -8,7 +8,7 @@ from numbers import Real
 from typing import Any
 
 from zeus_ray.errors import BadInput
-from zeus_ray.records.search_runs import NAN
+from zeus_ray.records.knobs_progress_outcome_best import NAN
 
 MISSING = object()
 """What :func:`metric_entry` returns for a metric that a result does not have."""

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from zeus_ray.records.exploration_account import Exploration
-from zeus_ray.records.search_runs import NAN, Best, Estimate
+from zeus_ray.records.knobs_progress_outcome_best import NAN, Best, Estimate
 from zeus_ray.records.target import Target
 
 ANSWER_VERSION = 1
 TRAINED, PROFILED, MODELLED = "trained", "profiled", "modelled"
 """How an expected cost is known; see :class:`ExpectedCost`."""
+NOTHING_LEFT, TRIALS_USED, TIME_USED = "nothing left", "trials used", "time used"
+"""Why a search has ended: nothing is worth trying, or its experiment has no trials or no time left."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,20 +78,30 @@ class SearchAnswer:
 
     Attributes:
         best: the answer.
+        baseline: what a training with the knobs of the baseline should take; None without a baseline.
         goal: what was asked for; None in files of earlier versions.
         trade_offs: what other trade-offs would give, by name.
         expected_costs: of each batch size and power limit, as far as they can be expected.
         exploration: what the search has spent and saved; None where unknown.
         history: folder of the search's event log; "" where unknown.
         software: versions of Python and the libraries in the process of the search, by name.
+        ended: why it has ended, as above; "" where it has not, or that is unknown.
         version: of this record.
     """
 
     best: Best
+    baseline: Best | None = None
     goal: SearchGoal | None = None
     trade_offs: tuple[TradeOff, ...] = ()
     expected_costs: tuple[ExpectedCost, ...] = ()
     exploration: Exploration | None = None
     history: str = ""
     software: Mapping[str, str] = field(default_factory=dict)
+    ended: str = ""
     version: int = ANSWER_VERSION
+
+    def expected_cost_j(self, batch_size: int, power_limit_w: float) -> float:
+        """Expected cost (J) of a training with these knobs; NaN where none is expected."""
+        known = [c for c in self.expected_costs if c.batch_size == batch_size]
+        near = (c.cost.mean for c in known if abs(c.power_limit_w - power_limit_w) < 1.0)
+        return next(near, NAN)

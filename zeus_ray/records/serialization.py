@@ -39,8 +39,13 @@ def from_plain(kind: type[RecordT], raw: object) -> RecordT:
 
 
 def to_json(record: object) -> str:
-    """The record as one line of JSON."""
-    return json.dumps(to_plain(record))
+    """The record as one line of JSON. What is no text, as in the name of a file, becomes a question mark."""
+    plain = to_plain(record)
+    text = json.dumps(plain)
+    if "\\ud" in text:  # half of a pair, with which it could not be read back
+        readable = json.dumps(plain, ensure_ascii=False).encode(errors="replace")
+        text = json.dumps(json.loads(readable))
+    return text
 
 
 def from_json(kind: type[RecordT], text: str | bytes) -> RecordT:

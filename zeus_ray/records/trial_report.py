@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from typing_extensions import Self
 
-from zeus_ray.records.search_runs import NAN, MeasuredBy
-from zeus_ray.records.trial_plan import RESERVED
+from zeus_ray.records.knobs_progress_outcome_best import NAN, MeasuredBy
+from zeus_ray.records.plan_given_to_trial import RESERVED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +30,9 @@ class TrialReport:
         energy_j_err: bound of the error of this attempt's energy (J); NaN where no GPU is measured.
         time_s: time under the leases (s), of the slowest GPU; wall time without a GPU.
         average_power_w: ``energy_j / time_s`` (W, all GPUs); NaN where either is not known.
+        cpu_energy_j: energy of the CPUs of the trial's machines (J), each once, whoever used them; no part
+            of ``energy_j``. NaN where a counter (RAPL) cannot be read, or the GPUs are virtual.
+        dram_energy_j: energy of their memory likewise (J); NaN also where it has no counter.
         power_limit_w: the lowest power limit in force now (W per GPU); NaN without a GPU.
         cost: cost so far (J), Eq. 2 of Zeus; by time alone where ``energy_j`` is NaN.
         cost_to_target: ``cost`` at the first report that reached the target; NaN until then. Rank by this.
@@ -54,7 +58,7 @@ class TrialReport:
         profiling_steps: steps in windows of a power profile.
         profiling_extra_s: what these took longer (s) than at the limit that is held; NaN: not known.
         unit_profile: JSON of the limits measured: W, average W per GPU, seconds per unit; "" without a unit.
-        windows: JSON of the named windows of this attempt: energy (J), time (s), count by name; "" if none.
+        windows: JSON of the named windows of this attempt, by name, as :class:`ReportedWindow`; "" if none.
     """
 
     run_id: str = ""
@@ -65,6 +69,8 @@ class TrialReport:
     energy_j_err: float = NAN
     time_s: float = NAN
     average_power_w: float = NAN
+    cpu_energy_j: float = NAN
+    dram_energy_j: float = NAN
     power_limit_w: float = NAN
     cost: float = NAN
     cost_to_target: float = NAN
@@ -94,15 +100,21 @@ class TrialReport:
 
     def to_result(self) -> dict[str, Any]:
         """Flat keys ``zeus/<field>``."""
-        return {result_key(field.name): getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {key: getattr(self, name) for name, key in _keys().items()}
 
     @classmethod
     def from_result(cls, result: Mapping[str, Any]) -> Self | None:
         """Read the keys of a Ray Tune result; None if the trial was not metered by zeus-ray."""
-        if result_key("measured_by") not in result:
+        keys = _keys()
+        if keys["measured_by"] not in result:
             return None
-        names = (field.name for field in dataclasses.fields(cls))
-        return cls(**{name: result[result_key(name)] for name in names if result_key(name) in result})
+        return cls(**{name: result[key] for name, key in keys.items() if key in result})
+
+
+@functools.cache
+def _keys() -> dict[str, str]:
+    """The result key of each field; a driver reads them several times per result."""
+    return {field.name: result_key(field.name) for field in dataclasses.fields(TrialReport)}
 
 
 def result_key(field: str) -> str:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 
 from zeus_ray.records import SearchAnswer
-from zeus_ray.reporting.savings_sentences import objective_text, target_text
+from zeus_ray.reporting.search_sentences import objective_text, target_text
 
 
 def answer_rows(answer: SearchAnswer) -> dict[str, str]:
@@ -18,7 +18,7 @@ def answer_rows(answer: SearchAnswer) -> dict[str, str]:
         rows["least"] = objective_text(answer.goal)
         rows["batch sizes"] = ", ".join(map(str, answer.goal.batch_sizes))
     if answer.exploration is not None:
-        rows["runs that ended"] = str(len(answer.exploration.runs))
+        rows["trials chosen"] = str(len(answer.exploration.runs))
     if math.isnan(answer.best.time_s.mean):
         return {**rows, "best": "nothing has reached the target yet"}
     rows["best"] = answer.best.knobs_text

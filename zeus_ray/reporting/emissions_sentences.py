@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from zeus_ray.quantity_format import J_PER_KWH, grams, money, percent, signed_percent
 from zeus_ray.records import GRAMS
 from zeus_ray.reporting.savings import Savings
-from zeus_ray.reporting.trial_summary import TrialSummary
+from zeus_ray.reporting.trials_from_result import TrialSummary
 
 
 def emissions_sentences(saved: Savings) -> Iterator[str]:
@@ -38,7 +38,7 @@ def emissions_sentences(saved: Savings) -> Iterator[str]:
         now, before = (trial.energy_j / J_PER_KWH * mean for trial in (saved.best, saved.reference))
         if math.isfinite(now) and before > 0:
             yield (
-                f"At that mean a training with the best knobs {'costs' if is_price else 'emits'} "
+                f"At that mean a training with the answer {'costs' if is_price else 'emits'} "
                 f"{shown(now)}, one with the baseline {shown(before)} ({signed_percent(now / before - 1)})."
             )
     yield from _uncertainty(measured, is_price=is_price)

@@ -8,9 +8,9 @@ from typing import Any
 from zeus_ray.errors import TargetNotReached
 from zeus_ray.records import NAN, Best, Estimate
 from zeus_ray.reporting.savings import savings
-from zeus_ray.reporting.savings_sentences import not_reached_sentences
+from zeus_ray.reporting.search_sentences import not_reached_sentences
 from zeus_ray.reporting.stored_answer import stored_answer, stored_best
-from zeus_ray.reporting.trial_summary import summaries
+from zeus_ray.reporting.trials_from_result import summaries
 
 
 def recommended(result: Any) -> Best:  # noqa: ANN401 — Ray is not typed

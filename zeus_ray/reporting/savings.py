@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from statistics import fmean
+from dataclasses import dataclass
 
-from zeus_ray.records import NAN, Best, SearchAnswer, SearchGoal, TradeOff
-from zeus_ray.reporting.trial_summary import INTERRUPTED, TrialSummary
+from zeus_ray.records import NAN, Best, ExpectedCost, SearchAnswer, SearchGoal
+from zeus_ray.records.knobs_progress_outcome_best import Z90
+from zeus_ray.reporting.answer_and_baseline import (
+    answer_trials,
+    baseline_to_compare,
+    cheapest_on_average,
+    expected_answer,
+    mean_trial,
+    same_knobs,
+)
+from zeus_ray.reporting.trials_from_result import INTERRUPTED, TrialSummary
 
 MEASUREMENT_ERROR = 0.01
 """Energy by the counter and by the integral of power agree within 1 % under load: less is no saving."""
-SAME_KNOBS_W = 1.0
-"""Power limits that are closer than this are the same: GPUs round what is asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,23 +30,36 @@ class Savings:
         trials: all of them, the baseline too, and those that were stopped.
         goal: what was asked for; None where the trials do not know.
         baseline: the trial with the default knobs; None if there was none.
-        best: the mean over the ``repeats`` trials of the answer (the luckiest single trial would overstate
-            the saving); the baseline where that is the answer; None if none reached the target.
-        repeats: trials with the knobs of the answer that reached the target; 0 where ``best`` is what the
-            search expects, because these trials also measured power profiles, or had other limits.
+        best: the knobs of the answer, with what a training should take where the search has said so
+            (``is_expected``), else with the mean that its trials took; None if none reached the target.
+        reference: the same of the baseline.
+        measured: the mean of the ``repeats`` trials that had the knobs of the answer; None without any.
+        repeats: how many these are.
         answer: what the search recommends, with intervals; None where unknown.
-        trade_offs: what other trade-offs would give.
+        found: what the experiment has stored; None where it has stored nothing.
     """
 
     trials: tuple[TrialSummary, ...]
     goal: SearchGoal | None
     baseline: TrialSummary | None
     best: TrialSummary | None
-    repeats: int
+    reference: TrialSummary | None = None
+    measured: TrialSummary | None = None
+    repeats: int = 0
     answer: Best | None = None
-    trade_offs: tuple[TradeOff, ...] = ()
+    found: SearchAnswer | None = None
 
     # --- the answer against the baseline -----------------------------------------------------------
+
+    @property
+    def is_expected(self) -> bool:
+        """Whether ``best`` and ``reference`` are expectations of the search, not what trials took."""
+        return self.answer is not None
+
+    @property
+    def objective(self) -> str:
+        """What ``cost`` is, by the goal's eta: "cost", or "energy" or "time" alone."""
+        return {0.0: "time", 1.0: "energy"}.get(self.goal.eta if self.goal else NAN, "cost")
 
     @property
     def comparable(self) -> bool:
@@ -51,20 +70,7 @@ class Savings:
     @property
     def same_batch_size(self) -> bool:
         """Whether only the power limit differs, which does not change how many epochs are needed."""
-        pair = (self.baseline, self.best)
-        return len({trial.batch_size for trial in pair if trial}) == 1 and all(
-            trial is not None and trial.epochs > 0 for trial in pair
-        )
-
-    @property
-    def reference(self) -> TrialSummary | None:
-        """The baseline; at the epochs of the best where the batch size is the same.
-
-        Epochs then differ by chance alone, and a saving made of that difference would be noise.
-        """
-        if self.baseline is None or self.best is None:
-            return self.baseline
-        return _at_epochs_of(self.best, self.baseline)
+        return len({trial.batch_size for trial in (self.baseline, self.best) if trial}) == 1
 
     @property
     def cost_share(self) -> float:
@@ -82,40 +88,57 @@ class Savings:
         return self._share("time_s")
 
     @property
-    def energy_saved_j(self) -> float:
-        """Energy saved per training (J)."""
-        return self.energy_share * self.reference.energy_j if self.reference else NAN
-
-    @property
     def cost_saved_j(self) -> float:
         """Cost saved per training (J)."""
         return self.cost_share * self.reference.measured_cost if self.reference else NAN
 
     @property
     def cost_share_interval(self) -> tuple[float, float]:
-        """90 % interval of ``cost_share``, for the scatter of epochs from run to run; NaN where unknown.
+        """90 % interval of ``cost_share`` as the mean of many trainings; NaN where unknown.
 
-        The interval of the answer is that of a mean over its runs against one more run: the baseline's.
+        It is that of a ratio of two means, of the epochs of as many runs as either is expected from.
         """
-        unknown = (NAN, NAN)
-        if self.same_batch_size or self.answer is None or not self.answer.cost.mean > 0:
-            return unknown
+        if self.same_batch_size or self.answer is None or math.isnan(self.answer.scatter):
+            return (NAN, NAN)
+        pair = self.answer, self.found.baseline if self.found else None
+        runs = [max(1, best.runs) if best else 1 for best in pair]
+        width = math.exp(Z90 * self.answer.scatter * math.sqrt(sum(1 / count for count in runs)))
         kept = 1 - self.cost_share
-        low, high = (end / self.answer.cost.mean for end in (self.answer.cost.low, self.answer.cost.high))
-        return (1 - kept * high, 1 - kept * low)
+        return (1 - kept * width, 1 - kept / width)
 
     @property
     def default_is_best(self) -> bool:
         """Whether the answer is the knobs in use today."""
         if self.best is None or self.baseline is None or not self.baseline.target_reached:
             return False
-        return self.best.is_baseline or same_knobs(self.best, self.baseline)
+        return same_knobs(self.best, self.baseline)
+
+    def least_cost_by_size(self, *, reached: bool) -> list[ExpectedCost]:
+        """The expected cost of each batch size at its cheapest limit, the cheapest size first.
+
+        Args:
+            reached: of the batch sizes that a trial trained to the target; False: of the others.
+        """
+        trained = {trial.batch_size for trial in self.trials if trial.target_reached}
+        known = [c for c in (self.found.expected_costs if self.found else ()) if math.isfinite(c.cost.mean)]
+        least: dict[int, ExpectedCost] = {}
+        for cost in sorted(known, key=lambda c: c.cost.mean):
+            if (cost.batch_size in trained) is reached:
+                least.setdefault(cost.batch_size, cost)
+        return list(least.values())
+
+    @property
+    def not_settled(self) -> ExpectedCost | None:
+        """The cheapest batch size that no trial trained to the target, where less is expected of it."""
+        cheapest = next(iter(self.least_cost_by_size(reached=False)), None)
+        if cheapest is None or self.best is None or not self.is_expected:
+            return None
+        return cheapest if cheapest.cost.mean < self.best.cost else None
 
     def _share(self, quantity: str) -> float:
-        reference = self.reference
-        if not self.comparable or reference is None or self.best is None:
+        if not self.comparable or self.reference is None or self.best is None:
             return NAN
-        before = float(getattr(reference, quantity))
+        before = float(getattr(self.reference, quantity))
         return (before - float(getattr(self.best, quantity))) / before if before else NAN
 
     # --- what the search took ----------------------------------------------------------------------
@@ -147,16 +170,23 @@ class Savings:
 
     @property
     def trainings_to_pay(self) -> int | None:
-        """Trainings with the best knobs after which the search has paid for itself in energy.
+        """Trainings with the answer that save what the whole search has cost; None: never, or unknown.
 
-        None: never, or unknown; a share below ``MEASUREMENT_ERROR`` saves nothing.
+        A share below ``MEASUREMENT_ERROR`` saves nothing.
         """
-        return _times(self.search_energy_j, self.energy_saved_j, self.energy_share)
+        return self._pays_after(self.cost_share)
 
     @property
-    def trainings_to_pay_cost(self) -> int | None:
-        """Likewise in cost."""
-        return _times(self.search_cost_j, self.cost_saved_j, self.cost_share)
+    def trainings_to_pay_interval(self) -> tuple[int | None, int | None]:
+        """The fewest and the most, by ``cost_share_interval``; None: never, or unknown."""
+        low, high = self.cost_share_interval
+        return self._pays_after(high), self._pays_after(low)
+
+    def _pays_after(self, share: float) -> int | None:
+        each = share * self.reference.measured_cost if self.reference else NAN
+        if not (each > 0 and share >= MEASUREMENT_ERROR and self.search_cost_j >= 0):
+            return None
+        return math.ceil(self.search_cost_j / each)
 
     @property
     def measured_by(self) -> tuple[str, ...]:
@@ -183,30 +213,24 @@ def savings(
     if answer is None and found is not None:
         answer = found.best
     baseline = min((t for t in trials if t.is_baseline), key=lambda t: t.rank, default=None)
-    best, repeats = _answer(trials, baseline, answer)
+    chosen = answer_trials(trials, answer) if answer else []
+    answer = answer if chosen else None
+    best, measured = (
+        expected_answer(answer, chosen, found) if answer else cheapest_on_average(trials, baseline)
+    )
     return Savings(
         trials=tuple(trials),
         goal=_goal(trials, found),
         baseline=baseline,
         best=best,
-        repeats=repeats,
+        reference=baseline_to_compare(
+            trials, baseline, best, found if answer else None, is_expected=answer is not None
+        ),
+        measured=mean_trial(measured) if measured else None,
+        repeats=len(measured),
         answer=answer,
-        trade_offs=found.trade_offs if found else (),
+        found=found,
     )
-
-
-def same_knobs(one: TrialSummary, other: TrialSummary) -> bool:
-    """Whether two trials had the same batch size and, where both are known, the same power limit."""
-    apart_w = abs(one.power_limit_w - other.power_limit_w)
-    return one.batch_size == other.batch_size and not apart_w >= SAME_KNOBS_W
-
-
-def answer_trials(trials: Sequence[TrialSummary], answer: Best) -> list[TrialSummary]:
-    """The trials of the answer that reached the target: with its limit, or of its batch size if none was."""
-    reached = [t for t in trials if t.target_reached and not t.shared and t.batch_size == answer.batch_size]
-    limit_w = math.nan if answer.power_limit_w is None else answer.power_limit_w
-    at_limit = [t for t in reached if abs(t.power_limit_w - limit_w) < SAME_KNOBS_W]
-    return at_limit or reached
 
 
 def _goal(trials: Sequence[TrialSummary], found: SearchAnswer | None) -> SearchGoal | None:
@@ -217,74 +241,6 @@ def _goal(trials: Sequence[TrialSummary], found: SearchAnswer | None) -> SearchG
     return max(goals, key=lambda goal: not math.isnan(goal.max_power_w), default=None)
 
 
-def _answer(
-    trials: Sequence[TrialSummary], baseline: TrialSummary | None, answer: Best | None
-) -> tuple[TrialSummary | None, int]:
-    """The answer as one trial with the mean energy and time of its trials; and how many these are."""
-    chosen = answer_trials(trials, answer) if answer else []
-    if chosen and answer is not None:
-        mean = _mean(chosen)
-        limit_w = mean.power_limit_w if answer.power_limit_w is None else answer.power_limit_w
-        ran_at_limit = not abs(mean.power_limit_w - limit_w) >= SAME_KNOBS_W
-        mean = replace(mean, power_limit_w=limit_w, is_baseline=mean.is_baseline and ran_at_limit)
-        if not ran_at_limit:
-            return _expected(mean, answer), 0
-        if baseline is not None and _at_epochs_of(mean, baseline).cost_to_target < mean.cost_to_target:
-            return _expected(mean, answer), 0
-        return mean, len(chosen)
-    by_size: dict[int, list[TrialSummary]] = {}
-    for trial in trials:
-        if trial.target_reached and not trial.shared and not trial.is_baseline:
-            by_size.setdefault(trial.batch_size, []).append(trial)
-    means = [(_mean(same), len(same)) for same in by_size.values()]
-    best, repeats = min(means, key=lambda mean: mean[0].rank, default=(None, 0))
-    if best is not None and baseline is not None and not baseline.shared and baseline.rank <= best.rank:
-        return baseline, 1
-    return best, repeats
-
-
-def _expected(trial: TrialSummary, answer: Best) -> TrialSummary:
-    """The answer where its trials are not as its runs will be: they profiled, or had other limits."""
-    return replace(
-        trial,
-        cost=answer.cost.mean,
-        cost_to_target=answer.cost.mean,
-        energy_j=answer.energy_j.mean,
-        time_s=answer.time_s.mean,
-    )
-
-
-def _mean(same: Sequence[TrialSummary]) -> TrialSummary:
-    """The cheapest of the trials, with the mean cost, energy, time and epochs of all."""
-    return replace(
-        min(same, key=lambda t: t.rank),
-        cost=fmean(t.cost for t in same),
-        cost_to_target=fmean(t.cost_to_target for t in same),
-        energy_j=fmean(t.energy_j for t in same),
-        time_s=fmean(t.time_s for t in same),
-        epochs=fmean(t.epochs for t in same),
-    )
-
-
-def _at_epochs_of(best: TrialSummary, trial: TrialSummary) -> TrialSummary:
-    """``trial`` as if it had needed the epochs of ``best``, where the batch size is the same."""
-    if trial.batch_size != best.batch_size or not (trial.epochs > 0 and best.epochs > 0):
-        return trial
-    factor = best.epochs / trial.epochs
-    return replace(
-        trial,
-        epochs=trial.epochs * factor,
-        energy_j=trial.energy_j * factor,
-        time_s=trial.time_s * factor,
-        cost=trial.cost * factor,
-        cost_to_target=trial.cost_to_target * factor,
-    )
-
-
 def _known_sum(numbers: Iterable[float]) -> float:
     known = [number for number in numbers if math.isfinite(number)]
     return math.fsum(known) if known else NAN
-
-
-def _times(whole: float, each: float, share: float) -> int | None:
-    return math.ceil(whole / each) if each > 0 and share >= MEASUREMENT_ERROR and whole >= 0 else None

@@ -9,13 +9,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from zeus_ray.quantity_format import UNKNOWN, energy_scale, three_digits, time_scale
-from zeus_ray.records import StopReason
-from zeus_ray.reporting.trial_summary import TrialSummary
+from zeus_ray.records import StopReason, Target
+from zeus_ray.reporting.trials_from_result import TrialSummary
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 NOT_STOPPED = "ended by itself"
+EXPLAINED = {
+    StopReason.NOT_WORTH_IT: "stopped before the target: to go on was not expected to save what it costs",
+    StopReason.COST_CAP: "stopped before the target: it had cost what a trial may cost",
+    StopReason.PROFILED: "stopped once its power limits were measured, as more was not worth its cost",
+    StopReason.MAX_EPOCHS: "the target was not reached in as many epochs as a training may take",
+    StopReason.OUT_OF_MEMORY: "the batch size does not fit into the memory of the GPU",
+}
 CELL_STYLE = "padding:3px 10px;white-space:nowrap;"
 
 
@@ -39,18 +46,20 @@ def trial_columns(trials: Sequence[TrialSummary], hyperparameters: Sequence[str]
     costs = energy_scale([trial.measured_cost for trial in trials])
     times = time_scale([trial.time_s for trial in trials])
     metrics = {trial.metric_name for trial in trials if trial.metric_name}
+    cost = TrialColumn(f"Cost\n{costs.unit}", lambda trial: costs.text(trial.measured_cost))
+    one_quantity = {trial.goal.eta for trial in trials if trial.goal} <= {0.0, 1.0}
+    counts_both = not one_quantity or not any(trial.goal for trial in trials)
     return [
         TrialColumn("Batch\nsize", _batch_size),
         TrialColumn("Limit\nW", lambda trial: _decimals(trial.power_limit_w, 0)),
         *(TrialColumn(name, _hyperparameter(name)) for name in hyperparameters),
         TrialColumn("Epochs", lambda trial: _decimals(trial.epochs, 1)),
+        TrialColumn("Power\nW", lambda trial: _decimals(trial.average_power_w, 0)),
         TrialColumn(f"Energy\n{joules.unit}", lambda trial: joules.text(trial.energy_j)),
         TrialColumn(f"Time\n{times.unit}", lambda trial: times.text(trial.time_s)),
-        TrialColumn(f"Cost\n{costs.unit}", lambda trial: costs.text(trial.measured_cost)),
+        *([cost] if counts_both else []),
         *_emissions_columns(trials),
-        TrialColumn(
-            metrics.pop() if len(metrics) == 1 else "Metric", lambda trial: _decimals(trial.metric, 3)
-        ),
+        TrialColumn(metrics.pop() if len(metrics) == 1 else "Metric", _metric),
         TrialColumn("Why it ended", _end_reason, right=False),
     ]
 
@@ -67,6 +76,12 @@ def _emissions_columns(trials: Sequence[TrialSummary]) -> list[TrialColumn]:
     return columns
 
 
+def end_reason_notes(trials: Sequence[TrialSummary]) -> list[str]:
+    """What the reasons in the last column mean, each that occurs, but those that say it themselves."""
+    reasons = {trial.stop_reason for trial in trials}
+    return [f"{reason}: {text}." for reason, text in EXPLAINED.items() if reason.value in reasons]
+
+
 def trial_table(
     trials: Sequence[TrialSummary],
     *,
@@ -79,7 +94,7 @@ def trial_table(
     Args:
         trials: its rows.
         hyperparameters: further ones to show.
-        best: the row of the answer: "best", and in green.
+        best: the row of the answer, which says so, and is green.
         title: above it.
     """
     from rich import box  # noqa: PLC0415 — rich is imported only to display
@@ -93,6 +108,7 @@ def trial_table(
         title_justify="left",
         header_style="bold",
         box=box.SIMPLE_HEAD,
+        show_edge=False,
         padding=(0, 1, 0, 0),  # the whole table fits 80 columns
     )
     for column in columns:
@@ -110,7 +126,7 @@ def html_trial_table(
     """The same table in HTML, for a notebook."""
     ranked = sorted(trials, key=lambda trial: trial.rank)
     columns = trial_columns(ranked, hyperparameters)
-    head = "".join(_html_cell("th", column, column.heading.replace("\n", " ")) for column in columns)
+    head = "".join(_html_cell("th", column, column.heading) for column in columns)
     rows = []
     for trial in ranked:
         texts = _cells(trial, columns, best)
@@ -122,21 +138,24 @@ def html_trial_table(
 def _html_cell(tag: str, column: TrialColumn, text: str) -> str:
     align = "right" if column.right else "left"
     scope = ' scope="col"' if tag == "th" else ""
-    return f'<{tag}{scope} style="{CELL_STYLE}text-align:{align}">{html.escape(text)}</{tag}>'
+    shown = html.escape(text.replace("\n", " "))
+    return f'<{tag}{scope} style="{CELL_STYLE}text-align:{align}">{shown}</{tag}>'
 
 
 def _cells(trial: TrialSummary, columns: Sequence[TrialColumn], best: TrialSummary | None) -> tuple[str, ...]:
     """The texts of a row; without colours, too, it says which one is the answer."""
     first, *others = (column.cell(trial) for column in columns)
-    return f"best {first}" if trial is best and not trial.is_baseline else first, *others
+    if trial is best:
+        first = f"baseline,\nanswer {trial.batch_size}" if trial.is_baseline else f"answer {first}"
+    return first, *others
 
 
 def _html_style(trial: TrialSummary, best: TrialSummary | None) -> str:
     if trial is best:
-        return "font-weight:bold;color:#2a7d3f"
+        return "font-weight:bold;background:rgba(42,125,63,0.18)"
     if trial.is_baseline:
         return "font-weight:bold"
-    return "" if trial.target_reached else "opacity:0.55"
+    return "" if trial.target_reached else "opacity:0.75"
 
 
 def _html_class(trial: TrialSummary, best: TrialSummary | None) -> str:
@@ -157,6 +176,12 @@ def _row_style(trial: TrialSummary, best: TrialSummary | None) -> str:
 def _batch_size(trial: TrialSummary) -> str:
     size = str(trial.batch_size) if trial.batch_size else UNKNOWN
     return f"baseline {size}" if trial.is_baseline else size
+
+
+def _metric(trial: TrialSummary) -> str:
+    """With the digits that show on which side of the target it is."""
+    target = trial.goal.target if trial.goal and trial.goal.target else Target(trial.metric_name)
+    return target.text(trial.metric) if math.isfinite(trial.metric) else UNKNOWN
 
 
 def _end_reason(trial: TrialSummary) -> str:

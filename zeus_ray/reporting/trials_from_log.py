@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterable
 
 from zeus_ray.records import BASELINE, NAN, TrialReport
-from zeus_ray.reporting.trial_summary import TrialSummary
+from zeus_ray.records.window_usage import windows_from_json
+from zeus_ray.reporting.trials_from_result import TrialSummary
 from zeus_ray.store.event_log import LoggedEvent
 from zeus_ray.store.events import RunEnded
 
@@ -35,6 +36,8 @@ def trial_of_run(ended: RunEnded) -> TrialSummary:
         cost=report.cost,
         cost_to_target=report.cost_to_target if outcome.reached else NAN,
         average_power_w=report.average_power_w,
+        cpu_energy_j=report.cpu_energy_j,
+        dram_energy_j=report.dram_energy_j,
         target_reached=outcome.reached,
         stop_reason=outcome.stop.value if outcome.stop else report.stop_reason,
         gpu=outcome.gpu,
@@ -44,6 +47,7 @@ def trial_of_run(ended: RunEnded) -> TrialSummary:
         lr=report.lr,
         lr_rule=report.lr_rule,
         advice=report.advice,
+        windows=windows_from_json(report.windows),
         is_baseline=ended.run_id == BASELINE,
     )
 

@@ -11,10 +11,11 @@ run. Each told run i of cost c_i enters an account:
 
     left = budget · D + share · Σ saved − Σ spent                                                    (B1)
 
-and a run of another batch size is stopped before ``cost so far + next report > left``. So at any time
-Σ spent − share · Σ saved <= budget · D, whatever the job and the policy do, up to one report per run under
-way. Wu et al. play the exploring arm where a lower confidence bound keeps the total above (1 − α) of the
-baseline's; here the cost of the run under way is observed, so that the bound needs no confidence level.
+A run of another batch size begins only while ``left`` is above 0, and is stopped before ``cost so far +
+next report > left + overrun · D``. So at any time Σ spent − share · Σ saved <= (budget + overrun) · D,
+whatever the job and the policy do, up to one report per run under way. Wu et al. play the exploring arm
+where a lower confidence bound keeps the total above (1 − α) of the baseline's; here the cost of the run
+under way is observed, so that the bound needs no confidence level.
 
 Before the default has completed a run, D is not known: then ``left`` is a share of what the default's
 run under way has cost. Where the default never reached the target, nothing bounds the search: not
@@ -36,6 +37,10 @@ from zeus_ray.records import Exploration, RunAccount
 SAVED_SHARE = 1.0
 """Share of the savings that may be spent again. 1: the total never exceeds that of the default for ever by
 more than the budget, and every joule saved can pay for finding more."""
+OVERRUN = 0.25
+"""Runs of the default (of a budget below one run, that share of it) by which a run that was begun within the
+budget may exceed it, so that it is not given up shortly before the target. Regret over the published policy's
+on half a after 10 / 20 / 50: without it 0.40 / 0.42 / 0.50, with it 0.36 / 0.35 / 0.38."""
 FIRST_RUN_SHARE = 0.5
 """Share of the cost of the default's first run that pieces of others may cost while it runs."""
 
@@ -101,6 +106,12 @@ class ExplorationBudget:
             spent_j = sum(entry.cost_j for entry in self._entries if entry.explored)
             return min(FIRST_RUN_SHARE, self.budget) * default_so_far_j - spent_j - pending_j
         return self.budget * default_j + SAVED_SHARE * saved_j - spent_j - pending_j
+
+    @property
+    def overrun_j(self) -> float:
+        """What a run under way may cost (J) beyond what the budget leaves; 0 while D is not known."""
+        default_j = self.default_cost_j
+        return OVERRUN * min(self.budget, 1.0) * default_j if default_j > 0 else 0.0
 
     def report(self, default_so_far_j: float, pending_j: float) -> Exploration:
         """The account as a record."""

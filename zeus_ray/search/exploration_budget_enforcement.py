@@ -6,7 +6,7 @@ import dataclasses
 import math
 
 from zeus_ray.records import Knobs, Outcome, Progress, StopReason
-from zeus_ray.search.policies.base import Choice
+from zeus_ray.search.policies.policy import Choice
 from zeus_ray.search.state import SearchState
 
 GIVEN_UP = (StopReason.NOT_WORTH_IT, StopReason.COST_CAP, StopReason.PROFILED)
@@ -27,7 +27,7 @@ def allowed(state: SearchState, choice: Choice, gpu: str, *, may_wait: bool) -> 
         return (dataclasses.replace(choice, cost_cap=math.inf) if bounded else choice), math.inf
     left_j = state.exploration_left_j()
     if left_j > _known(state.epoch_cost(choice.batch_size, gpu)):
-        return choice, left_j
+        return choice, state.exploring_run_may_cost_j()
     if may_wait and state.pending.knobs:
         return None
     return Choice(batch_size=state.fallback, probe_limits_w=state.settings.power_limits_w), math.inf
@@ -40,7 +40,7 @@ def exceeds(state: SearchState, progress: Progress) -> bool:
         return False
     epoch_j = _known(state.epoch_cost(size, progress.gpu)) * (1 - min(progress.epoch % 1, 0.9))
     would_be_j = state.pending.cost_j(run_id) + state.pending.next_cost_j(run_id, epoch_j)
-    return would_be_j > state.exploration_left_j(run_id)
+    return would_be_j > state.exploring_run_may_cost_j(run_id)
 
 
 def may_give_up(state: SearchState, knobs: Knobs) -> bool:

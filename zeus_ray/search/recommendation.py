@@ -5,16 +5,16 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from zeus_ray.objective import cost
 from zeus_ray.records import NAN, Best, Estimate, StopReason, TradeOff
+from zeus_ray.records.knobs_progress_outcome_best import Z90
 from zeus_ray.search.power_limit import point_at
 from zeus_ray.search.state import CompletedRun, SearchState
 
-Z90 = 1.645
 NOT_FAILED = (StopReason.NOT_WORTH_IT, StopReason.PROFILED)
 """Ends that the search chose: the batch size did not fail."""
 PRIOR_SPREAD = 0.15
@@ -27,7 +27,7 @@ LITTLE_SLOWER = 1.05
 
 def trade_offs(state: SearchState) -> tuple[TradeOff, ...]:
     """What two other trade-offs would give, from the same runs; none where nothing reached the target."""
-    if not any(run.reached for run in state.runs):
+    if not state.reached_runs():
         return ()
     constrained = copy.copy(state)
     constrained.settings = dataclasses.replace(state.settings, max_slowdown=LITTLE_SLOWER)
@@ -36,7 +36,7 @@ def trade_offs(state: SearchState) -> tuple[TradeOff, ...]:
     return (
         TradeOff(name="least energy", best=recommend(unconstrained, 1.0)),
         TradeOff(
-            name=f"least energy with at most {LITTLE_SLOWER - 1:.0%} more time than the fastest",
+            name=f"least energy, at most {100 * (LITTLE_SLOWER - 1):.0f} % slower than the fastest setting",
             best=recommend(constrained, 1.0),
         ),
     )
@@ -48,14 +48,18 @@ def recommend(state: SearchState, eta: float) -> Best:
     Epochs depend neither on eta nor on the limit (Eq. 5), so one search answers for every eta: expected
     epochs of a batch size × the cheapest epoch of its profile. With ``max_slowdown``, answers slower than
     that many times the fastest one are left out.
+
+    Args:
+        state: what the search was told.
+        eta: weight of energy against time.
     """
-    runs = [run for run in state.runs if run.reached and run.batch_size in state.sizes]
+    runs = [run for run in state.reached_runs() if run.batch_size in state.sizes]
     by_size = {size: [run for run in runs if run.batch_size == size] for size in {r.batch_size for r in runs}}
     if not by_size:
         unknown = Estimate(mean=NAN, low=NAN, high=NAN)
         size = state.settings.default_batch_size
         return Best(batch_size=size, power_limit_w=None, cost=unknown, energy_j=unknown, time_s=unknown)
-    spread = _spread(runs)
+    spread = epoch_scatter(runs)
     answers = [_answer(state, eta, size, by_size[size], spread) for size in sorted(by_size)]
     slowest_s = (state.settings.max_slowdown or math.inf) * min(_last(a.time_s.mean) for a in answers)
     answers = [a for a in answers if not a.time_s.mean > slowest_s]
@@ -72,13 +76,14 @@ def _answer(state: SearchState, eta: float, size: int, runs: list[CompletedRun],
     retried = (len(runs) + failed) / len(runs)
     gpus = state.settings.gpus
     mean = cost(energy_j, time_s, eta=eta, max_power_w=state.max_power_w, gpus=gpus) * retried
-    width = math.exp(Z90 * spread * math.sqrt(1 + 1 / len(runs)))
+    width = one_run_width(spread, len(runs))
     return Best(
         batch_size=size,
         power_limit_w=limit_w,
         cost=_interval(mean, width),
         energy_j=_interval(energy_j, width),
         time_s=_interval(time_s, width),
+        runs=len(runs),
     )
 
 
@@ -96,7 +101,7 @@ def _expected(
     return limit_w, time_s * point.average_power_w * state.settings.gpus, time_s
 
 
-def _spread(runs: list[CompletedRun]) -> float:
+def epoch_scatter(runs: Sequence[CompletedRun]) -> float:
     """Standard deviation of log epochs from run to run, pooled over batch sizes."""
     squares, freedom = 0.0, 0
     for size in {run.batch_size for run in runs}:
@@ -106,6 +111,11 @@ def _spread(runs: list[CompletedRun]) -> float:
             squares += float(((logs - logs.mean()) ** 2).sum())
             freedom += len(epochs) - 1
     return math.sqrt((squares + PRIOR_SPREAD**2) / (freedom + 1))
+
+
+def one_run_width(scatter: float, runs: int) -> float:
+    """The upper end of the 90 % interval of one more run over its mean, which is that of so many runs."""
+    return math.exp(Z90 * scatter * math.sqrt(1 + 1 / runs))
 
 
 def _mean(numbers: Iterable[float]) -> float:

@@ -28,9 +28,9 @@ from zeus_ray.records import (
     TradeOff,
 )
 from zeus_ray.search import exploration_budget_enforcement as enforcement
-from zeus_ray.search.choice_to_knobs import knobs_of
-from zeus_ray.search.expected_costs import expected_costs
-from zeus_ray.search.expected_epochs import ExpectedEpochs, epochs_of_run
+from zeus_ray.search.expected_cost_by_size_and_limit import expected_costs
+from zeus_ray.search.expected_epochs_of_run import ExpectedEpochs, epochs_of_run
+from zeus_ray.search.knobs_of_choice import knobs_of
 from zeus_ray.search.models.learning_curve import Curve
 from zeus_ray.search.policies import POLICIES, Choice, Policy
 from zeus_ray.search.recommendation import recommend, trade_offs
@@ -38,7 +38,7 @@ from zeus_ray.search.settings import Settings
 from zeus_ray.search.state import CompletedRun, SearchState
 from zeus_ray.search.target_from_default import TargetPhase
 
-STATE_VERSION = 3
+STATE_VERSION = 4
 
 
 class Search:
@@ -305,6 +305,19 @@ class Search:
             state.add(run)
             self._policy.learn(run)
 
+    def tell_baseline(self, outcome: Outcome, curve: Curve) -> None:
+        """Learn of a run of the default that was not asked for.
+
+        Once the search has completed runs of its own, its epochs and its curve count like theirs. The
+        exploration account is left as it is.
+
+        Args:
+            outcome: how it ended; one that has not reached the target changes nothing.
+            curve: (epoch, metric) of its reports.
+        """
+        if outcome.reached:
+            self._state.baseline = CompletedRun.of(outcome.knobs, outcome, curve)
+
     def add_pending(self, knobs: Knobs) -> None:
         """Make a run pending that a restored search does not know; a known one changes nothing."""
         self._state.pending.add(knobs)
@@ -366,11 +379,14 @@ class Search:
 
     def epochs_to_target(self, batch_size: int) -> tuple[float, ...]:
         """Epochs of each run of a batch size that reached the target, oldest first."""
-        runs = self._state.runs
-        return tuple(r.epochs for r in runs if r.batch_size == batch_size and r.reached and r.epochs > 0)
+        runs = self._state.reached_runs()
+        return tuple(run.epochs for run in runs if run.batch_size == batch_size and run.epochs > 0)
 
     def best(self, eta: float | None = None) -> Best:
         """The best knobs so far with expected cost, energy and time. Another ``eta`` needs no new run.
+
+        Args:
+            eta: another weight of energy against time than the search's.
 
         Raises:
             BadInput: eta outside 0 to 1.

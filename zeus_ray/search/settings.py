@@ -13,7 +13,7 @@ from typing_extensions import Self
 
 from zeus_ray.errors import BadInput
 from zeus_ray.records import Target
-from zeus_ray.search.batch_sizes_that_fit import AUTO, powers_of_two
+from zeus_ray.search.feasible_batch_sizes import AUTO, powers_of_two
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,8 +24,8 @@ from zeus_ray.records import (
     to_plain,
 )
 from zeus_ray.search import power_limit
-from zeus_ray.search.batch_sizes_that_fit import FeasibleSizes
 from zeus_ray.search.exploration_budget import ExplorationBudget
+from zeus_ray.search.feasible_batch_sizes import FeasibleSizes
 from zeus_ray.search.models.learning_curve import Curve
 from zeus_ray.search.pending import PendingRuns
 from zeus_ray.search.profiles import Profiles
@@ -85,6 +85,8 @@ class SearchState:
         self.max_power_w = settings.max_power_w
         self.profiles = Profiles()
         self.runs: list[CompletedRun] = []
+        self.baseline: CompletedRun | None = None
+        """A run of the default that was not asked for; its epochs and its curve count like others."""
         self.pending = PendingRuns()
         self.budget = ExplorationBudget(budget)
         self.told = 0
@@ -131,6 +133,10 @@ class SearchState:
         ):
             return math.inf  # what the user had does not work
         return self.budget.left_j(*self.under_way(run_id))
+
+    def exploring_run_may_cost_j(self, run_id: str = "") -> float:
+        """What the exploration budget lets a pending run cost (J), or another one that begins within it."""
+        return self.exploration_left_j(run_id) + self.budget.overrun_j
 
     def under_way(self, but: str) -> tuple[float, float]:
         """Cost so far (J) of the default's pending run, and of the exploring ones except ``but``."""
@@ -204,6 +210,11 @@ class SearchState:
         self._note_profile(knobs, outcome)
         return not outcome.shared
 
+    def reached_runs(self) -> list[CompletedRun]:
+        """Runs that reached the target, the baseline first."""
+        baseline = [] if self.baseline is None else [self.baseline]
+        return [run for run in (*baseline, *self.runs) if run.reached]
+
     def add(self, run: CompletedRun) -> None:
         """Append a completed run; the oldest learning curve beyond ``CURVES_KEPT`` is dropped."""
         self.runs.append(run)
@@ -240,6 +251,7 @@ class SearchState:
             "profiles": [to_plain(profile) for profile in self.profiles.all()],
             "last_gpu": self.profiles.last_gpu,
             "runs": [run.to_row() for run in self.runs],
+            "baseline": None if self.baseline is None else self.baseline.to_row(),
             "pending": self.pending.state(),
             "budget": self.budget.state(),
             "unprofiled": sorted(self.unprofiled),
@@ -266,6 +278,7 @@ class SearchState:
         self.remaining_trials, self.remaining_time_s = state["remaining"]
         self.feasible.restore(state["sizes"])
         self.rng.bit_generator.state = state["random"]
+        self.baseline = CompletedRun.from_row(state["baseline"]) if state["baseline"] else None
         for row in state["runs"]:
             self.add(CompletedRun.from_row(row))
 

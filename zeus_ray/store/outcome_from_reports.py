@@ -59,10 +59,12 @@ class ActiveRun:
         """Take in a result. Returns False, and changes nothing, where it counts for nothing.
 
         That is: one that was taken in before (Ray Tune shows it to the scheduler and to the searcher), one
-        after the run has reached its target, and one with neither ``zeus/`` keys nor Ray Tune's own. A trial
-        without a session has Tune's: its time counts, and each result as one epoch.
+        after the run has reached its target, one with neither ``zeus/`` keys nor Ray Tune's own, and one
+        without ``zeus/`` keys of a run that was measured before. A trial without a session has Tune's: its
+        time counts, and each result as one epoch.
         """
-        report = TrialReport.from_result(result) or self._unmetered(result)
+        measured = self.report.measured_by != MeasuredBy.NONE
+        report = TrialReport.from_result(result) or (None if measured else self._unmetered(result))
         iteration = int(result.get("training_iteration", self.iteration + 1))
         # An attempt after a failure counts its iterations from one again.
         if report is None or (report.attempt, iteration) <= (self.report.attempt, self.iteration):
@@ -134,6 +136,14 @@ class ActiveRun:
     def _measurement(self) -> Measurement:
         """Energy and time so far, over all attempts."""
         return Measurement(energy_j=self.report.energy_j, time_s=self.report.time_s)
+
+
+def baseline_outcome(target: Target, baseline: ActiveRun | None) -> Outcome | None:
+    """How a baseline ended that counts for its batch size: alone on its GPU, and to the target; else None."""
+    if baseline is None or baseline.report.shared:
+        return None
+    outcome = baseline.ended(target, error=False).outcome
+    return outcome if outcome.reached else None
 
 
 def same_measurement(before: str, measured_by: str) -> str:

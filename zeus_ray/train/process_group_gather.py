@@ -13,7 +13,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from zeus_ray.training.distributed_gpu_group import Gather
+from zeus_ray.training.gpu_group_over_ranks import Gather
 from zeus_ray.training.ranks_from_environment import Ranks
 
 ANSWER_WITHIN = timedelta(seconds=300)

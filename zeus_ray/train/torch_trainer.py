@@ -21,16 +21,16 @@ from ray.tune.integration.ray_train import TuneReportCallback
 
 from zeus_ray.errors import BadInput, DoesNotFit
 from zeus_ray.records import NAN, OnlineOptions, Plan, StopReason, Target, TrialReport
-from zeus_ray.train.returned_fit_result import refuse_returned_fit
-from zeus_ray.training.attempts import AttemptLog
-from zeus_ray.training.distributed_gpu_group import DistributedGpuGroup
-from zeus_ray.training.gpu_group import GpuGroup
-from zeus_ray.training.kept_limit_profile import DEFAULT_HISTORY
-from zeus_ray.training.plan_from_arguments import plan_from_config
+from zeus_ray.train.refuse_returned_fit_result import refuse_returned_fit
+from zeus_ray.training.gpu_group_over_ranks import DistributedGpuGroup
+from zeus_ray.training.leased_gpu_group import GpuGroup
+from zeus_ray.training.online_limit.kept_limit_profile import DEFAULT_HISTORY
+from zeus_ray.training.plan_from_config_or_arguments import plan_from_config
 from zeus_ray.training.run_context import lease_or_none
 from zeus_ray.training.session import open_session
 from zeus_ray.training.training_run import TrainingRun
-from zeus_ray.tune.current_trial import TrialCallback, TrialContext
+from zeus_ray.training.usage_of_earlier_attempts import AttemptLog
+from zeus_ray.tune.run_in_tune_trial import TrialCallback, TrialContext
 
 
 @contextmanager

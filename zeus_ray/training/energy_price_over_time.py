@@ -6,8 +6,8 @@ import logging
 import time
 from collections.abc import Callable
 
+from zeus_ray.carbon.objective_from_arguments import SearchObjective
 from zeus_ray.carbon.open_signal import open_signal
-from zeus_ray.carbon.search_objective import SearchObjective
 from zeus_ray.errors import BadInput
 from zeus_ray.records import Plan
 

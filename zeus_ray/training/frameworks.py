@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 from zeus_ray.training.ranks_from_environment import Ranks
 
 if TYPE_CHECKING:
-    from zeus_ray.training.distributed_gpu_group import Gather
+    from zeus_ray.training.gpu_group_over_ranks import Gather
     from zeus_ray.training.run_context import RunContext
 
 FRAMEWORKS = {
-    "ray": "zeus_ray.tune.current_trial:RayTune",
-    "torch": "zeus_ray.train.pytorch_sync_and_memory:PyTorch",
+    "ray": "zeus_ray.tune.run_in_tune_trial:RayTune",
+    "torch": "zeus_ray.train.pytorch_sync_and_oom:PyTorch",
 }
 """By the name of the module that it is imported as: its :class:`Framework`, imported when that module is."""
 

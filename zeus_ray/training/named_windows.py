@@ -3,25 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from zeus_ray.errors import BadInput
 from zeus_ray.gpus.energy.readings import Reading
-
-
-@dataclass(frozen=True, kw_only=True)
-class WindowUsage:
-    """What a window of one name used, over all its repetitions.
-
-    Attributes:
-        energy_j: energy of the GPUs of this process (J); NaN where one of them is not measured.
-        time_s: time on their clock (s).
-        count: how often it was opened and closed.
-    """
-
-    energy_j: float = 0.0
-    time_s: float = 0.0
-    count: int = 0
+from zeus_ray.records.window_usage import WindowUsage, windows_to_json
 
 
 class NamedWindows:
@@ -67,3 +52,7 @@ class NamedWindows:
             count=before.count + 1,
         )
         return used
+
+    def to_json(self) -> str:
+        """As a result carries them; "" before one has ended."""
+        return windows_to_json(self.usage, self._read().energy_j) if self.usage else ""

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from zeus_ray import objective
 from zeus_ray.gpus.energy.readings import Reading
 from zeus_ray.records import NAN, Plan, PowerProfile, StopReason, TrialReport, to_json
-from zeus_ray.training.attempts import AttemptLog, AttemptUsage
-from zeus_ray.training.gpu_group import GpuGroup
-from zeus_ray.training.lr_scaling import ScaledLr
-from zeus_ray.training.named_windows import WindowUsage
-from zeus_ray.training.online_records import UnitPoint
+from zeus_ray.training.cost_per_work_unit import UnitReport
+from zeus_ray.training.leased_gpu_group import GpuGroup
+from zeus_ray.training.lr_scaling_and_warm_up import ScaledLr
+from zeus_ray.training.online_limit.controller_settings_and_state import UnitPoint
 from zeus_ray.training.samples_and_time import RunClock
 from zeus_ray.training.savings_if_limit_were_set import savings_estimate
-from zeus_ray.training.work_units_and_choice_cost import UnitReport
+from zeus_ray.training.usage_of_earlier_attempts import AttemptLog, AttemptUsage
 
 
 class ReportBuilder:
@@ -109,7 +108,7 @@ class ReportBuilder:
         profile_so_far: PowerProfile | None = None,
         per_unit: UnitReport | None = None,
         scaled_lr: ScaledLr | None = None,
-        windows: Mapping[str, WindowUsage] | None = None,
+        windows: str = "",
     ) -> TrialReport:
         """What a result carries; see :class:`TrialReport`."""
         used = self.used(reading)
@@ -123,6 +122,8 @@ class ReportBuilder:
             energy_j_err=reading.energy_j_err,
             time_s=used.time_s,
             average_power_w=used.energy_j / used.time_s if used.time_s > 0 else NAN,
+            cpu_energy_j=used.cpu_energy_j,
+            dram_energy_j=used.dram_energy_j,
             power_limit_w=reading.power_limit_w,
             cost=self.cost(reading),
             cost_to_target=self.cost_to_target,
@@ -148,5 +149,5 @@ class ReportBuilder:
             profiling_steps=by_unit.profiling_steps,
             profiling_extra_s=by_unit.profiling_extra_s,
             unit_profile=to_json(by_unit.unit_profile) if per_unit else "",
-            windows=to_json(dict(windows)) if windows else "",
+            windows=windows,
         )

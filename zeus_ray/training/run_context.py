@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NoReturn
 
 from zeus_ray.errors import DeviceError, LeaseRefused, NoDevice
 from zeus_ray.gpus import discovery as discover
+from zeus_ray.gpus.ask_gpus_with_deadline import each_within
 from zeus_ray.gpus.protocol import Gpu
+from zeus_ray.gpus.virtual_gpu_base import VirtualGpu
 from zeus_ray.leases.carbon_aware_lease_manager import CarbonAwareLeaseManager
 from zeus_ray.leases.process import HolderProcess
 from zeus_ray.records import Plan, to_json
-from zeus_ray.training.attempts import AttemptLog
-from zeus_ray.training.gpu_group import GpuGroup, LeasedGpu
+from zeus_ray.training.leased_gpu_group import GpuGroup, LeasedGpu
 from zeus_ray.training.training_run import TrainingRun
+from zeus_ray.training.usage_of_earlier_attempts import AttemptLog
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +52,14 @@ class RunContext:
         """The attempts of the trial; outside a trial there is only this one."""
         return AttemptLog()
 
+    @property
+    def name(self) -> str:
+        """Of what may have one session at a time: this thread of the process."""
+        return f"pid-{os.getpid()}-{threading.get_ident()}"
+
+    def completed(self) -> None:
+        """A session has come to its end, without an error."""
+
 
 def lease_here(gpus: Sequence[Gpu], plan: Plan) -> GpuGroup:
     """Lease ``gpus`` for this process, which has their lease managers: all of them, or none.
@@ -58,9 +70,21 @@ def lease_here(gpus: Sequence[Gpu], plan: Plan) -> GpuGroup:
     _source, control = gpu_settings(plan)
     holder = HolderProcess.current(f"pid-{os.getpid()}")
     emissions = emissions_json(plan)
-    return GpuGroup.lease_all(
-        LeasedGpu.local(CarbonAwareLeaseManager(gpu), holder, control, emissions) for gpu in gpus
+    return GpuGroup.lease_all(LeasedGpu.local(_manager_of(gpu), holder, control, emissions) for gpu in gpus)
+
+
+def _manager_of(gpu: Gpu) -> CarbonAwareLeaseManager:
+    """Raises DeviceError where the GPU does not answer in time."""
+    if isinstance(gpu, VirtualGpu):
+        return CarbonAwareLeaseManager(gpu)
+    (manager,) = each_within(
+        discover.OPENED_WITHIN_S, [gpu.uuid], lambda _: CarbonAwareLeaseManager(gpu), otherwise=_raise
     )
+    return manager
+
+
+def _raise(_uuid: str, error: Exception) -> NoReturn:
+    raise error
 
 
 def lease_or_none(lease: Callable[[Plan, int], GpuGroup], plan: Plan, gpus: int) -> GpuGroup:

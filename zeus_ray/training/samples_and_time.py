@@ -9,7 +9,7 @@ from collections.abc import Callable
 from zeus_ray.gpus.energy.readings import Reading
 from zeus_ray.records import NAN
 from zeus_ray.training.frameworks import synchronize
-from zeus_ray.training.gpu_group import GpuGroup
+from zeus_ray.training.leased_gpu_group import GpuGroup
 
 
 class RunClock:

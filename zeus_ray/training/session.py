@@ -9,17 +9,21 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import Any, Literal
 
-from zeus_ray.carbon.search_objective import resolve_objective
+from zeus_ray.carbon.objective_from_arguments import resolve_objective
 from zeus_ray.carbon.series import Signal
+from zeus_ray.errors import BadInput
 from zeus_ray.records import OnlineOptions, Plan, Target
 from zeus_ray.training.frameworks import current_ranks, imported_frameworks, is_out_of_memory
-from zeus_ray.training.kept_limit_profile import DEFAULT_HISTORY
-from zeus_ray.training.plan_from_arguments import plan_from_config, without_reserved
-from zeus_ray.training.rank_context import RankContext, rank_run
+from zeus_ray.training.online_limit.kept_limit_profile import DEFAULT_HISTORY
+from zeus_ray.training.plan_from_config_or_arguments import plan_from_config, without_reserved
 from zeus_ray.training.run_context import RunContext, lease_or_none
+from zeus_ray.training.run_of_one_rank import RankContext, rank_run
 from zeus_ray.training.training_run import TrainingRun
 
 logger = logging.getLogger("zeus_ray")
+
+_open: set[tuple[int, str]] = set()
+"""Process and context of the sessions that are open now; a forked child may open its own."""
 
 
 def session(
@@ -53,7 +57,8 @@ def session(
     Args:
         config: the trial's config: ``config["zeus"]`` is the search's plan, ``config["batch_size"]`` the
             batch size without one.
-        batch_size: samples per step over all GPUs and processes, where the config does not say.
+        batch_size: samples per step over all GPUs and processes; None: ``config["batch_size"]``. Under a
+            search the search's counts: ``run.batch_size``.
         power_limit_w: run at this limit (W per GPU).
         power_limits_w: choose among these limits (W per GPU); () leaves the limit as it is. With neither of
             the two and no plan, the GPU's own range is chosen from.
@@ -79,7 +84,7 @@ def session(
 
     Raises:
         BadInput: no batch size, a limit outside the GPU's range, a trial without GPU on a node with GPUs,
-            arguments that do not go together.
+            arguments that do not go together, or a session that is open here already.
         LeaseRefused: another trial holds the GPU at another limit.
     """
     priced, _eta = resolve_objective(objective, signal, eta=eta, max_power_w=None, gpus=gpus)
@@ -122,21 +127,43 @@ def open_session(
     settle_s: float = 1.0,
 ) -> Iterator[TrainingRun]:
     """:func:`session` for a known plan and context."""
-    group = lease_or_none(context.lease, plan, gpus)
-    try:
-        run = context.run_type(plan, group, attempts=context.attempts(), window_s=window_s, settle_s=settle_s)
-        run.config = without_reserved(config or {})
-        run.begin(from_checkpoint=context.from_checkpoint)
-        run.warn_once(run.note)
+    with _only_session(context.name):
+        group = lease_or_none(context.lease, plan, gpus)
         try:
-            yield run
-        except Exception as error:
-            if not is_out_of_memory(error):
-                raise
-            logger.warning("zeus-ray: batch size %d does not fit: %s", run.batch_size, error)
-            run.out_of_memory(error)
+            group.measure_cpus()
+            run = context.run_type(
+                plan, group, attempts=context.attempts(), window_s=window_s, settle_s=settle_s
+            )
+            run.config = without_reserved(config or {})
+            run.begin(from_checkpoint=context.from_checkpoint)
+            run.warn_once(run.note)
+            try:
+                yield run
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                logger.warning("zeus-ray: batch size %d does not fit: %s", run.batch_size, error)
+                run.out_of_memory(error)
+            finally:
+                for note in (run.unfinished, run.advice):
+                    run.warn_once(note)
+                run.store_power_trace()
+            context.completed()
         finally:
-            for note in (run.unfinished, run.advice):
-                run.warn_once(note)
+            group.release()
+
+
+@contextmanager
+def _only_session(name: str) -> Iterator[None]:
+    """Raise BadInput where one is open: both would book the same energy, and set limits of one GPU."""
+    mine = os.getpid(), name
+    if mine in _open:
+        raise BadInput(
+            "a session is open here already, and another one would count the same energy again: use the run "
+            "of the first. A function that opens a session itself needs no zeus_ray.metered"
+        )
+    _open.add(mine)
+    try:
+        yield
     finally:
-        group.release()
+        _open.discard(mine)

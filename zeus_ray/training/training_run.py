@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,42 +13,34 @@ from zeus_ray.errors import BadInput
 from zeus_ray.gpus.energy.readings import Reading
 from zeus_ray.objective import stop_reason
 from zeus_ray.records import NAN, Plan, StopReason, TrialReport, check_metric, read_metric
+from zeus_ray.records.window_usage import WindowUsage
 from zeus_ray.reporting.pictures.picture import Picture
-from zeus_ray.reporting.pictures.power_picture import power_picture
-from zeus_ray.reporting.pictures.power_trace_file import PowerTraceInfo, write_power_traces
-from zeus_ray.training.attempts import AttemptLog
-from zeus_ray.training.gpu_group import GpuGroup, PowerPoints
-from zeus_ray.training.limit_control_of_run import limit_control_of
-from zeus_ray.training.lr_scaling import LrRule, ScaledLr, WarmUp, scaled, warm_up
-from zeus_ray.training.named_windows import NamedWindows, WindowUsage
+from zeus_ray.reporting.pictures.power_over_time_picture import power_picture
+from zeus_ray.reporting.pictures.power_trace_parquet import PowerTraceInfo, write_power_traces
+from zeus_ray.training.counted_run import CountedRun
+from zeus_ray.training.leased_gpu_group import GpuGroup, PowerPoints
+from zeus_ray.training.lr_scaling_and_warm_up import LrRule, ScaledLr, WarmUp, scaled, warm_up
+from zeus_ray.training.named_windows import NamedWindows
 from zeus_ray.training.report_builder import ReportBuilder
 from zeus_ray.training.run_repr import run_html, run_repr
 from zeus_ray.training.samples_and_time import RunClock
-from zeus_ray.training.steps_loop import Batch, OneStep, one_pass
+from zeus_ray.training.select_limit_control import limit_control_of
+from zeus_ray.training.store_power_trace import store_power_trace
+from zeus_ray.training.usage_of_earlier_attempts import AttemptLog
 
 logger = logging.getLogger("zeus_ray")
 
 
-class TrainingRun:
+class TrainingRun(CountedRun):
     """What ``zeus.session`` gives to the training function.
 
     Attributes:
-        plan: what the run was asked to do.
         config: the trial's config without ``config["zeus"]``, to pass on to libraries.
-        batch_size: samples per optimizer step, over all GPUs of the run.
-        accumulate: micro-batches per step; more than 1 where the batch does not fit in memory otherwise.
-        step_ends: whether the optimizer should step with the present micro-batch.
-        stop: None, or why the run should end now. Under Ray Tune ``report`` ends the trial then; elsewhere
-            the training loop has to check it, as :meth:`steps` does.
         last_report: what the last report carried; None before the first.
-        processes: how many share the run, each of which trains its part of every step.
         strict_metric: whether a report without the target metric, or with a text for it, is an error.
-        logs_notes: whether this process logs what the user should know; of several of one job only one does.
     """
 
     strict_metric = True
-    logs_notes = True
-    processes = 1
 
     def __init__(
         self,
@@ -59,35 +51,23 @@ class TrainingRun:
         window_s: float = 5.0,
         settle_s: float = 1.0,
     ) -> None:
-        self.plan = plan
-        self.config: dict[str, Any] = {}
-        self.batch_size = plan.knobs.batch_size
-        self.accumulate = plan.knobs.accumulate
-        self.step_ends = True
-        self._stop: StopReason | None = None
-        self._group = group
+        clock = RunClock(group, plan.knobs.batch_size)
         self._attempts = attempts or AttemptLog()
-        self._clock = RunClock(group, self.batch_size)
-        self._reports = ReportBuilder(plan, group, self._clock, self._attempts)
-        self._limit = limit_control_of(
+        self._reports = ReportBuilder(plan, group, clock, self._attempts)
+        limit = limit_control_of(
             plan,
             group,
-            self._clock,
+            clock,
             self._attempts,
             max_power_w=self._reports.max_power_w,
             window_s=window_s,
             settle_s=settle_s,
         )
-        self._windows = NamedWindows(self._read_mine, self._clock.finish)
-        self._one_step = OneStep(self)
-        self._counts_steps = False
-        self._paused = True
-        self._whole_step = False
-        self._said: set[str] = set()
-        self._epoch_ends_s: list[float] = []
-        self._check_cost_at_s = 0.0 if plan.knobs.cost_cap < math.inf else math.inf
-        self._scaled_lr: ScaledLr | None = None
+        super().__init__(plan, group, clock, limit)
+        self.config: dict[str, Any] = {}
         self.last_report: TrialReport | None = None
+        self._windows = NamedWindows(self._read_mine, clock.finish)
+        self._scaled_lr: ScaledLr | None = None
 
     def __repr__(self) -> str:
         return run_repr(self)
@@ -95,24 +75,6 @@ class TrainingRun:
     def _repr_html_(self) -> str:
         """For a notebook."""
         return run_html(self)
-
-    @property
-    def stop(self) -> StopReason | None:
-        """None, or why the run should end now; in a job of several processes only once all of them know."""
-        return self._stop
-
-    @stop.setter
-    def stop(self, reason: StopReason | None) -> None:
-        """Set it; where several processes stop together, it is a wish until all of them know."""
-        if reason is not None and self._group.stops_together:
-            self._group.stop_wish = self._group.stop_wish or reason
-        else:
-            self._stop = reason
-
-    @property
-    def micro_batch_size(self) -> int:
-        """Samples that go through the model at once, in this process: the batch size of the loader."""
-        return self.batch_size // self.accumulate
 
     @property
     def unit(self) -> str:
@@ -177,106 +139,9 @@ class TrainingRun:
         )
         write_power_traces(path, self._group.power_traces(), info)
 
-    # --- training ------------------------------------------------------------------------------
-
-    def steps(
-        self,
-        loader: Iterable[Batch],
-        *,
-        samples: int | None = None,
-        tokens: Callable[[Batch], float] | None = None,
-    ) -> Iterator[Batch]:
-        """Iterate over ``loader`` for one epoch; profiles power limits and checks the cost cap meanwhile.
-
-        One pass is one epoch, of whatever length. It ends early when ``stop`` is set. A last batch that is
-        not full counts for the epoch but not for the profile. Where batches are accumulated, ``loader`` gives
-        micro-batches, and ``step_ends`` says with which of them the optimizer should step. An evaluation
-        within the loop belongs into ``with run.evaluating()``. The batch with which the loop is left by
-        ``break`` counts as trained.
-
-        Args:
-            loader: gives the batches of one pass; it need not have a length.
-            samples: samples of an epoch, over all GPUs, where the loop is left before the loader ends.
-            tokens: the tokens of a batch of this process, where the run's unit is tokens.
-
-        Raises:
-            BadInput: several loaders, or batches of another size than ``micro_batch_size``.
-        """
-        return one_pass(self, loader, samples, tokens)
-
-    def step(self, *, tokens: float | None = None) -> OneStep:
-        """``with run.step(): ...`` is one optimizer step of ``batch_size`` samples, in any loop.
-
-        Where gradients are accumulated, all micro-batches of the step are within one ``with``. What is
-        between two steps counts for the energy and time of the run; where that is long, as an evaluation is,
-        it is in no profile, and neither is a step that raises.
-
-        Args:
-            tokens: tokens of the step, over all processes, where the run's unit is tokens.
-        """
-        self._one_step.tokens = tokens
-        return self._one_step
-
-    def leave_epoch(self, *, in_step: bool, samples: int | None, tokens: float | None = None) -> None:
-        """The loop was left before its loader ended, by ``break`` or an error in a step of ``samples``."""
-        if self._group.released:
-            return
-        if in_step:
-            self._limit.partial_step(self._clock.end_step(samples), tokens)
-        if self._group.by_steps and not self._group.stops_together:  # others may go on: they cannot be asked
-            self._limit.drop()
-            self._paused = True
-        self.end_epoch(complete=False)
-        if not self._clock.samples_per_epoch and self.plan.online is None:
-            self.warn_once(
-                "the loop over run.steps was left before its loader ended, which has no length: epochs are "
-                "not counted. Give run.steps(loader, samples=...), the samples of an epoch"
-            )
-
-    # The parts of `steps`, for training loops of a framework.
-
-    def count_steps(self) -> None:
-        """This loop tells its steps, from now on: a report is not the end of an epoch, as it is without."""
-        self._counts_steps = True
-
-    def begin_epoch(self, samples: int | None) -> None:
-        """An epoch begins, of ``samples`` where that is known."""
-        self.count_steps()
-        self._clock.begin_epoch(samples)
-        self.resume()
-
-    def end_epoch(self, *, complete: bool | None = None) -> None:
-        """An epoch ends; if ``complete`` (None: unless the run stops), its length is known now."""
-        self.pause()
-        complete = self.stop is None if complete is None else complete
-        self._clock.end_epoch(complete=complete)
-        if complete:
-            self._epoch_ends_s.append(self._clock.now_s())
-
-    def resume(self) -> None:
-        """Training continues after a pause, as it does with the next step. Does nothing while it trains."""
-        if self._paused:
-            self._paused = False
-            self._limit.resume()
-
-    def pause(self) -> None:
-        """Training pauses, for an evaluation or a checkpoint, which belongs in no profile; see `evaluating`.
-
-        Energy and time of the run go on. Does nothing while training is paused.
-        """
-        if not self._paused:
-            self._paused = True
-            self._limit.pause()
-
-    @contextmanager
-    def evaluating(self) -> Iterator[None]:
-        """``with run.evaluating(): ...`` within the loop over ``steps``: :meth:`pause`, then :meth:`resume`.
-
-        Within a job of several processes each of them has to do so, at the same step.
-        """
-        self.pause()
-        yield
-        self.resume()
+    def store_power_trace(self) -> None:
+        """Store a bounded trace beside the attempt's usage, at the end of the session."""
+        store_power_trace(self._attempts, self._group, self._epoch_ends_s)
 
     # --- named windows ---------------------------------------------------------------------------
 
@@ -330,41 +195,6 @@ class TrainingRun:
             self._clock.read() if self._counts_steps else self._group.read()
         )  # wall time stays to be counted
 
-    def before_step(self, samples: int | None = None) -> None:
-        """An optimizer step begins: of ``samples``, of a whole batch, or of what is left of the epoch."""
-        self._whole_step = self._clock.begin_step(self._same_everywhere(samples))
-        if self._whole_step:
-            self.resume()
-        else:
-            self.pause()
-
-    def _same_everywhere(self, samples: int | None) -> int | None:
-        """Several processes that each saw another size would end their windows at different steps."""
-        return None if self._group.by_steps else samples
-
-    def after_step(self, samples: int | None = None, tokens: float | None = None) -> None:
-        """The step is done, of ``samples`` at most. Takes about a microsecond, unless a window ends."""
-        if self._paused and self._whole_step:
-            self.resume()  # an evaluation within the step is over: the step's samples count with its time
-        counted = self._clock.end_step(self._same_everywhere(samples))
-        if not self._whole_step:
-            self._limit.partial_step(counted, tokens)
-        elif self._limit.step(counted, tokens):
-            self._agree_on_stop()
-        if self._check_cost_at_s < math.inf:
-            self.check()
-
-    def _agree_on_stop(self) -> None:
-        """After an exchange: stop where rank 0 wishes to, or where no other process can be asked any more."""
-        alone = None if self._group.stops_together else self._group.stop_wish
-        self._stop = self._stop or self._group.agreed_stop or alone
-
-    def check(self) -> StopReason | None:
-        """Check the cost cap where it is time. For a loop that does not tell its steps, between reports."""
-        if self._stop is None and self._limit.settled and self._clock.now_s() >= self._check_cost_at_s:
-            self._check_cost()
-        return self._stop
-
     def _check_cost(self) -> None:
         """Stop at the cost cap. Checks again after half the time that is left at the present rate."""
         reading = self._clock.read()
@@ -399,7 +229,7 @@ class TrainingRun:
         Args:
             base_lr: the learning rate of the default batch size.
             rule: "linear" for SGD, "sqrt" for Adam-like optimisers, "none", or a function from the ratio of
-                the batch sizes to the factor. See :mod:`zeus_ray.training.lr_scaling`.
+                the batch sizes to the factor. See :mod:`zeus_ray.training.lr_scaling_and_warm_up`.
         """
         default = self.plan.default_batch_size or self.batch_size
         self._scaled_lr = scaled(base_lr, self.batch_size / default, rule)
@@ -432,7 +262,11 @@ class TrainingRun:
 
         A function that never used ``steps`` trained from the last report to this one: that counts as one
         epoch, and as one window of the profile.
+
+        Raises:
+            BadInput: the session has ended.
         """
+        self._check_open()
         if not self._counts_steps:
             self._clock.edge_by_wall()  # the interval belongs to the limit that was in force
             self._clock.count_interval()
@@ -456,7 +290,7 @@ class TrainingRun:
             profile_so_far=self._limit.profile_so_far,
             per_unit=self._limit.report(reading),
             scaled_lr=self._scaled_lr,
-            windows=self._windows.usage,
+            windows=self._windows.to_json(),
         )
         self.last_report = report
         return {**metrics, **report.to_result()}
@@ -484,9 +318,3 @@ class TrainingRun:
             if self.strict_metric:
                 raise
             self.warn_once(str(error))
-
-    def warn_once(self, message: str) -> None:
-        """Warn, of each thing once."""
-        if self.logs_notes and message and message not in self._said:
-            self._said.add(message)
-            logger.warning("zeus-ray: %s", message)

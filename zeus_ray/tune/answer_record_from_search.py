@@ -9,38 +9,51 @@ import sys
 import time
 from importlib.metadata import PackageNotFoundError, version
 
+from zeus_ray.carbon.objective_from_arguments import SearchObjective
 from zeus_ray.carbon.open_signal import RecordedSignal
-from zeus_ray.carbon.search_objective import SearchObjective
 from zeus_ray.errors import ZeusError
 from zeus_ray.gpus.discovery import gpu_source
 from zeus_ray.gpus.registry import load_source
-from zeus_ray.records import GRAMS, NAN, Best, SearchAnswer, SearchGoal
-from zeus_ray.reporting.savings_sentences import not_reached_sentences
+from zeus_ray.records import GRAMS, NAN, SearchAnswer, SearchGoal
+from zeus_ray.reporting.search_sentences import not_reached_sentences
 from zeus_ray.reporting.trials_from_log import trials_from_log
 from zeus_ray.search.search import Search
 from zeus_ray.store.event_log import EventLog
+from zeus_ray.store.outcome_from_reports import ActiveRun
+from zeus_ray.tune.never_worse_than_baseline import (
+    best_with_baseline,
+    expected_baseline,
+)
 
 LIBRARIES = ("zeus-ray", "ray", "torch", "numpy", "nvidia-ml-py")
 
 
 def describe_answer(
-    search: Search, best: Best, *, objective: SearchObjective, history: str = ""
+    search: Search,
+    baseline: ActiveRun | None,
+    *,
+    objective: SearchObjective,
+    history: str = "",
+    ended: str = "",
 ) -> SearchAnswer:
     """The answer with its goal, what other trade-offs would give, and what the search has spent.
 
     Args:
         search: which has found it.
-        best: its answer, or the baseline's knobs.
+        baseline: its extra run of the default; None: there was none, or it failed.
         objective: what it saves.
         history: folder of its event log.
+        ended: why no more trials follow; "" where they do, or that is not known.
     """
     return SearchAnswer(
-        best=best,
+        best=best_with_baseline(search, baseline),
+        baseline=expected_baseline(search, baseline),
         goal=_goal(search, objective),
         trade_offs=search.trade_offs(),
         expected_costs=search.expected_costs(),
         exploration=search.exploration(),
         history=history,
+        ended=ended,
         software=software_versions(),
     )
 
@@ -61,6 +74,13 @@ def software_versions() -> dict[str, str]:
         "GPU driver": _driver(gpu_source()),
         "Python": sys.version.split()[0],
     }
+    return found | _library_versions()
+
+
+@functools.cache
+def _library_versions() -> dict[str, str]:
+    """Of those that are installed; looking for one reads its files."""
+    found = {}
     for name in LIBRARIES:
         try:
             found[name] = version(name)

@@ -180,7 +180,7 @@ class Elastic:
         Raises:
             BadInput: the search has not started.
         """
-        from zeus_ray.reporting.pictures.sweep_picture import sweep_picture  # noqa: PLC0415 — only to draw
+        from zeus_ray.reporting.pictures.sweep_width_picture import sweep_picture  # noqa: PLC0415 — only to draw
 
         steps = [(step.at_s, step.value, step.planned, step.running) for step in self.planner.steps]
         last = self.planner.schedules[-1] if steps else None

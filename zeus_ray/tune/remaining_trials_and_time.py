@@ -6,6 +6,8 @@ import datetime as dt
 import time
 from dataclasses import dataclass
 
+from zeus_ray.records import TIME_USED, TRIALS_USED
+
 
 @dataclass
 class Remaining:
@@ -34,6 +36,12 @@ class Remaining:
         """One more trial was suggested."""
         if self.trials is not None:
             self.trials = max(0, self.trials - 1)
+
+    def used_up(self) -> str:
+        """Which of the two is used up; "": neither."""
+        if self.trials == 0:
+            return TRIALS_USED
+        return TIME_USED if self.left_s() == 0 else ""
 
     def left_s(self) -> float | None:
         """Seconds left now; None: no limit."""

@@ -29,14 +29,14 @@ from zeus_ray.records import (
     read_metric,
     to_plain,
 )
-from zeus_ray.training.plan_from_arguments import carried_settings
-from zeus_ray.tune import progress_reporter as _shorter_output  # noqa: F401 — see its first lines
+from zeus_ray.training.plan_from_config_or_arguments import carried_settings
+from zeus_ray.tune import trial_reporter_callback as _shorter_output  # noqa: F401 — see its first lines
 from zeus_ray.tune.experiment_save_rate import BoundedSaves
+from zeus_ray.tune.faster_trial_state_json import write_compactly
 from zeus_ray.tune.pause_trials_for_carbon import Elastic
 from zeus_ray.tune.refuse_wrappers import innermost_searcher, refuse_wrapped
 from zeus_ray.tune.resources import check_resources
 from zeus_ray.tune.searcher import ZeusSearcher
-from zeus_ray.tune.trial_state_json import write_compactly
 from zeus_ray.tune.tune_controller import ControllerView
 
 logger = logging.getLogger("zeus_ray")
@@ -242,7 +242,7 @@ class EnergyScheduler(TrialScheduler):  # type: ignore[misc]  # Ray is not typed
         """Which trial runs next. Trials that ended or paused since the last call are stored first."""
         self._end_told_trials(tune_controller)
         controller = ControllerView(tune_controller)
-        self._saves.save_if_due(controller.save_experiment)
+        self._saves.save_if_due(controller.save_experiment, controller.is_saving)
         if self._elastic is not None:
             return self._elastic.choose(controller, self._base)
         return self._base.choose_trial_to_run(tune_controller)

@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ray.tune.search import Searcher
 
-from zeus_ray.carbon.search_objective import resolve_objective
+from zeus_ray.carbon.objective_from_arguments import resolve_objective
 from zeus_ray.carbon.series import Signal
 from zeus_ray.errors import BadInput, TargetNotReached
 from zeus_ray.objective import Prices
 from zeus_ray.records import (
     BASELINE,
+    NOTHING_LEFT,
     RESERVED,
     Best,
     Knobs,
@@ -38,7 +39,7 @@ from zeus_ray.search.search import Search
 from zeus_ray.store.event_log import EventLog, new_search_history
 from zeus_ray.store.search_recorder import SearchRecorder
 from zeus_ray.store.warm_start import read_warm_start
-from zeus_ray.training.plan_from_arguments import carried_settings
+from zeus_ray.training.plan_from_config_or_arguments import carried_settings
 from zeus_ray.tune.answer_record_from_search import describe_answer, why_no_answer
 from zeus_ray.tune.never_worse_than_baseline import best_with_baseline
 from zeus_ray.tune.other_parameters import OtherParameters
@@ -239,9 +240,10 @@ class ZeusSearcher(Searcher):  # type: ignore[misc]  # Ray is not typed
         """The best knobs with all that the search knows of others: what its experiment stores."""
         return describe_answer(
             self.search,
-            best_with_baseline(self.search, self._runs.baseline),
+            self._runs.baseline,
             objective=self._objective,
             history=self._history,
+            ended=NOTHING_LEFT if self.search.finished else self._remaining.used_up(),
         )
 
     def __repr__(self) -> str:

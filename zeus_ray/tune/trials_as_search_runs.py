@@ -18,7 +18,7 @@ from zeus_ray.records import (
     from_plain,
     read_carried,
 )
-from zeus_ray.store.outcome_from_reports import ActiveRun, same_measurement
+from zeus_ray.store.outcome_from_reports import ActiveRun, baseline_outcome, same_measurement
 from zeus_ray.store.search_recorder import SearchRecorder
 
 logger = logging.getLogger("zeus_ray")
@@ -26,11 +26,15 @@ logger = logging.getLogger("zeus_ray")
 RETRY = "-retry-"
 """Stands between the id of a run and the number of its retry, when a failed trial was resumed."""
 UNMETERED = (
-    "the trials report without a session, so their energy is not measured and no power limit is set: the "
-    "search compares batch sizes by time alone. Add two lines to the training function:\n"
+    "the trials report without a session, or by tune.report within one, so their energy is not known: the "
+    "search compares batch sizes by time alone. Use two lines in the training function:\n"
     "    with zeus_ray.session(config) as run:   # around the training\n"
     "        run.report({...})                   # instead of tune.report\n"
     "or pass zeus_ray.metered(function) to Tune."
+)
+MIXED = (
+    "a trial reports by tune.report beside run.report: a result without energy and time counts for nothing. "
+    "Report everything by run.report"
 )
 SHARED = (
     "the trials share their GPUs, so the energy of one cannot be told from another's, no limit is set, and "
@@ -93,7 +97,7 @@ class TrialRuns:
             return None
         report = TrialReport.from_result(result)
         if report is None:
-            self._warn(UNMETERED)
+            self._warn(MIXED if run.report.measured_by != MeasuredBy.NONE else UNMETERED)
         else:
             self.measurement = same_measurement(self.measurement, report.measured_by)
             if report.shared and not self.recorder.count_shared:
@@ -117,6 +121,14 @@ class TrialRuns:
             self.recorder.end(run, error=error)
         if not error:
             del self.active[trial_id]
+        self._count_baseline()
+
+    def _count_baseline(self) -> None:
+        """Its epochs count for its batch size once there is a target, which the default may have set."""
+        outcome = baseline_outcome(self.recorder.search.target, self.baseline)
+        if self.baseline is not None and outcome is not None:
+            curve = [(point.epoch, point.metric) for point in self.baseline.curve]
+            self.recorder.search.tell_baseline(outcome, tuple(curve))
 
     def note_stop(self, trial_id: str, reason: StopReason) -> None:
         """A scheduler ends a trial: why, where the search itself has given no reason."""

@@ -88,6 +88,7 @@ class ControllerView:
         """Pause every trial that waits to be started. Returns their ids."""
         paused = self.waiting()
         for trial in paused:
+            trial.init_local_path()  # Tune does so when it starts a trial; its reporter fails where none is
             self.tune_controller._set_trial_status(trial, Trial.PAUSED)  # noqa: SLF001 — Tune lists it among a scheduler's calls
         return {trial.trial_id for trial in paused}
 
@@ -111,6 +112,11 @@ class ControllerView:
     def save_experiment(self) -> None:
         """Store the state of every trial now; by itself Tune does so every ten seconds at most."""
         self._inner.checkpoint(force=True)
+
+    def is_saving(self) -> bool:
+        """Whether Tune is still copying what it stores, which it does in another thread."""
+        copying = self._inner._storage.syncer._sync_process  # noqa: SLF001 — see the file's first lines
+        return bool(copying and copying.is_running)
 
 
 def can_pause(trial: Trial, result: Mapping[str, Any]) -> bool:

@@ -15,7 +15,7 @@ from zeus_ray.records import RESERVED, Best, Knobs, Plan, Target, from_plain, re
 from zeus_ray.reporting.final_metric_comparison import MIN_REPEATS, Verification, compare_final_metrics
 from zeus_ray.reporting.savings import savings
 from zeus_ray.reporting.stored_answer import stored_best
-from zeus_ray.reporting.trial_summary import summaries
+from zeus_ray.reporting.trials_from_result import summaries
 from zeus_ray.tune.config_paths import with_entry
 
 _CHOSEN, _DEFAULT = "chosen", "default"

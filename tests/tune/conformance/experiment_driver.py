@@ -16,10 +16,11 @@ from zeus_ray.errors import BadInput
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import trainables
+from connect_driver import connect
 
 cloudpickle.register_pickle_by_value(trainables)
 address, storage, name, seed = sys.argv[1:]
-ray.init(address, logging_level="ERROR", log_to_driver=False)
+connect(address, log_to_driver=False)
 searcher = zeus.ZeusSearcher(target=zeus.Target("accuracy", 0.9), default_batch_size=64, seed=int(seed))
 result = tune.run(
     trainables.with_session,

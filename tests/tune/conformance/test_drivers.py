@@ -105,3 +105,45 @@ def test_through_ray_client_the_answer_is_in_the_result(node, tmp_path):
     assert answer["recommended"] == answer["batch_size"]
     assert "zeus_ray.recommended(result)" in answer["refused"]
     assert not answer["errors"]
+
+
+WATCHED = """
+import sys
+import ray
+from ray import cloudpickle, tune
+import zeus_ray as zeus
+
+sys.path.insert(0, sys.argv[3])
+import trainables
+from connect_driver import connect
+
+cloudpickle.register_pickle_by_value(trainables)
+connect(sys.argv[1])
+searcher = zeus.ZeusSearcher(target=zeus.Target("accuracy", 0.9), default_batch_size=64)
+tune.run(
+    trainables.with_session,
+    config={"batch_size": tune.choice([32, 64])},
+    search_alg=searcher,
+    scheduler=zeus.EnergyScheduler(searcher),
+    num_samples=2,
+    resources_per_trial=zeus.resources(),
+    storage_path=sys.argv[2],
+    callbacks=[zeus.TrialReporter()],
+    verbose=0,
+)
+ray.shutdown()
+"""
+
+
+def test_through_ray_client_a_trial_reporter_prints_lines(node, tmp_path):
+    env, _, client = node
+    command = [sys.executable, "-c", WATCHED, client, str(tmp_path / "storage"), str(DRIVER.parents[1])]
+    done = subprocess.run(
+        command, env=env, capture_output=True, text=True, check=False, cwd=DRIVER.parent, timeout=240
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    shown = done.stdout + done.stderr
+    assert "SIMULATED" in shown
+    assert "0 running, 2 ended" in shown
+    assert "cheapest run" in shown
+    assert "\x1b[?25l" not in shown

@@ -234,16 +234,16 @@ def test_table_sentence_and_answer_name_the_same_knobs(tmp_path):
     best = alg.best()
     shown = zeus.show(result)
     assert shown.best == best
-    first = next(sentence for sentence in shown.sentences if sentence.startswith(("Best", "The default")))
+    first = next(sentence for sentence in shown.sentences if sentence.startswith("Answer: "))
     assert f"batch size {best.batch_size} at" in first
     assert f"{best.power_limit_w:.0f} W" in first
     winner = shown.winner()
     assert winner.batch_size == best.batch_size
-    answer = f"best {best.batch_size}"
+    answer = f"answer {best.batch_size}"
     for text in (str(shown), shown._repr_html_()):
         (row,) = [line for line in re.split(r"\n|<tr", text) if answer in line]
         assert f"{best.power_limit_w:.0f}" in row
-    assert "answer" in [getattr(layer, "name", "") for layer in shown.pareto().layers]
+    assert "answer, expected" in [getattr(layer, "name", "") for layer in shown.pareto().layers]
 
 
 @pytest.mark.parametrize("scale", [0.5, 1.0])
@@ -268,11 +268,13 @@ def test_where_nothing_is_cheaper_the_default_is_the_answer_everywhere(tmp_path,
     assert alg.best().batch_size == 64
     shown = zeus.show(result)
     assert any(
-        sentence.startswith("The default is already the best: batch size 64 at 175 W")
+        sentence.startswith(
+            "Answer: the default, batch size 64 at 175 W. No other that reached the target is"
+        )
         for sentence in shown.sentences
     )
     assert shown.winner().is_baseline
-    assert "less" not in " ".join(shown.sentences)
+    assert not any(sentence.startswith("Against the baseline") for sentence in shown.sentences)
 
 
 class Interrupts(Job):
@@ -304,13 +306,13 @@ def test_a_trial_that_ctrl_c_ended_is_called_interrupted(tmp_path, monkeypatch):
 def test_a_search_that_reached_nothing_raises_with_the_nearest(tmp_path):
     alg = searcher(target=Target("accuracy", 0.995))
     result = search(alg, tmp_path, num_samples=4)
-    with pytest.raises(zeus.ZeusError, match=r"The nearest was 0\.99 of 0\.995") as raised:
+    with pytest.raises(zeus.ZeusError, match=r"The nearest was 0\.9900 of 0\.995") as raised:
         alg.best()
     assert "What to do" in str(raised.value)
     assert "nothing has reached the target yet" in repr(alg)
-    with pytest.raises(zeus.ZeusError, match=r"The nearest was 0\.99 of 0\.995"):
+    with pytest.raises(zeus.ZeusError, match=r"The nearest was 0\.9900 of 0\.995"):
         zeus.recommended(result)
-    assert "The nearest was 0.99 of 0.995" in " ".join(zeus.show(result).sentences)
+    assert "The nearest was 0.9900 of 0.995" in " ".join(zeus.show(result).sentences)
 
 
 def test_the_stored_answer_has_the_objective_and_other_trade_offs(tmp_path):
@@ -323,8 +325,8 @@ def test_the_stored_answer_has_the_objective_and_other_trade_offs(tmp_path):
     assert stored.exploration.runs
     assert "ray" in stored.software
     said = zeus.show(result).sentences
-    assert "0.3 × energy + 0.7 × 250 W × time (η = 0.3)" in said[0]
-    assert any(sentence.startswith("Other trade-offs, from the same search") for sentence in said)
+    assert "0.3 × energy + 0.7 × 250 W × time (η = 0.3;" in said[0]
+    assert any(sentence.startswith("Other trade-offs, expected from the same trials") for sentence in said)
     assert "0.3 × energy" in repr(alg)
     assert "<table" in alg._repr_html_()
     assert "ZeusSearcher" in repr(zeus.ZeusSearcher(default_batch_size=8))

@@ -68,7 +68,7 @@ def test_a_stop_before_the_target_is_no_success(tmp_path):
     alg = searcher()
     result = search(alg, tmp_path, num_samples=4, stop={"training_iteration": 2})
     assert not [trial for trial in result.trials if trial.last_result["zeus/target_reached"]]
-    with pytest.raises(TargetNotReached, match=r"0\.18 of 0\.9"):
+    with pytest.raises(TargetNotReached, match=r"0\.1800 of 0\.9"):
         alg.best()
 
 
@@ -387,7 +387,7 @@ class Short(Job):
 def test_trials_that_end_by_themselves_below_the_target_are_failures(tmp_path):
     alg = searcher()
     result = search(alg, tmp_path, train=Short, num_samples=10)
-    with pytest.raises(TargetNotReached, match=r"0\.27 of 0\.9"):
+    with pytest.raises(TargetNotReached, match=r"0\.2700 of 0\.9"):
         alg.best()
     assert not any(trial.last_result["zeus/target_reached"] for trial in result.trials)
     assert any("reached the target" in sentence for sentence in zeus.show(result).sentences)

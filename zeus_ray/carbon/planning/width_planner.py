@@ -20,7 +20,7 @@ import numpy as np
 
 from zeus_ray.carbon.forecasts.forecaster import ForecastUncertainty
 from zeus_ray.carbon.planning.interval_filling import TINY, FreeCapacity
-from zeus_ray.carbon.planning.optimal_stopping import reservation_price
+from zeus_ray.carbon.planning.price_to_work_now import reservation_price
 from zeus_ray.carbon.series import Array, Series
 from zeus_ray.errors import BadInput
 from zeus_ray.quantity_format import HOUR_S

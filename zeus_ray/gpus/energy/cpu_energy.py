@@ -49,6 +49,11 @@ class CpuEnergyMeter:
         """Energy since the meter began. A counter that fails later makes its sum NaN from then on."""
         return CpuEnergy(cpu_energy_j=self._sum("package"), dram_energy_j=self._sum("dram"))
 
+    @property
+    def has_counters(self) -> bool:
+        """Whether any counter can be read."""
+        return bool(self._counters)
+
     def _sum(self, kind: str) -> float:
         if kind in self._unreadable:
             return NAN

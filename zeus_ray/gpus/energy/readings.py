@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from zeus_ray.records import NAN
@@ -33,7 +35,8 @@ class Reading:
     cost (currency of the signal); each is NaN unless the lease has a signal of that kind. ``measured_by`` is
     "power integral" where that replaced a counter that was reset or jumped; "": as the lease says.
     ``limit_changed_by_others``: someone else has set the limit since the lease began; then it is theirs, and
-    what is measured from then on says nothing about the limit of this lease.
+    what is measured from then on says nothing about the limit of this lease. ``cpu_energy_j`` is of the CPUs
+    of the machines of a run, ``dram_energy_j`` of their memory (J), each once; no lease of a GPU knows them.
     """
 
     energy_j: float
@@ -45,6 +48,25 @@ class Reading:
     price: float = NAN
     measured_by: str = ""
     limit_changed_by_others: bool = False
+    cpu_energy_j: float = NAN
+    dram_energy_j: float = NAN
 
 
 NO_READING = Reading(energy_j=NAN, time_s=NAN, power_limit_w=NAN, shared=False, energy_j_err=NAN)
+
+
+def joined(readings: Sequence[Reading]) -> Reading:
+    """The readings of several GPUs as one; a sum is NaN where one of its numbers is."""
+    return Reading(
+        energy_j=math.fsum(r.energy_j for r in readings),
+        time_s=max(r.time_s for r in readings),
+        power_limit_w=min(r.power_limit_w for r in readings),
+        shared=any(r.shared for r in readings),
+        energy_j_err=math.fsum(r.energy_j_err for r in readings),
+        carbon_g=math.fsum(r.carbon_g for r in readings),
+        price=math.fsum(r.price for r in readings),
+        measured_by=next((r.measured_by for r in readings if r.measured_by), ""),
+        limit_changed_by_others=any(r.limit_changed_by_others for r in readings),
+        cpu_energy_j=math.fsum(r.cpu_energy_j for r in readings),
+        dram_energy_j=math.fsum(r.dram_energy_j for r in readings),
+    )

@@ -1,4 +1,4 @@
-"""A thread that samples a GPU while it is leased."""
+"""A thread that samples a GPU, or CPUs, while they are measured."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class SamplingThread:
     With ``every_s=None`` it never starts.
     """
 
-    def __init__(self, sample: Callable[[], None], idle: Callable[[], bool], every_s: float | None) -> None:
+    def __init__(self, sample: Callable[[], object], idle: Callable[[], bool], every_s: float | None) -> None:
         self._sample = sample
         self._idle = idle
         self._every_s = every_s

@@ -86,10 +86,16 @@ def paragraphs(sentences: Iterable[str]) -> str:
     return "".join(f"<p>{html.escape(sentence)}</p>" for sentence in sentences)
 
 
-def bullets(sentences: Iterable[str]) -> str:
-    """The sentences as a list; "" without any."""
-    items = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in sentences)
-    return f"<ul>{items}</ul>" if items else ""
+def bullets(sentences: Iterable[str], *, numbered: bool = False) -> str:
+    """The sentences as a list; "" without any. What follows a line break is shown as code."""
+    items = "".join(f"<li>{_with_code(sentence)}</li>" for sentence in sentences)
+    kind = "ol" if numbered else "ul"
+    return f"<{kind}>{items}</{kind}>" if items else ""
+
+
+def _with_code(sentence: str) -> str:
+    said, _, code = sentence.partition("\n")
+    return html.escape(said) + (f"<br><code>{html.escape(code)}</code>" if code else "")
 
 
 def rows_table(rows: Mapping[str, str], caption: str) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from zeus_ray import __version__
-from zeus_ray.quantity_format import counted
 from zeus_ray.records import MeasuredBy
 from zeus_ray.reporting.answer_rows import answer_rows
 from zeus_ray.reporting.page.html_page import (
@@ -19,19 +19,13 @@ from zeus_ray.reporting.page.html_page import (
 )
 from zeus_ray.reporting.page.picture_html import picture_html
 from zeus_ray.reporting.pictures.picture import Picture
+from zeus_ray.reporting.saving_sentences import changes_against_baseline
 from zeus_ray.reporting.savings import Savings
-from zeus_ray.reporting.savings_sentences import (
-    ANSWER,
-    ASKED,
-    EMISSIONS,
-    MEASURED,
-    SEARCH,
-    changes_against_baseline,
-    how_measured,
-    sentences_by_subject,
-)
-from zeus_ray.reporting.search_report import SearchReport
-from zeus_ray.reporting.trial_table import html_trial_table
+from zeus_ray.reporting.search_price_sentences import how_measured, trials_text
+from zeus_ray.reporting.search_sentences import ANSWER, ASKED, EMISSIONS, MEASURED, SEARCH
+from zeus_ray.reporting.show import NEXT, SearchReport
+from zeus_ray.reporting.trial_table import end_reason_notes, html_trial_table
+from zeus_ray.reporting.window_table import html_window_table
 
 VIRTUAL = (MeasuredBy.SIMULATED.value, MeasuredBy.REPLAY.value)
 
@@ -60,15 +54,20 @@ def search_page(report: SearchReport, more: Sequence[Picture] = (), missing: Seq
 def _sections(
     report: SearchReport, saved: Savings, more: Sequence[Picture], missing: Sequence[str]
 ) -> Iterator[PageSection]:
-    said = sentences_by_subject(saved)
-    yield PageSection(key="answer", title="The answer", body=_answer(report, saved, said[ANSWER]))
-    yield PageSection(key="asked", title="What was asked", body=_asked(report, said[ASKED]))
-    yield PageSection(key="cost", title="What the search took", body=paragraphs(said[SEARCH]))
+    said = replace(report, folder="").by_subject  # this is the page that the last step would make
+    yield PageSection(key="answer", title=ANSWER, body=_answer(saved, said[ANSWER]))
+    if NEXT in said:
+        yield PageSection(key="next", title=NEXT, body=bullets(said[NEXT], numbered=True))
+    yield PageSection(key="asked", title=ASKED, body=_asked(report, said.get(ASKED, [])))
+    yield PageSection(key="cost", title=SEARCH, body=paragraphs(said.get(SEARCH, [])))
     pictures = "".join(map(picture_html, [*report.pictures.values(), *more]))
     yield PageSection(key="pictures", title="Pictures", body=pictures + bullets(missing))
     yield PageSection(key="trials", title="Trials", body=_trials(report))
-    yield PageSection(key="emissions", title="Carbon or price", body=_emissions(said[EMISSIONS]))
-    yield PageSection(key="measured", title="How it was measured", body=_measured(saved, said[MEASURED]))
+    if report.windows.runs:
+        table = scrolling(html_window_table(report.windows), "Table of named windows")
+        yield PageSection(key="windows", title="Named windows", body=table)
+    yield PageSection(key="emissions", title=EMISSIONS, body=_emissions(said.get(EMISSIONS, [])))
+    yield PageSection(key="measured", title=MEASURED, body=_measured(saved, said[MEASURED]))
     software = (
         rows_table(report.found.software, "Versions in the process of the search") if report.found else ""
     )
@@ -88,10 +87,10 @@ NO_SIGNAL = (
 )
 
 
-def _answer(report: SearchReport, saved: Savings, sentences: list[str]) -> str:
+def _answer(saved: Savings, sentences: list[str]) -> str:
     first, *others = sentences
     cards = "" if saved.default_is_best or not saved.comparable else _cards(saved)
-    return f'<p class="lead">{html.escape(first)}</p>{cards}{paragraphs([*others, *report.outlook])}'
+    return f'<p class="lead">{html.escape(first)}</p>{cards}{paragraphs(others)}'
 
 
 def _cards(saved: Savings) -> str:
@@ -100,22 +99,23 @@ def _cards(saved: Savings) -> str:
     for change in changes_against_baseline(saved):
         short, _, rest = change.partition(" (")
         items.append(f"<li><strong>{html.escape(short)}</strong>{html.escape(rest.rstrip(')'))}</li>")
-    title = "One training with the answer, against one with the baseline"
+    how = "as the search expects both" if saved.is_expected else "as measured"
+    title = f"A training with the answer, against one with the baseline, {how}"
     return f'<p class="note">{title}:</p><ul class="changes" aria-label="{title}">{"".join(items)}</ul>'
 
 
 def _asked(report: SearchReport, sentences: list[str]) -> str:
     if report.found is None:
         return paragraphs(sentences or ["The trials do not say what was asked."])
-    wanted = ("target", "least", "batch sizes", "runs that ended")
+    wanted = ("target", "least", "batch sizes")
     rows = {name: text for name, text in answer_rows(report.found).items() if name in wanted}
     return paragraphs(sentences) + rows_table(rows, "As given to the search")
 
 
 def _trials(report: SearchReport) -> str:
     table = html_trial_table(report.trials, report.hyperparameters, report.winner())
-    count = counted(len(report.trials), "trial")
-    return scrolling(table, "Table of trials") + paragraphs([f"{count}, the cheapest to the target first."])
+    said = f"{trials_text(report.savings)}. {report.table_title}."
+    return paragraphs([said]) + scrolling(table, "Table of trials") + bullets(end_reason_notes(report.trials))
 
 
 def _emissions(sentences: list[str]) -> str:

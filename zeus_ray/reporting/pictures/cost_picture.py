@@ -6,8 +6,9 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from zeus_ray.errors import BadInput
-from zeus_ray.quantity_format import Scale, energy, energy_scale, power
+from zeus_ray.quantity_format import Scale, energy, energy_scale, power, three_digits
 from zeus_ray.records import MODELLED, PROFILED, TRAINED, ExpectedCost
+from zeus_ray.reporting.answer_and_baseline import SAME_KNOBS_W
 from zeus_ray.reporting.pictures.pareto_picture import trial_text
 from zeus_ray.reporting.pictures.picture import (
     CellLayer,
@@ -18,14 +19,14 @@ from zeus_ray.reporting.pictures.picture import (
     categories_of,
     note_of,
 )
-from zeus_ray.reporting.savings import SAME_KNOBS_W, Savings
-from zeus_ray.reporting.trial_summary import TrialSummary
+from zeus_ray.reporting.savings import Savings
+from zeus_ray.reporting.trials_from_result import TrialSummary
 
 Cell = tuple[int, float]
 HOW_KNOWN = {
-    TRAINED: "epochs and power measured",
-    PROFILED: "power measured, epochs by the model",
-    MODELLED: "power at this limit by the model",
+    TRAINED: "epochs and power of trials",
+    PROFILED: "power of a trial, epochs as the search expects them",
+    MODELLED: "power at this limit as the search expects it",
 }
 CORNER, FRAME = 0.36, 0.48
 """Distance of a mark, and of the frame, from the middle of a cell, whose size is 1."""
@@ -51,26 +52,40 @@ def cost_picture(saved: Savings, expected: Sequence[ExpectedCost]) -> Picture:
     )
     known = [e.cost.mean / scale.size for e in expected if math.isfinite(e.cost.mean)]
     places = {(s, w): (i, j) for i, s in enumerate(sizes) for j, w in enumerate(limits_w)}
-    least = min(expected, key=lambda e: e.cost.mean if math.isfinite(e.cost.mean) else math.inf)
     return Picture(
         key="cost",
-        title="Expected cost of a training",
+        title=f"Expected {saved.objective} of a training",
         x=categories_of("batch size", [str(size) for size in sizes]),
         y=categories_of("power limit (W)", [f"{limit_w:g}" for limit_w in limits_w]),
         layers=(cells, *_marks(saved, places)),
         description=(
-            f"Expected cost at {len(sizes)} batch sizes and {len(limits_w)} power limits. The least: "
-            f"{energy(least.cost.mean)} with batch size {least.batch_size} at {power(least.power_limit_w)}."
+            f"Expected {saved.objective} at {len(sizes)} batch sizes and {len(limits_w)} limits."
+            f"{_least(saved)}"
         ),
         note=note,
         simulated=simulated,
         footnote=(
-            "Below each number: its 90 % interval. ≈: expected by the model, as no trial of this batch size "
-            "has reached the target, or this limit was not measured with it."
+            "Below each number, where there is room: the 90 % interval of a single training. ≈: the search "
+            "expects it, as no trial of this batch size has reached the target, or this limit was not "
+            "measured with it. Marks: where trials ended."
         ),
-        scale_label=f"cost ({scale.unit})",
+        scale_label=f"expected {saved.objective} ({scale.unit}); light is little",
         scale_ticks=(min(known), max(known)) if known else (0.0, 1.0),
     )
+
+
+def _least(saved: Savings) -> str:
+    """The answer's cost; and less that is expected of a batch size which no trial trained to the target."""
+    if saved.best is None:
+        return ""
+    text = f" The answer: {energy(saved.best.cost)} with {saved.best.knobs_text}."
+    other = saved.not_settled
+    if other is not None:
+        text += (
+            f" Less is expected of batch size {other.batch_size}, {energy(other.cost.mean)} at "
+            f"{power(other.power_limit_w)}, which no trial trained to the target."
+        )
+    return text
 
 
 def _text(expected: ExpectedCost, scale: Scale) -> str:
@@ -81,7 +96,7 @@ def _text(expected: ExpectedCost, scale: Scale) -> str:
     interval = (
         "" if math.isnan(cost.low) else f"\n{_short(cost.low / scale.size)}–{_short(cost.high / scale.size)}"
     )
-    return f"{sign}{_short(cost.mean / scale.size)}{interval}"
+    return f"{sign}{three_digits(cost.mean / scale.size)}{interval}"
 
 
 def _short(value: float) -> str:
@@ -111,7 +126,7 @@ def _marks(saved: Savings, places: Mapping[Cell, tuple[int, int]]) -> Iterator[L
                     symbol="diamond" if baseline else "circle" if reached else "cross",
                     colour="red" if baseline else "orange" if reached else "grey",
                     hovers=tuple(trial_text(trial) for _, trial in spots),
-                    size=6 if reached else 5,
+                    size=8 if reached else 7,
                 )
     if saved.best is not None and (spot := _place(saved.best, places)) is not None:
         x, y = spot

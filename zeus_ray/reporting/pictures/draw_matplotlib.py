@@ -31,6 +31,8 @@ from zeus_ray.reporting.pictures.picture import (
 
 SYMBOLS = {"circle": "o", "diamond": "D", "cross": "X", "square": "s"}
 DASHES = (0, (5, 2))
+LEGEND_WIDTH, LEGEND_KEY = 120, 6
+"""Characters beside one another in a legend, and those that the key of an entry takes."""
 
 
 def matplotlib_figure(picture: Picture, *, dark: bool = False) -> Figure:
@@ -134,7 +136,7 @@ def _draw_points(axes: Axes, layer: PointLayer, picture: Picture, theme: Theme, 
             label=layer.name,
         )
     for i, text in enumerate(layer.texts):
-        colour = ("#111111" if is_light(colours[i]) else "#ffffff") if layer.filled else theme.ink
+        colour = ("#000000" if is_light(colours[i]) else "#ffffff") if layer.filled else theme.ink
         size = 5.5 if len(text) > 3 else 6.5
         spot = (layer.x[i], layer.y[i])
         axes.text(*spot, text, color=colour, fontsize=size, ha="center", va="center_baseline", zorder=order)
@@ -188,8 +190,8 @@ def _draw_cells(axes: Axes, layer: CellLayer, theme: Theme) -> None:
             value = layer.values[row][column]
             if math.isfinite(value):
                 light = is_light(colour_at(1 - scale_position(value, known), theme))
-                style: dict[str, Any] = {"ha": "center", "va": "center", "zorder": 9, "fontsize": 6.5}
-                axes.text(column, row, text, color="#111111" if light else "#ffffff", **style)
+                style: dict[str, Any] = {"ha": "center", "va": "center", "zorder": 9, "fontsize": 7}
+                axes.text(column, row, text, color="#000000" if light else "#ffffff", **style)
 
 
 def _draw_colour_bar(figure: Figure, axes: Axes, picture: Picture, theme: Theme) -> None:
@@ -217,7 +219,8 @@ def _draw_legend(axes: Axes, second: Axes | None, theme: Theme) -> None:
         more, names = second.get_legend_handles_labels()
         handles, labels = handles + more, labels + names
     if handles:
-        columns = min(4, len(handles))
+        widest = max(map(len, labels)) + LEGEND_KEY
+        columns = max(1, min(4, len(handles), LEGEND_WIDTH // widest))
         axes.legend(
             handles,
             labels,

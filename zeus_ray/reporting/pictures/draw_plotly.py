@@ -65,7 +65,7 @@ def _traces(layer: Layer, picture: Picture, theme: Theme) -> list[dict[str, Any]
         return [_points(layer, picture, theme)]
     if isinstance(layer, LineLayer):
         return [_line(layer, theme)]
-    return [_cells(layer, picture, theme)] if isinstance(layer, CellLayer) else []
+    return [_cells(layer, picture, theme), _cell_texts(layer, theme)] if isinstance(layer, CellLayer) else []
 
 
 def _points(layer: PointLayer, picture: Picture, theme: Theme) -> dict[str, Any]:
@@ -102,7 +102,7 @@ def _points(layer: PointLayer, picture: Picture, theme: Theme) -> dict[str, Any]
         "showlegend": bool(layer.name),
         "marker": marker,
         "text": list(layer.texts),
-        "textfont": {"size": 9, "color": ["#111" if is_light(c) else "#fff" for c in colours]},
+        "textfont": {"size": 9, "color": ["#000" if is_light(c) else "#fff" for c in colours]},
         "textposition": "middle center",
         **_hover(layer.hovers),
     }
@@ -142,9 +142,6 @@ def _cells(layer: CellLayer, picture: Picture, theme: Theme) -> dict[str, Any]:
     return {
         "type": "heatmap",
         "z": [[_number(value) for value in row] for row in layer.values],
-        "text": [[text.replace("\n", "<br>") for text in row] for row in layer.texts],
-        "texttemplate": "%{text}",
-        "textfont": {"size": 10},
         "hovertext": [[text.replace("\n", "<br>") for text in row] for row in layer.hovers],
         "hoverinfo": "text",
         "colorscale": _colour_scale(theme),
@@ -153,6 +150,25 @@ def _cells(layer: CellLayer, picture: Picture, theme: Theme) -> dict[str, Any]:
         "ygap": 2,
         "colorbar": _colour_bar(picture),
         "hoverongaps": False,
+    }
+
+
+def _cell_texts(layer: CellLayer, theme: Theme) -> dict[str, Any]:
+    """The texts on the cells, each black or white by the colour of its cell."""
+    known = [value for row in layer.values for value in row if math.isfinite(value)] or [0.0]
+    spots = [
+        (x, y) for y, row in enumerate(layer.values) for x, value in enumerate(row) if math.isfinite(value)
+    ]
+    lights = [is_light(colour_at(1 - scale_position(layer.values[y][x], known), theme)) for x, y in spots]
+    return {
+        "type": "scatter",
+        "mode": "text",
+        "x": [x for x, _ in spots],
+        "y": [y for _, y in spots],
+        "text": [layer.texts[y][x].replace("\n", "<br>") for x, y in spots],
+        "textfont": {"size": 10, "color": ["#000" if light else "#fff" for light in lights]},
+        "showlegend": False,
+        "hoverinfo": HIDDEN_HOVER,
     }
 
 

@@ -18,7 +18,7 @@ from zeus_ray.reporting.pictures.picture import (
     note_of,
     scale_position,
 )
-from zeus_ray.search.expected_epochs import ExpectedEpochs
+from zeus_ray.search.expected_epochs_of_run import ExpectedEpochs
 from zeus_ray.store.events import RunEnded
 
 FAR_AHEAD = 4.0
@@ -54,6 +54,8 @@ def learning_curve_picture(
     y = axis_of(f"{target.metric} ({direction})", metrics)
     y = AxisScale(label=y.label, low=y.low, high=y.high)
     note, simulated = note_of([r.outcome.gpu for r in shown], [r.report.measured_by for r in shown])
+    if simulated:
+        note = f"real training; energy and time {note.rpartition(': ')[2]}"
     reached = sum(run.outcome.reached for run in shown)
     return Picture(
         key="curves",
@@ -67,8 +69,8 @@ def learning_curve_picture(
             *_ends(shown, expected),
         ),
         description=(
-            f"{counted(len(shown), 'run')} at {len(sizes)} batch sizes, {target.metric} by epoch; "
-            f"{reached} reached the target."
+            f"{counted(len(shown), 'trial')} that the search chose, at {len(sizes)} batch sizes, "
+            f"{target.metric} by epoch; {reached} reached the target. The baseline is not among them."
         ),
         note=note,
         simulated=simulated,
@@ -124,10 +126,11 @@ def _ends(runs: Sequence[RunEnded], expected: Mapping[str, ExpectedEpochs]) -> I
                 x=tuple(run.curve[-1].epoch for run in ended),
                 y=tuple(run.curve[-1].metric for run in ended),
                 name="reached the target" if reached else "stopped",
-                symbol="circle" if reached else "cross",
+                symbol="circle" if reached else "square",
+                texts=tuple(str(run.outcome.knobs.batch_size) for run in ended),
                 values=tuple(math.log2(run.outcome.knobs.batch_size) for run in ended),
                 hovers=tuple(_hover(run, expected.get(run.run_id)) for run in ended),
-                size=8 if reached else 9,
+                size=15 if reached else 14,
             )
 
 
@@ -135,7 +138,7 @@ def _hover(run: RunEnded, then: ExpectedEpochs | None) -> str:
     outcome, last = run.outcome, run.curve[-1]
     lines = [
         f"batch size {outcome.knobs.batch_size}: {outcome.stop or 'ended by itself'}",
-        f"{run.target.metric} {last.metric:.4g} after {three_digits(last.epoch)} epochs",
+        f"{run.target.metric} {run.target.text(last.metric)} after {three_digits(last.epoch)} epochs",
         f"{energy(last.energy_j)} in {seconds(last.time_s)}",
     ]
     if then is not None:

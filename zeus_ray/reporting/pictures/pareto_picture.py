@@ -30,7 +30,7 @@ from zeus_ray.reporting.pictures.picture import (
     note_of,
 )
 from zeus_ray.reporting.savings import Savings
-from zeus_ray.reporting.trial_summary import TrialSummary
+from zeus_ray.reporting.trials_from_result import TrialSummary
 
 LINE_POINTS = 80
 
@@ -52,7 +52,8 @@ def pareto_picture(saved: Savings) -> Picture:
         )
     answer = saved.best
     joules, times = energy_scale([t.energy_j for t in shown]), time_scale([t.time_s for t in shown])
-    points = [*shown, answer] if answer is not None and math.isfinite(answer.energy_j) else shown
+    expected = [] if answer is None else _expected(saved, answer)
+    points = [*shown, *expected]
     x = axis_of(f"time to the target ({times.unit})", [t.time_s / times.size for t in points])
     y = axis_of(f"energy to the target ({joules.unit})", [t.energy_j / joules.size for t in points])
     limits_w = sorted({round(t.power_limit_w) for t in shown if math.isfinite(t.power_limit_w)})
@@ -61,7 +62,7 @@ def pareto_picture(saved: Savings) -> Picture:
         *_front([t for t in shown if t.target_reached], joules, times),
         *(_equal_cost(answer, saved.goal, (x, y), (times, joules)) if answer is not None else ()),
         *(_trials(shown, joules, times)),
-        *(_answer(answer, joules, times) if answer is not None else ()),
+        *(_mark(saved, trial, joules, times) for trial in expected),
     ]
     return Picture(
         key="pareto",
@@ -129,7 +130,7 @@ def _trials(shown: Sequence[TrialSummary], joules: Scale, times: Scale) -> Itera
             yield PointLayer(
                 x=tuple(t.time_s / times.size for t in trials),
                 y=tuple(t.energy_j / joules.size for t in trials),
-                name="baseline" if baseline else "trial, with its batch size",
+                name="trial of the baseline" if baseline else "trial, with its batch size",
                 symbol="diamond" if baseline else "circle",
                 outline="red" if baseline else "",
                 values=tuple(t.power_limit_w for t in trials),
@@ -139,18 +140,30 @@ def _trials(shown: Sequence[TrialSummary], joules: Scale, times: Scale) -> Itera
             )
 
 
-def _answer(answer: TrialSummary, joules: Scale, times: Scale) -> Iterator[Layer]:
-    if math.isfinite(answer.energy_j):
-        yield PointLayer(
-            x=(answer.time_s / times.size,),
-            y=(answer.energy_j / joules.size,),
-            name="answer",
-            symbol="square",
-            colour="green",
-            filled=False,
-            hovers=(f"answer: {trial_text(answer)}",),
-            size=24,
-        )
+def _expected(saved: Savings, answer: TrialSummary) -> list[TrialSummary]:
+    """The answer, and the baseline where what is compared with it is not its trial as measured."""
+    also = [saved.reference] if saved.is_expected and saved.reference and not saved.default_is_best else []
+    return [t for t in (*also, answer) if math.isfinite(t.energy_j)]
+
+
+def _mark(saved: Savings, trial: TrialSummary, joules: Scale, times: Scale) -> Layer:
+    """A frame at what is expected of a training with the knobs of the answer or of the baseline."""
+    is_answer = trial is saved.best
+    name = ("answer" if is_answer else "baseline") + (", expected" if saved.is_expected else "")
+    text = (
+        f"{name}: {trial.knobs_text}\n{energy(trial.energy_j)} in {seconds(trial.time_s)}, "
+        f"cost {energy(trial.measured_cost)}"
+    )
+    return PointLayer(
+        x=(trial.time_s / times.size,),
+        y=(trial.energy_j / joules.size,),
+        name=name,
+        symbol="square" if is_answer else "diamond",
+        colour="green" if is_answer else "red",
+        filled=False,
+        hovers=(text,),
+        size=24 if is_answer else 22,
+    )
 
 
 def trial_text(trial: TrialSummary) -> str:
@@ -169,11 +182,16 @@ def trial_text(trial: TrialSummary) -> str:
 def _description(shown: Sequence[TrialSummary], saved: Savings) -> str:
     least = min(shown, key=lambda t: t.energy_j)
     fastest = min(shown, key=lambda t: t.time_s)
-    answer = f" The answer is {saved.best.knobs_text}." if saved.best else ""
-    return (
-        f"{counted(len(shown), 'trial')} by energy and time. Least energy: {least.knobs_text}, "
-        f"{energy(least.energy_j)}. Fastest: {fastest.knobs_text}, {seconds(fastest.time_s)}.{answer}"
+    text = (
+        f"{counted(len(shown), 'trial')} by the energy and time that they took. The least energy of a trial: "
+        f"{least.knobs_text}, {energy(least.energy_j)}. The least time: {fastest.knobs_text}, "
+        f"{seconds(fastest.time_s)}."
     )
+    best = saved.best
+    if best is None or math.isnan(best.energy_j):
+        return text
+    how = "is expected to take" if saved.is_expected else "took"
+    return f"{text} The answer, {best.knobs_text}, {how} {energy(best.energy_j)} in {seconds(best.time_s)}."
 
 
 def _footnotes(saved: Savings, shown: Sequence[TrialSummary]) -> Iterator[str]:

@@ -209,11 +209,15 @@ class Picture:
         figure.savefig(path, dpi=SAVED_DPI, facecolor=figure.get_facecolor())
         return path
 
-    def _repr_png_(self) -> bytes:
-        """For a notebook."""
+    def png(self) -> bytes:
+        """As a PNG, in the size of a notebook."""
         buffer = io.BytesIO()
         self.figure().savefig(buffer, format="png", dpi=NOTEBOOK_DPI)
         return buffer.getvalue()
+
+    def _repr_png_(self) -> tuple[bytes, dict[str, str]]:
+        """For a notebook, with the description for screen readers."""
+        return self.png(), {"alt": repr(self).strip("<>")}
 
 
 def axis_of(label: str, values: Iterable[float], *, from_zero: bool = False) -> AxisScale:

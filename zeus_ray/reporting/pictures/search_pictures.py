@@ -10,11 +10,11 @@ from zeus_ray.reporting.pictures.cost_picture import cost_picture
 from zeus_ray.reporting.pictures.learning_curve_picture import learning_curve_picture
 from zeus_ray.reporting.pictures.pareto_picture import pareto_picture
 from zeus_ray.reporting.pictures.picture import Picture
-from zeus_ray.reporting.pictures.search_history_picture import search_history_picture
+from zeus_ray.reporting.pictures.search_payback_picture import search_payback_picture
 from zeus_ray.reporting.savings import Savings
 from zeus_ray.store.event_log import EventLog
 from zeus_ray.store.events import RunEnded
-from zeus_ray.store.expected_when_stopped import expected_when_stopped
+from zeus_ray.store.expected_epochs_when_stopped import expected_when_stopped
 
 
 def search_pictures(saved: Savings, found: SearchAnswer | None) -> tuple[list[Picture], list[str]]:
@@ -30,7 +30,7 @@ def search_pictures(saved: Savings, found: SearchAnswer | None) -> tuple[list[Pi
         draw["the expected cost of a training"] = lambda: cost_picture(saved, found.expected_costs)
         draw["learning curves"] = lambda: _learning_curves(found)
         if (account := found.exploration) is not None:
-            draw["what the search cost"] = lambda: search_history_picture(saved, account)
+            draw["what the search cost"] = lambda: search_payback_picture(saved, account)
     for name, picture in draw.items():
         try:
             drawn.append(picture())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from zeus_ray.search.models import drift, epochs
+from zeus_ray.search.models import epochs, epochs_change_point
 from zeus_ray.search.models import unprofiled_epoch_cost as epoch_cost
 from zeus_ray.search.models.learning_curve import Array, Curve, Reference, evidence
 from zeus_ray.search.state import CompletedRun, SearchState
@@ -103,12 +103,18 @@ def cost_model(
     finished, stale, wasted = _by_size(state.runs, since, sizes, ours)
     if not finished:
         return None
+    if state.baseline is not None and state.baseline.epochs > 0 and since == 0:
+        log = math.log(state.baseline.epochs)
+        finished[state.baseline.batch_size] = np.append(finished.get(state.baseline.batch_size, ()), log)
     x = np.log2(sizes)
     log_costs, cost_var = epoch_cost.predict(x, _log_epoch_costs(state, sizes, gpu))
     sd = epochs.scatter(finished.values())
     seen = [(b, float(logs.mean()), sd**2 / len(logs)) for b, logs in finished.items()]
     seen += [(b, s.log_epochs, s.var) for b, s in stopped.items() if b in sizes and b not in finished]
-    seen += [(b, float(logs.mean()), drift.STALE_VAR + sd**2 / len(logs)) for b, logs in stale.items()]
+    seen += [
+        (b, float(logs.mean()), epochs_change_point.STALE_VAR + sd**2 / len(logs))
+        for b, logs in stale.items()
+    ]
     at, log_epochs, var = (np.array(column) for column in zip(*seen, strict=True))
     posterior = epochs.posterior(x, np.log2(at), log_epochs, var)
     reached = np.log2(sorted({*finished, *stale}))
@@ -134,7 +140,7 @@ def cost_model(
 
 def references(state: SearchState, size: int) -> list[Reference]:
     """Curves of the newest runs of ``size`` that reached the target; of any size where it has none."""
-    reached = [run for run in state.runs[-64:] if run.reached and run.epochs > 0 and len(run.curve) > 1]
+    reached = [run for run in state.reached_runs()[-64:] if run.epochs > 0 and len(run.curve) > 1]
     runs = [run for run in reached if run.batch_size == size] or reached
     return [Reference.of(run.curve, run.epochs, state.target) for run in runs[-REFERENCES:]]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from zeus_ray.search.policies.base import Choice, Policy
-from zeus_ray.search.policies.expected_improvement import ExpectedImprovement
+from zeus_ray.search.policies.expected_improvement_and_stopping import ExpectedImprovement
 from zeus_ray.search.policies.nsdi23 import Nsdi23
+from zeus_ray.search.policies.policy import Choice, Policy
 
 POLICIES: dict[str, Callable[[], Policy]] = {
     "zeus-ray": ExpectedImprovement,

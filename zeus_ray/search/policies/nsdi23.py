@@ -17,7 +17,7 @@ import numpy as np
 
 from zeus_ray.records import Progress, StopReason
 from zeus_ray.search.models.learning_curve import Curve
-from zeus_ray.search.policies.base import Choice, Policy
+from zeus_ray.search.policies.policy import Choice, Policy
 from zeus_ray.search.state import CompletedRun, SearchState
 
 ROUNDS = 2

@@ -1,0 +1,79 @@
+"""What could be taken instead of the answer: other limits of the same cost, other sizes, other trade-offs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from zeus_ray.quantity_format import energy, percent, power, seconds, signed_percent
+from zeus_ray.records import Best
+from zeus_ray.reporting.answer_and_baseline import SAME_KNOBS_W
+from zeus_ray.reporting.savings import Savings
+
+SAME_COST = 0.005
+"""Power limits whose costs differ by less than this share are as good as one another."""
+
+
+def limits_of_the_same_cost(saved: Savings) -> Iterator[str]:
+    """That other limits would cost the same, mostly because none of them binds."""
+    answer, best, found = saved.answer, saved.best, saved.found
+    if answer is None or best is None or found is None or not best.cost > 0:
+        return
+    limits_w = sorted(
+        other.power_limit_w
+        for other in found.expected_costs
+        if other.batch_size == best.batch_size and abs(other.cost.mean / best.cost - 1) < SAME_COST
+    )
+    if not limits_w or limits_w[-1] - limits_w[0] < SAME_KNOBS_W:
+        return
+    drawn_w = answer.energy_j.mean / answer.time_s.mean / (saved.goal.gpus if saved.goal else 1)
+    draws = f", as a training draws {power(drawn_w)} on average" if drawn_w < limits_w[-1] else ""
+    kept = "; the one in use stays" if saved.default_is_best else ""
+    yield (
+        f"With this batch size the {saved.objective} is the same, within {percent(SAME_COST)}, at all limits "
+        f"from {limits_w[0]:.0f} to {power(limits_w[-1])}{draws}{kept}."
+    )
+
+
+def not_settled(saved: Savings) -> Iterator[str]:
+    """That a batch size which no trial trained to the target may cost less than the answer."""
+    other = saved.not_settled
+    if other is None:
+        return
+    yield (
+        f"NOT SETTLED: batch size {other.batch_size} at {power(other.power_limit_w)} is expected to cost "
+        f"{other.cost.text(energy)}, which may be less, but no trial trained it to the target: what the "
+        "search may still spend, or could save, did not pay for going on. A search with points_to_evaluate="
+        f"[{other.batch_size}] trains it first; a larger exploration_budget= lets the search go on."
+    )
+
+
+def trade_off_sentences(saved: Savings) -> Iterator[str]:
+    """What other trade-offs between energy and time would give, against the baseline where there is one."""
+    answer, others = saved.answer, saved.found.trade_offs if saved.found else ()
+    if answer is None or saved.best is None or math.isnan(answer.energy_j.mean) or not others:
+        return
+    names: dict[str, list[str]] = {}
+    for trade in others:
+        names.setdefault(_compared(trade.best, answer, saved), []).append(trade.name)
+    texts = [f"{', and '.join(same)}: {text}" for text, same in names.items()]
+    yield f"Other trade-offs, expected from the same trials: {'; '.join(texts)}."
+
+
+def _compared(other: Best, answer: Best, saved: Savings) -> str:
+    if other.batch_size == answer.batch_size and _same_limit(other.power_limit_w, answer.power_limit_w):
+        return "the same as the answer"
+    before, name = (answer.energy_j.mean, answer.time_s.mean), "the answer"
+    if saved.comparable and saved.reference is not None and not saved.default_is_best:
+        before, name = (saved.reference.energy_j, saved.reference.time_s), "the baseline"
+    energy_share, time_share = other.energy_j.mean / before[0] - 1, other.time_s.mean / before[1] - 1
+    return (
+        f"{other.knobs_text}, {energy(other.energy_j.mean)} in {seconds(other.time_s.mean)} (energy "
+        f"{signed_percent(energy_share)}, time {signed_percent(time_share)} against {name})"
+    )
+
+
+def _same_limit(one: float | None, other: float | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return abs(one - other) < SAME_KNOBS_W

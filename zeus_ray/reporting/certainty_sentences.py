@@ -1,0 +1,77 @@
+"""How sure the answer of a search is, and its saving against the baseline."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from zeus_ray.quantity_format import energy, energy_scale, signed_percent, time_scale
+from zeus_ray.reporting.savings import MEASUREMENT_ERROR, Savings
+from zeus_ray.reporting.trials_from_result import TrialSummary
+
+
+def certainty_of_saving(saved: Savings, baseline: TrialSummary, best: TrialSummary) -> Iterator[str]:
+    """How sure the saving is; it may be scatter, or below what can be measured."""
+    if saved.same_batch_size and not saved.is_expected:
+        yield (
+            f"The limit does not change the epochs that are needed: both are compared at {best.epochs:.3g} "
+            f"epochs (the baseline happened to need {baseline.epochs:.3g})."
+        )
+    low, high = saved.cost_share_interval
+    if not math.isnan(low):
+        ends = f"{signed_percent(-high)} and {signed_percent(-low)}"
+        doubt = "" if low * high > 0 else ": it MAY BE SCATTER, as only more trainings with both would show"
+        yield (
+            f"How sure: {_scatter(saved)}. Averaged over many trainings, the change in {saved.objective} is "
+            f"between {ends}, nine times out of ten{doubt}."
+        )
+    yield from _one_training(saved)
+    share = saved.cost_share if not math.isnan(saved.cost_share) else saved.time_share
+    if abs(share) < MEASUREMENT_ERROR:
+        yield f"Less than {MEASUREMENT_ERROR:.0%} is within the error of measurement: NO SAVING is claimed."
+
+
+def certainty_of_default(saved: Savings) -> Iterator[str]:
+    """That nothing is saved, and how near the next batch size that reached the target is."""
+    yield "What is saved: nothing. The answer is what is in use today."
+    answer = saved.answer
+    if answer is not None and not math.isnan(answer.scatter) and saved.found is not None:
+        others = saved.least_cost_by_size(reached=True)
+        rival = next((other for other in others if other.batch_size != answer.batch_size), None)
+        near = "no other batch size was trained to the target"
+        if rival is not None and answer.cost.mean > 0:
+            change = signed_percent(rival.cost.mean / answer.cost.mean - 1)
+            near = (
+                f"the next batch size that reached the target, {rival.batch_size}, is expected to take "
+                f"{energy(rival.cost.mean)} ({change} {saved.objective})"
+            )
+        yield f"How sure: {_scatter(saved)}; {near}."
+    yield from _one_training(saved)
+
+
+def _scatter(saved: Savings) -> str:
+    scatter = saved.answer.scatter if saved.answer else math.nan
+    return f"the epochs that a training needs vary by about {100 * scatter:.0f} % from one to the next"
+
+
+def _one_training(saved: Savings) -> Iterator[str]:
+    """The interval of a single training, which is wider than that of a mean."""
+    answer = saved.answer
+    if answer is None or math.isnan(answer.scatter):
+        return
+    joules, time_s = answer.energy_j, answer.time_s
+    used = (
+        "" if math.isnan(joules.low) else f"{energy_scale([joules.high]).span(joules.low, joules.high)} and "
+    )
+    lasts = time_scale([time_s.high]).span(time_s.low, time_s.high)
+    yield f"A single training with the answer takes {used}{lasts}, nine times out of ten{_fits(saved)}."
+
+
+def _fits(saved: Savings) -> str:
+    """Whether what was measured lies in the interval, where one trial had the knobs of the answer."""
+    answer, measured = saved.answer, saved.measured
+    if answer is None or measured is None or saved.repeats != 1 or math.isnan(measured.energy_j):
+        return ""
+    inside = answer.energy_j.low <= measured.energy_j <= answer.energy_j.high
+    where = "which includes" if inside else "which DOES NOT include"
+    return f", {where} the {energy(measured.energy_j)} of its trial"

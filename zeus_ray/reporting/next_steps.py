@@ -1,0 +1,69 @@
+"""What to do with the answer of a search: use it, check it, show it."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+from zeus_ray.records import MeasuredBy
+from zeus_ray.reporting.savings import Savings
+
+
+def next_steps(saved: Savings, *, folder: str = "", verified: bool = False) -> list[str]:
+    """Two to five steps, the first one first; none without an answer, which says itself what to do.
+
+    What is to be typed is on a line of its own.
+
+    Args:
+        saved: the answer against the baseline.
+        folder: of the experiment, which the report reads; "" where it has none here.
+        verified: whether the final metric was compared.
+    """
+    return [] if saved.best is None else list(_steps(saved, folder, verified=verified))
+
+
+def _steps(saved: Savings, folder: str, *, verified: bool) -> Iterator[str]:
+    if {MeasuredBy.SIMULATED, MeasuredBy.REPLAY} & set(saved.measured_by):
+        yield (
+            f"This answer is for a GPU that is not here ({' and '.join(saved.gpus)}). Run the same search on "
+            "your own, with ZEUS_RAY_GPU unset, and take the next steps with its answer."
+        )
+    low, high = saved.cost_share_interval
+    if not saved.default_is_best and low * high <= 0:
+        yield (
+            "Make sure that the saving is no scatter: pass the same searcher to Tune again, which trains the "
+            "answer once more and narrows the interval."
+        )
+    if not verified and not saved.default_is_best:
+        yield (
+            "Check that the network is as good: zeus.verify(result) trains to the end with the answer and "
+            "with the default, and compares the final metric."
+        )
+    yield _use(saved)
+    if Path(folder or "missing").is_dir():
+        yield f"Show it, with all pictures:\nzeus-ray report --html report.html {_short(Path(folder))}"
+
+
+def _short(folder: Path) -> str:
+    """The folder for a command line, from here or from home where it lies below."""
+    for base, prefix in ((Path.cwd(), ""), (Path.home(), "~/")):
+        if folder.is_relative_to(base):
+            return prefix + shlex.quote(str(folder.relative_to(base)))
+    return shlex.quote(str(folder))
+
+
+def _use(saved: Savings) -> str:
+    """How a training gets the knobs of the answer."""
+    best = saved.best
+    if best is None:
+        return ""
+    if saved.default_is_best:
+        return f"Keep batch size {best.batch_size} and its limit: nothing in your training changes."
+    limit_w = saved.answer.power_limit_w if saved.answer else best.power_limit_w
+    unset = bool(best.advice) or limit_w is None or math.isnan(limit_w)
+    limit = "" if unset else f", power_limit_w={limit_w:.0f}"
+    session = f"zeus.session(batch_size={best.batch_size}{limit})"
+    rate = f" with the learning rate {best.lr:.3g}, and" if best.lr_rule else " with"
+    return f"Use the answer,{rate} this around the training:\nwith {session} as run:"

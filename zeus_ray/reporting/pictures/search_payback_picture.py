@@ -1,0 +1,158 @@
+"""What a search has cost and saved, trial by trial, and when it has paid for itself."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+
+from zeus_ray.errors import BadInput
+from zeus_ray.quantity_format import Scale, energy, energy_scale
+from zeus_ray.records import Exploration, RunAccount
+from zeus_ray.reporting.pictures.picture import (
+    AxisScale,
+    Layer,
+    LineLayer,
+    Picture,
+    PointLayer,
+    SpanLayer,
+    axis_of,
+    note_of,
+)
+from zeus_ray.reporting.savings import Savings
+from zeus_ray.reporting.search_price_sentences import trials_text
+
+WORTH_SHOWING = 0.01
+"""Savings below this share of the cost have no line."""
+MOST_AHEAD = 5.0
+"""The break-even is drawn if it is at most this many times the runs of the search ahead."""
+
+
+def search_payback_picture(saved: Savings, exploration: Exploration) -> Picture:
+    """Cost of the search run by run, what it may still spend, and what using the answer saves afterwards.
+
+    Raises:
+        BadInput: no run has ended with a known cost.
+    """
+    runs = [run for run in exploration.runs if math.isfinite(run.cost_j)]
+    if not runs:
+        raise BadInput("no run has ended with a known cost: there is nothing to plot (was a GPU measured?)")
+    before_j = _before(saved, runs)
+    total = list(itertools.accumulate((run.cost_j for run in runs), initial=before_j))
+    total = [0.0, *total] if before_j > 0 else total
+    pays_after = saved.trainings_to_pay
+    drawn = pays_after if pays_after is not None and pays_after <= max(10, MOST_AHEAD * len(runs)) else 0
+    ahead = math.ceil(1.15 * drawn)
+    scale = energy_scale([total[-1], saved.cost_saved_j * ahead])
+    note, simulated = note_of(saved.gpus, saved.measured_by)
+    spent = [value / scale.size for value in total]
+    trials = len(total) - 1
+    begin = float(-trials if ahead else 0)
+    layers = [
+        *_spent(runs, spent, exploration, scale, begin),
+        *_afterwards(saved, ahead, spent[-1], scale),
+        *_hovers(runs, spent[-len(runs) :], begin + trials, scale),
+    ]
+    if drawn:
+        name = f"break-even: {drawn} trainings with the answer"
+        layers.append(SpanLayer(low=float(drawn), high=float(drawn), name=name))
+        layers.append(SpanLayer(low=begin, high=0.0, name=f"the search: {trials} trials"))
+    heights = [value for layer in layers if isinstance(layer, LineLayer) for value in layer.y]
+    label = "trainings after the search" if ahead else "trials of the search"
+    end = float(ahead or trials)
+    return Picture(
+        key="history",
+        title="What the search cost",
+        x=AxisScale(label=label, low=begin, high=end + 0.02 * (end - begin), whole=True),
+        y=axis_of(f"{saved.objective} ({scale.unit})", heights, from_zero=True),
+        layers=tuple(layers),
+        description=_description(saved, total[-1], exploration, pays_after),
+        note=note,
+        simulated=simulated,
+        footnote=_footnote(pays_after, drawn, before_j),
+    )
+
+
+def _before(saved: Savings, runs: Sequence[RunAccount]) -> float:
+    """Cost (J) of the trials that are no runs of the search: the baseline."""
+    others_j = saved.search_cost_j - math.fsum(run.cost_j for run in runs)
+    return others_j if others_j > 0 else 0.0
+
+
+def _spent(
+    runs: Sequence[RunAccount],
+    total: Sequence[float],
+    exploration: Exploration,
+    scale: Scale,
+    begin: float,
+) -> Iterator[Layer]:
+    """What all trials cost, what of that was spent beyond the default, and what may be."""
+    places = tuple(begin + i for i in range(len(total)))
+    first = [0.0] * (len(total) - len(runs))  # before the first run that the search chose
+    beyond = [*first, *itertools.accumulate(run.spent_j for run in runs)]
+    saving = [*first, *itertools.accumulate(run.saved_j for run in runs)]
+    yield LineLayer(x=places, y=tuple(total), name="all trials so far", colour="blue", filled=True)
+    yield LineLayer(
+        x=places,
+        y=tuple(value / scale.size for value in beyond),
+        name="spent exploring",
+        colour="orange",
+    )
+    if saving[-1] > WORTH_SHOWING * total[-1] * scale.size:
+        saved_j = tuple(value / scale.size for value in saving)
+        yield LineLayer(x=places, y=saved_j, name="saved by the search's own runs", colour="green")
+    if math.isfinite(exploration.budget_j):
+        yield LineLayer(
+            x=places,
+            y=tuple((exploration.budget_j + value) / scale.size for value in saving),
+            name="exploration budget, with savings",
+            colour="red",
+            dashed=True,
+        )
+
+
+def _afterwards(saved: Savings, ahead: int, total: float, scale: Scale) -> Iterator[Layer]:
+    """What the search cost stays; each training with the answer saves."""
+    if ahead:
+        ends = (0.0, float(ahead))
+        saves = saved.cost_saved_j * ahead / scale.size
+        yield LineLayer(x=ends, y=(total, total), colour="blue", dashed=True)
+        yield LineLayer(
+            x=ends, y=(0.0, saves), name="saved by using the answer", colour="purple", dashed=True
+        )
+
+
+def _hovers(runs: Sequence[RunAccount], total: Sequence[float], end: float, scale: Scale) -> Iterator[Layer]:
+    yield PointLayer(
+        x=tuple(end - len(runs) + 1 + i for i in range(len(runs))),
+        y=tuple(total),
+        colour="blue",
+        size=5,
+        hovers=tuple(
+            f"trial {i} that the search chose: batch size {run.batch_size}\ncost {energy(run.cost_j)}\n"
+            f"of that spent exploring {scale.text(run.spent_j)} {scale.unit}\n"
+            f"saved {scale.text(run.saved_j)} {scale.unit}"
+            for i, run in enumerate(runs, 1)
+        ),
+    )
+
+
+def _description(saved: Savings, total_j: float, exploration: Exploration, pays_after: int | None) -> str:
+    pays = (
+        f" All of it will have been saved after {pays_after:,} trainings with the answer."
+        if pays_after
+        else ""
+    )
+    explored = exploration.spent_j
+    spent = f"{energy(explored)} of it was" if explored > 0 else "None of it was"
+    return (
+        f"The {saved.objective} of {trials_text(saved)}: {energy(total_j)}. {spent} spent exploring: by "
+        f"other batch sizes that were stopped, or beyond what the default takes.{pays}"
+    )
+
+
+def _footnote(pays_after: int | None, drawn: int, before_j: float) -> str:
+    text = f"The first step is the baseline, {energy(before_j)}." if before_j > 0 else ""
+    if pays_after is not None and not drawn:
+        text += f" The break-even, after {pays_after:,} trainings with the answer, is too far ahead to draw."
+    return text.strip()

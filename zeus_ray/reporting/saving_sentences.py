@@ -1,0 +1,109 @@
+"""What the answer of a search saves against its baseline, and which knob saves it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from statistics import fmean
+
+from zeus_ray.quantity_format import energy, power, seconds, signed_percent
+from zeus_ray.reporting.answer_and_baseline import SAME_KNOBS_W
+from zeus_ray.reporting.certainty_sentences import certainty_of_default, certainty_of_saving
+from zeus_ray.reporting.savings import MEASUREMENT_ERROR, Savings
+from zeus_ray.reporting.trials_from_result import TrialSummary
+
+
+def saving_sentences(saved: Savings) -> Iterator[str]:
+    """The saving against the baseline in cost, energy and time; from which knob it comes; how sure it is."""
+    if saved.baseline is None:
+        yield "The experiment has no baseline: no saving is claimed."
+    elif not saved.baseline.target_reached:
+        yield "The baseline did not reach the target: no saving is claimed."
+    elif saved.best is None:
+        return
+    elif saved.default_is_best:
+        yield from certainty_of_default(saved)
+    elif not saved.comparable:
+        yield "The best trial or the baseline shared its GPU with another job: no saving is claimed."
+    else:
+        yield f"Against the baseline, {_baseline(saved, saved.baseline)}: {_changes(saved)}."
+        yield from _baseline_trial(saved, saved.baseline)
+        yield from _dearer_in_one(saved)
+        if math.isnan(saved.energy_share):
+            yield "Energy and cost are unknown: no energy was measured."
+        yield from _by_knob(saved, saved.baseline, saved.best)
+        yield from certainty_of_saving(saved, saved.baseline, saved.best)
+
+
+def changes_against_baseline(saved: Savings) -> Iterator[str]:
+    """Cost first, then energy and time, each with its sign: "time −20.0 % (10.0 min to 8.00 min)"."""
+    before, now = saved.reference, saved.best
+    if before is None or now is None:
+        return
+    eta = saved.goal.eta if saved.goal else math.nan
+    if eta not in (0, 1) and not math.isnan(saved.cost_share):
+        shown = f"{energy(before.measured_cost)} to {energy(now.measured_cost)}"
+        yield f"cost {signed_percent(-saved.cost_share)} ({shown})"
+    if not math.isnan(saved.energy_share):
+        yield (
+            f"energy {signed_percent(-saved.energy_share)} ({energy(before.energy_j)} to "
+            f"{energy(now.energy_j)})"
+        )
+    yield f"time {signed_percent(-saved.time_share)} ({seconds(before.time_s)} to {seconds(now.time_s)})"
+
+
+def _changes(saved: Savings) -> str:
+    return ", ".join(changes_against_baseline(saved))
+
+
+def _baseline(saved: Savings, baseline: TrialSummary) -> str:
+    """Its knobs, and whether what follows is expected or measured."""
+    how = "both as expected of a training" if saved.is_expected else "both as their trials took"
+    limit = "" if math.isnan(baseline.power_limit_w) else f" at {power(baseline.power_limit_w)}"
+    return f"batch size {baseline.batch_size}{limit}, {how}"
+
+
+def _baseline_trial(saved: Savings, baseline: TrialSummary) -> Iterator[str]:
+    """Why the baseline's own trial took something else than what is expected of it."""
+    expected = saved.reference
+    if expected is None or not saved.is_expected or not baseline.epochs > 0:
+        return
+    epochs = [t.epochs for t in saved.trials if t.target_reached and t.batch_size == baseline.batch_size]
+    if len(epochs) > 1 and abs(fmean(epochs) / baseline.epochs - 1) > MEASUREMENT_ERROR:
+        yield (
+            f"The baseline's own trial needed {baseline.epochs:.3g} epochs, where {fmean(epochs):.3g} are "
+            f"the mean of its batch size: it took {energy(baseline.energy_j)} in {seconds(baseline.time_s)}."
+        )
+
+
+def _dearer_in_one(saved: Savings) -> Iterator[str]:
+    """That the answer is better in sum, and worse in energy or in time alone."""
+    if not saved.cost_share > 0 or saved.goal is None or saved.goal.eta in (0, 1):
+        return
+    if saved.energy_share < -MEASUREMENT_ERROR:
+        yield "It is faster, but takes MORE ENERGY: eta=1 asks for the least (see other trade-offs)."
+    elif saved.time_share < -MEASUREMENT_ERROR:
+        yield "It takes less energy, but MORE TIME: max_slowdown= bounds it, eta=0 asks for the least."
+
+
+def _by_knob(saved: Savings, baseline: TrialSummary, best: TrialSummary) -> Iterator[str]:
+    """How much of the change comes from the batch size, and how much from the power limit."""
+    if math.isnan(saved.cost_share):
+        return
+    if saved.same_batch_size:
+        yield "All of that comes from the power limit: the batch size is the same."
+        return
+    if abs(baseline.power_limit_w - best.power_limit_w) < SAME_KNOBS_W:
+        yield "All of that comes from the batch size: the power limit is the same."
+        return
+    between_j = (
+        saved.found.expected_cost_j(best.batch_size, baseline.power_limit_w) if saved.found else math.nan
+    )
+    if saved.reference is None or not saved.is_expected or not between_j > 0:
+        return
+    by_size, by_limit = between_j / saved.reference.cost - 1, best.cost / between_j - 1
+    yield (
+        f"The batch size alone would change the {saved.objective} by {signed_percent(by_size)}; "
+        f"{power(best.power_limit_w)} instead of {power(baseline.power_limit_w)} then changes it by "
+        f"{signed_percent(by_limit)}."
+    )

@@ -1,0 +1,116 @@
+"""What a search took, why it ended, when it will have paid for itself, and how its energy was measured."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from zeus_ray.quantity_format import counted, energy, seconds, watt_hours
+from zeus_ray.records import NOTHING_LEFT, TIME_USED, TRIALS_USED, MeasuredBy
+from zeus_ray.reporting.savings import Savings
+
+WHY_ENDED = {
+    NOTHING_LEFT: "It ended by itself: no further trial was expected to save what it would cost.",
+    TRIALS_USED: "It ended as it had run all the trials that it may (num_samples=).",
+    TIME_USED: "It ended as its time was used up (time_budget_s=).",
+}
+
+
+def search_price_sentences(saved: Savings) -> Iterator[str]:
+    """What the search took, why it ended, what it has not tried, and after how many trainings it pays."""
+    if not saved.trials:
+        return
+    yield _took(saved)
+    if saved.found is not None and saved.found.ended in WHY_ENDED:
+        yield WHY_ENDED[saved.found.ended]
+    yield from _never_tried(saved)
+    yield from _payback(saved)
+
+
+def trials_text(saved: Savings) -> str:
+    """How many trials there were: "5 trials, the baseline and 4 that the search chose"."""
+    count = counted(len(saved.trials), "trial")
+    baselines = sum(trial.is_baseline for trial in saved.trials)
+    if not baselines:
+        return count
+    chosen = len(saved.trials) - baselines
+    return f"{count}, the baseline and {chosen} that the search chose"
+
+
+def _took(saved: Savings) -> str:
+    joules, lasted = saved.search_energy_j, seconds(saved.search_time_s)
+    took = f"{energy(joules)} ({watt_hours(joules)})"
+    if math.isnan(joules):
+        took = "an unknown amount of energy"
+    least = "at least " if saved.unmeasured and not math.isnan(joules) else ""
+    unmeasured = f"; {saved.unmeasured} of them were not measured" if saved.unmeasured else ""
+    virtual = {MeasuredBy.SIMULATED, MeasuredBy.REPLAY} & set(saved.measured_by)
+    source = f" (all {next(iter(virtual)).upper()})" if virtual else ""
+    both = saved.goal is not None and 0 < saved.goal.eta < 1 and saved.search_cost_j > 0
+    cost = f", a cost of {energy(saved.search_cost_j)}" if both else ""
+    return (
+        f"The whole search took {least}{took} and {lasted} of training{cost}{source}, power profiling "
+        f"included, in {trials_text(saved)}{unmeasured}."
+    )
+
+
+def _never_tried(saved: Savings) -> Iterator[str]:
+    """Batch sizes that no trial had, and what they were expected to cost."""
+    sizes = saved.goal.batch_sizes if saved.goal else ()
+    tried = {trial.batch_size for trial in saved.trials}
+    left = [size for size in sizes if size not in tried]
+    if not left or saved.found is None:
+        return
+    known = [c.cost.mean for c in saved.found.expected_costs if c.batch_size in left]
+    least = min((cost for cost in known if math.isfinite(cost)), default=math.nan)
+    expected = "" if math.isnan(least) else f", expected to cost {energy(least)} or more a training"
+    yield f"Never tried: batch size {', '.join(map(str, left))}{expected}."
+
+
+def _payback(saved: Savings) -> Iterator[str]:
+    if math.isnan(saved.cost_share) or saved.default_is_best:
+        return
+    name, pays = saved.objective, saved.trainings_to_pay
+    if pays is None:
+        yield f"The search will not pay for itself in {name}: the answer takes no less than the baseline."
+        return
+    fewest, most = saved.trainings_to_pay_interval
+    interval = ""
+    if fewest is not None:
+        interval = f" (at best {fewest:,}, at worst never)" if most is None else f" ({fewest:,} to {most:,})"
+    spent = "" if name == "time" else f", {energy(saved.search_cost_j)},"
+    yield (
+        f"Its {name}{spent} will have been saved after about {counted(pays, 'training')} with the answer "
+        f"instead of the baseline{interval}."
+    )
+
+
+def measured_sentences(saved: Savings) -> Iterator[str]:
+    """How energy was measured; where it was not, what is real and what is not."""
+    yield how_measured(saved.measured_by, saved.gpus)
+    if MeasuredBy.SIMULATED in saved.measured_by:
+        yield (
+            "Real are the training, its metric and its epochs. Energy, power and the time of a trial are "
+            "those of that card at work on a large image network, whatever is trained here."
+        )
+    if {MeasuredBy.SIMULATED, MeasuredBy.REPLAY} & set(saved.measured_by):
+        yield "Energy is of the GPUs alone: no CPU, no cooling."
+
+
+def how_measured(measured_by: Sequence[str], gpus: Sequence[str]) -> str:
+    """One sentence on how energy was measured; simulated and replayed energy is called so in capitals.
+
+    Args:
+        measured_by: the kinds of measurement, as in :class:`zeus_ray.records.MeasuredBy`.
+        gpus: the kinds of GPU.
+    """
+    cards = " and ".join(gpus) or "GPU"
+    if MeasuredBy.SIMULATED in measured_by:
+        return f"The GPU is SIMULATED ({cards}): watts, joules and seconds come from a model."
+    if MeasuredBy.REPLAY in measured_by:
+        return f"Watts, joules and seconds are REPLAYED from recorded traces ({cards}), not measured here."
+    if MeasuredBy.POWER_INTEGRAL in measured_by:
+        return f"Energy is of the GPUs alone ({cards}), integrated from power readings: no CPU, no cooling."
+    if MeasuredBy.COUNTER in measured_by:
+        return f"Energy is of the GPUs alone ({cards}), by their own counters: no CPU, no cooling."
+    return "NO GPU WAS MEASURED: energy and power are unknown; time is wall-clock time."

@@ -19,15 +19,15 @@ OLDEST_INSTALLED := $(OLDEST)/.installed-$(notdir $(OLDEST_PYTHON))-$(OLDEST_EXT
 demo: $(INSTALLED)  ## a real Ray Tune search that saves energy, in a few minutes
 	$(BIN)/zeus-ray demo
 
-test: $(INSTALLED)  ## everything this machine can run; the tests of other processes mostly wait, so they run beside the rest
+test: $(INSTALLED)  ## everything this machine can run; in two lanes, as the tests of other processes mostly wait
 	$(MAKE) --no-print-directory --jobs=2 --output-sync=line test-processes test-others
 
 test-processes: $(INSTALLED)
 	$(BIN)/pytest -m "processes and not ray and not frameworks"
+	$(BIN)/pytest -m "frameworks"
 
 test-others: $(INSTALLED)
 	$(BIN)/pytest --hypothesis-profile=thorough -m "$(IN_PROCESS)"
-	$(BIN)/pytest -m "frameworks"
 	$(BIN)/pytest -m "(ray or notebook or pictures or browser) and not frameworks"
 
 test-oldest: $(OLDEST_INSTALLED)  ## the quick and the Ray tests with the oldest Python, Ray and libraries supported

@@ -25,7 +25,7 @@ class FakeGpu(ctypes.Structure):
         *((name, ctypes.c_uint64) for name in ("writes", "refused")),
         *((name, U32) for name in ("ignore_sets", "wrong_reads", "wrong_mw")),
         *((name, U32) for name in ("wrong_powers", "wrong_power_mw", "late_errors", "lowest_mw")),
-        *((name, U32) for name in ("fail_code", "fail_calls")),
+        *((name, U32) for name in ("fail_code", "fail_calls", "hung_calls")),
         *((name, ctypes.c_char * 64) for name in ("fail_name", "hang_name")),
         *((name, F64) for name in ("load", "energy_j", "at_s", "shown_j", "origin_j")),
     )

@@ -107,6 +107,7 @@ static int is_named(const char *name, const char *call) { return *name && (!strc
 /* Every call for a GPU begins here: its latency, its mood, and whether the GPU is lost. */
 static result reach(handle_t *h, const char *call) {
     if (!node) return UNINITIALIZED;
+    if (is_named(h->gpu->hang_name, call)) __atomic_add_fetch(&h->gpu->hung_calls, 1, __ATOMIC_SEQ_CST);
     while (is_named(h->gpu->hang_name, call)) usleep(10000);
     if (h->gpu->fail_calls && is_named(h->gpu->fail_name, call)) {
         h->gpu->fail_calls--;

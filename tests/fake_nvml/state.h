@@ -25,6 +25,7 @@ typedef struct {
     uint32_t late_errors;                                /* so many next sets are done, and give an error */
     uint32_t lowest_mw;                                  /* a lower limit is accepted, and this one is set */
     uint32_t fail_code, fail_calls;                      /* so many next calls of fail_name fail with this code */
+    uint32_t hung_calls;                                 /* how many calls have begun to hang */
     char fail_name[64], hang_name[64];                   /* of an NVML function, or "*": a call that fails, hangs */
     double load;                          /* 0 to 1 */
     double energy_j, at_s;                /* true energy, up to at_s */

@@ -118,7 +118,12 @@ class Scenario:
 
     def seconds_until_restored(self, gpu=None):
         start_s = time.monotonic()
-        wait_until(lambda: (gpu or self.gpu).limit_w == ORIGINAL_W)
+        try:
+            wait_until(lambda: (gpu or self.gpu).limit_w == ORIGINAL_W)
+        except AssertionError:
+            logs = [p.read_text() for p in self.state.glob(f"{WATCHDOG_NAME}.log") if p.is_file()]
+            pids = watchdogs_of(self)
+            raise AssertionError(f"at {(gpu or self.gpu).limit_w:g} W; watchdogs {pids}; {logs}") from None
         return time.monotonic() - start_s
 
     @contextlib.contextmanager

@@ -59,7 +59,7 @@ def watchdog_and_its_restorer_stopped(scenario):
     first = running_watchdog(scenario.state)
     scenario.gpu.hang_name = b"nvmlDeviceSetPowerManagementLimit"
     scenario.kill(process)
-    wait_until(lambda: len(watchdogs_of(scenario)) > 1)
+    wait_until(lambda: scenario.gpu.hung_calls)
     for pid in watchdogs_of(scenario):
         os.kill(pid, STOPPED)
     scenario.gpu.hang_name = b""

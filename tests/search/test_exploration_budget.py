@@ -157,6 +157,19 @@ def test_mimics_of_the_default_cost_the_budget_and_no_more(policy):
     assert [job.search.ask("V100").batch_size for _ in range(3)] == [DEFAULT] * 3 or policy == "zeus-ray"
 
 
+@given(budget=st.sampled_from([0.0, 0.05, 0.3, 1.0]), kinds=KINDS, prices=PRICES, seed=st.integers(0, 99))
+@examples(100)
+def test_a_search_that_ends_does_not_repeat_the_default(budget, kinds, prices, seed):
+    job = Job(search("zeus-ray", budget, recurring=False), kinds, prices, seed)
+    sizes = []
+    while (knobs := job.search.ask("V100")) is not None:
+        sizes.append(knobs.batch_size)
+        job.run(knobs, lambda _excess: None)
+    assert job.search.finished
+    assert sizes.count(DEFAULT) == 1
+    assert len(sizes) <= 2 * len(SIZES)
+
+
 def test_without_a_bound_nothing_is_stopped():
     job = Job(
         search("round-robin", math.inf),

@@ -25,8 +25,7 @@ def allowed(state: SearchState, choice: Choice, gpu: str, *, may_wait: bool) -> 
     if choice.batch_size == state.fallback:
         bounded = math.isfinite(state.budget.budget)
         return (dataclasses.replace(choice, cost_cap=math.inf) if bounded else choice), math.inf
-    left_j = state.exploration_left_j()
-    if left_j > _known(state.epoch_cost(choice.batch_size, gpu)):
+    if state.may_begin_exploring(choice.batch_size, gpu):
         return choice, state.exploring_run_may_cost_j()
     if may_wait and state.pending.knobs:
         return None

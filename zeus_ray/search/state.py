@@ -138,6 +138,11 @@ class SearchState:
         """What the exploration budget lets a pending run cost (J), or another one that begins within it."""
         return self.exploration_left_j(run_id) + self.budget.overrun_j
 
+    def may_begin_exploring(self, batch_size: int, gpu: str = "") -> bool:
+        """Whether the exploration budget leaves more than the first epoch of a run costs."""
+        epoch_j = self.epoch_cost(batch_size, gpu)
+        return self.exploration_left_j() > (epoch_j if math.isfinite(epoch_j) else 0.0)
+
     def under_way(self, but: str) -> tuple[float, float]:
         """Cost so far (J) of the default's pending run, and of the exploring ones except ``but``."""
         default_j = others_j = 0.0

@@ -83,7 +83,7 @@ class ExpectedImprovement(Policy):
         model = self._model(gpu)
         if model is None:
             return self._first()
-        size = self._to_explore(model)
+        size = self._to_explore(model, gpu)
         if size is None and not self._state.settings.recurring:
             return None  # the search ends as soon as nothing is pending
         cap = math.inf if size is None else COST_LIMIT * model.means[self._best(model)]
@@ -108,13 +108,13 @@ class ExpectedImprovement(Policy):
         failed = {run.batch_size for run in self._state.runs if not run.reached}
         return [size for size in self._state.sizes if size not in failed]
 
-    def _to_explore(self, model: CostModel) -> int | None:
+    def _to_explore(self, model: CostModel, gpu: str = "") -> int | None:
         pending = {knobs.batch_size for knobs in self._state.pending.knobs.values()}
         worth = np.where(np.isin(model.sizes, list(pending)), 0.0, self._worth(model))
         for i in map(int, np.argsort(-worth)):
             if worth[i] <= 1:
                 return None
-            if self._plan_pays(model, model.sizes[i]):
+            if self._state.may_begin_exploring(model.sizes[i], gpu) and self._plan_pays(model, model.sizes[i]):
                 return model.sizes[i]
         return None
 

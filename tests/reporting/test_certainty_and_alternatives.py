@@ -1,12 +1,13 @@
 """What could be taken instead of the answer, how sure it is, and commands that a terminal does not break."""
 
 import dataclasses
+import re
 
 import pytest
 from rich.console import Console
 from test_answers import around, best, found, text
 
-from zeus_ray.records import ExpectedCost
+from zeus_ray.records import NOTHING_LEFT, TIME_USED, TRIALS_USED, ExpectedCost
 from zeus_ray.reporting.page.html_page import bullets
 from zeus_ray.reporting.pictures.cost_picture import cost_picture
 from zeus_ray.reporting.savings import savings
@@ -48,6 +49,32 @@ def test_a_size_that_was_stopped_and_may_cost_less_is_not_settled_in_words_and_p
     assert "points_to_evaluate=[128]" in said
     drawn = cost_picture(savings(kept, found=answer), answer.expected_costs).description
     assert "The answer: 53.0 kJ with batch size 32 at 250 W. Less is expected of batch size 128" in drawn
+
+
+@pytest.mark.parametrize(
+    ("ended", "why", "remedy"),
+    [
+        (NOTHING_LEFT, "did not pay for going on", "exploration_budget="),
+        (TRIALS_USED, "all the trials that the search may run were used", "num_samples="),
+        (TIME_USED, "the time of the search was used up", "time_budget_s="),
+        ("", "trained it to the target. A search", "exploration_budget="),
+    ],
+)
+def test_what_is_not_settled_says_why_and_what_would_settle_it(kept, ended, why, remedy):
+    costs_less = (*BESIDE, *costs((128, 150.0, 47_900.0, "profiled")))
+    said = text(kept, found(STAYS, baseline=STAYS, expected_costs=costs_less, ended=ended))
+    (sentence,) = re.findall("NOT SETTLED.*?go on", said)
+    assert why in sentence
+    assert f"a larger {remedy} lets" in sentence
+
+
+@pytest.mark.parametrize("reason", ["max epochs", "out of memory", "error", ""])
+def test_a_size_that_failed_by_itself_is_settled_and_the_next_one_is_named(kept, trial, reason):
+    failed = [*kept[:2], trial(128, 6_600, 51, reached=False, limit_w=250.0, stop_reason=reason)]
+    rows = costs((128, 150.0, 47_900.0, "profiled"))
+    assert "NOT SETTLED" not in text(failed, found(STAYS, expected_costs=(*BESIDE, *rows)))
+    rows += costs((256, 150.0, 50_000.0, "modelled"))
+    assert "NOT SETTLED: batch size 256" in text(failed, found(STAYS, expected_costs=(*BESIDE, *rows)))
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from zeus_ray.records.exploration_account import Exploration, RunAccount
 from zeus_ray.records.knobs_progress_outcome_best import (
     BASELINE,
     NAN,
+    STOPPED_BY_SEARCH,
     Best,
     Estimate,
     Knobs,
@@ -54,6 +55,7 @@ __all__ = [
     "NOTHING_LEFT",
     "PROFILED",
     "RESERVED",
+    "STOPPED_BY_SEARCH",
     "TIME_USED",
     "TRAINED",
     "TRIALS_USED",

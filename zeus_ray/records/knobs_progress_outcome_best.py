@@ -35,6 +35,10 @@ class StopReason(_StrEnum):
     ERROR = "error"
 
 
+STOPPED_BY_SEARCH = (StopReason.NOT_WORTH_IT, StopReason.COST_CAP, StopReason.PROFILED)
+"""Ends that a search chose: the batch size did not fail."""
+
+
 class MeasuredBy(_StrEnum):
     """Where joules come from."""
 

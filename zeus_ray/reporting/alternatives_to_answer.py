@@ -6,12 +6,19 @@ import math
 from collections.abc import Iterator
 
 from zeus_ray.quantity_format import energy, percent, power, seconds, signed_percent
-from zeus_ray.records import Best
+from zeus_ray.records import NOTHING_LEFT, TIME_USED, TRIALS_USED, Best
 from zeus_ray.reporting.answer_and_baseline import SAME_KNOBS_W
 from zeus_ray.reporting.savings import Savings
 
 SAME_COST = 0.005
 """Power limits whose costs differ by less than this share are as good as one another."""
+
+WHY_NOT_SETTLED = {
+    NOTHING_LEFT: ": what the search may still spend, or could save, did not pay for going on",
+    TRIALS_USED: ": all the trials that the search may run were used",
+    TIME_USED: ": the time of the search was used up",
+}
+GOES_ON_WITH = {TRIALS_USED: "num_samples=", TIME_USED: "time_budget_s="}
 
 
 def limits_of_the_same_cost(saved: Savings) -> Iterator[str]:
@@ -40,11 +47,12 @@ def not_settled(saved: Savings) -> Iterator[str]:
     other = saved.not_settled
     if other is None:
         return
+    ended = saved.found.ended if saved.found else ""
     yield (
         f"NOT SETTLED: batch size {other.batch_size} at {power(other.power_limit_w)} is expected to cost "
-        f"{other.cost.text(energy)}, which may be less, but no trial trained it to the target: what the "
-        "search may still spend, or could save, did not pay for going on. A search with points_to_evaluate="
-        f"[{other.batch_size}] trains it first; a larger exploration_budget= lets the search go on."
+        f"{other.cost.text(energy)}, which may be less, but no trial trained it to the target"
+        f"{WHY_NOT_SETTLED.get(ended, '')}. A search with points_to_evaluate=[{other.batch_size}] trains it "
+        f"first; a larger {GOES_ON_WITH.get(ended, 'exploration_budget=')} lets the search go on."
     )
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from zeus_ray.records import NAN, Best, ExpectedCost, SearchAnswer, SearchGoal
+from zeus_ray.records import NAN, STOPPED_BY_SEARCH, Best, ExpectedCost, SearchAnswer, SearchGoal
 from zeus_ray.records.knobs_progress_outcome_best import Z90
 from zeus_ray.reporting.answer_and_baseline import (
     answer_trials,
@@ -129,8 +129,13 @@ class Savings:
 
     @property
     def not_settled(self) -> ExpectedCost | None:
-        """The cheapest batch size that no trial trained to the target, where less is expected of it."""
-        cheapest = next(iter(self.least_cost_by_size(reached=False)), None)
+        """The cheapest batch size that no trial trained to the target, where less is expected of it.
+
+        One that failed by itself, as for lack of memory, is settled.
+        """
+        failed = {t.batch_size for t in self.trials if t.stop_reason not in (*STOPPED_BY_SEARCH, INTERRUPTED)}
+        others = (cost for cost in self.least_cost_by_size(reached=False) if cost.batch_size not in failed)
+        cheapest = next(others, None)
         if cheapest is None or self.best is None or not self.is_expected:
             return None
         return cheapest if cheapest.cost.mean < self.best.cost else None

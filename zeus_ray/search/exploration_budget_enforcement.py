@@ -5,12 +5,9 @@ from __future__ import annotations
 import dataclasses
 import math
 
-from zeus_ray.records import Knobs, Outcome, Progress, StopReason
+from zeus_ray.records import STOPPED_BY_SEARCH, Knobs, Outcome, Progress, StopReason
 from zeus_ray.search.policies.policy import Choice
 from zeus_ray.search.state import SearchState
-
-GIVEN_UP = (StopReason.NOT_WORTH_IT, StopReason.COST_CAP, StopReason.PROFILED)
-"""Ends that are not the run's natural one."""
 
 
 def allowed(state: SearchState, choice: Choice, gpu: str, *, may_wait: bool) -> tuple[Choice, float] | None:
@@ -52,7 +49,7 @@ def may_give_up(state: SearchState, knobs: Knobs) -> bool:
 def enter(state: SearchState, knobs: Knobs, outcome: Outcome, *, by_default: bool) -> None:
     """Enter a told run into the account. ``by_default``: the default's result sets the target."""
     size, run_cost = knobs.batch_size, state.cost(outcome.measurement)
-    is_default = size == state.fallback and outcome.stop not in GIVEN_UP
+    is_default = size == state.fallback and outcome.stop not in STOPPED_BY_SEARCH
     reached = outcome.reached or by_default
     reference_j = math.nan
     if is_default and not outcome.shared and outcome.stop != StopReason.ERROR:

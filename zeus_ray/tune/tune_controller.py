@@ -115,7 +115,8 @@ class ControllerView:
 
     def is_saving(self) -> bool:
         """Whether Tune is still copying what it stores, which it does in another thread."""
-        copying = self._inner._storage.syncer._sync_process  # noqa: SLF001 — see the file's first lines
+        storage = getattr(self._inner, "_storage", None)
+        copying = getattr(getattr(storage, "syncer", None), "_sync_process", None)
         return bool(copying and copying.is_running)
 
 

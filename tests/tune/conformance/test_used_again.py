@@ -51,3 +51,17 @@ def test_a_searcher_of_two_experiments_with_one_name(tmp_path):
     search(alg, tmp_path, name="same", num_samples=3)
     search(alg, tmp_path, name="same", num_samples=3)
     assert math.isfinite(alg.best().cost.mean)
+
+
+def test_the_same_searcher_once_more_trains_its_answer_again_and_is_surer(tmp_path):
+    alg = searcher()
+    search(alg, tmp_path / "1", num_samples=12)
+    assert alg.search.finished
+    first = alg.best()
+    result = search(alg, tmp_path / "2", num_samples=12)
+    assert [trial.config["batch_size"] for trial in result.trials][0] == first.batch_size
+    again = alg.best()
+    assert again.runs == first.runs + 1
+    assert again.batch_size == first.batch_size
+    (low, high), (low_before, high_before) = ((b.cost.low, b.cost.high) for b in (again, first))
+    assert high / low < high_before / low_before

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zeus_ray.records import Progress, StopReason
+from zeus_ray.records import STOPPED_BY_SEARCH, Progress, StopReason
 from zeus_ray.search.models.cost_model import CostModel, Stopped, cost_model, references
 from zeus_ray.search.models.epochs_change_point import DriftDetector
 from zeus_ray.search.models.learning_curve import Array, Curve, Reference
@@ -31,8 +31,6 @@ from zeus_ray.search.policies.policy import Choice, Policy
 from zeus_ray.search.probe_limits import limits_to_probe
 from zeus_ray.search.state import CompletedRun, SearchState
 
-STOPPED_BY_SEARCH = (StopReason.NOT_WORTH_IT, StopReason.PROFILED, StopReason.COST_CAP)
-"""Ends that the search chose: the batch size did not fail."""
 USES_SHARE, USES_LEAST = 0.17, 0.5
 """An improvement counts for this share of the runs to come (at least USES_LEAST of the horizon): jobs end,
 and forecasts err."""
@@ -114,8 +112,9 @@ class ExpectedImprovement(Policy):
         for i in map(int, np.argsort(-worth)):
             if worth[i] <= 1:
                 return None
-            if self._state.may_begin_exploring(model.sizes[i], gpu) and self._plan_pays(model, model.sizes[i]):
-                return model.sizes[i]
+            size = model.sizes[i]
+            if self._state.may_begin_exploring(size, gpu) and self._plan_pays(model, size):
+                return size
         return None
 
     def _worth(self, model: CostModel) -> Array:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from zeus_ray.tune.resources import resources as resources
     from zeus_ray.tune.scheduler import EnergyScheduler as EnergyScheduler
     from zeus_ray.tune.searcher import ZeusSearcher as ZeusSearcher
-    from zeus_ray.tune.trial_reporter_callback import TrialReporter as TrialReporter
+    from zeus_ray.tune.show_progress_callback import TrialReporter as TrialReporter
     from zeus_ray.tune.verify_final_metric import verify as verify
 
 __version__ = metadata.version("zeus-ray")
@@ -46,7 +46,7 @@ _HOMES = {
     "session": "zeus_ray.training.session",
     "metered": "zeus_ray.tune.metered_trainable",
     "resources": "zeus_ray.tune.resources",
-    "TrialReporter": "zeus_ray.tune.trial_reporter_callback",
+    "TrialReporter": "zeus_ray.tune.show_progress_callback",
     "verify": "zeus_ray.tune.verify_final_metric",
     "recommended": "zeus_ray.reporting.recommended_from_result",
     "show": "zeus_ray.reporting.show",

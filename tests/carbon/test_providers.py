@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from zeus_ray.carbon import http_client
 from zeus_ray.carbon.fetched_signal import RemoteSignal
-from zeus_ray.carbon.forecasts.signal_forecast import forecast_signal
+from zeus_ray.carbon.forecasts.provider_forecast_or_from_history import forecast_signal
 from zeus_ray.carbon.open_signal import open_signal
 from zeus_ray.carbon.providers.electricity_maps import ElectricityMaps
 from zeus_ray.carbon.providers.uk import Uk

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeus_ray.carbon.cache import (
+from zeus_ray.carbon.cached_values_and_fallback import (
     CACHE_VERSION,
     KEEP_HISTORY_S,
     WORLD_MEAN_G_PER_KWH,

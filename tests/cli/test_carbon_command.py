@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from zeus_ray.carbon.cache import CachedSignal, cache_file, write_cache
+from zeus_ray.carbon.cached_values_and_fallback import CachedSignal, cache_file, write_cache
 from zeus_ray.carbon.planning.start_advice import hourly_means
 from zeus_ray.carbon.providers import uk
 from zeus_ray.carbon.series import Series

@@ -9,7 +9,7 @@ from pathlib import Path
 from scenario import GOES_ON, STOPPED, WANTED_W, journal_of, kinds_in, new_watchdog, wait_until
 
 import zeus_ray
-from zeus_ray.leases.watchdog_start import running_watchdog
+from zeus_ray.leases.watchdog_start_and_status import running_watchdog
 
 
 def watchdog_stopped(scenario):

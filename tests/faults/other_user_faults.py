@@ -8,7 +8,7 @@ from pathlib import Path
 from scenario import AS_OTHER_USER, OTHER_UID, WANTED_W, kinds_in
 
 from zeus_ray.leases.recovery import restore_all
-from zeus_ray.leases.watchdog_start import running_watchdog
+from zeus_ray.leases.watchdog_start_and_status import running_watchdog
 
 
 def second_folder(scenario):

@@ -8,7 +8,7 @@ import time
 
 from scenario import ORIGINAL_W, WANTED_W, close_input, kinds_in, say, train_to_the_end, wait_until
 
-from zeus_ray.leases.watchdog_start import running_watchdog
+from zeus_ray.leases.watchdog_start_and_status import running_watchdog
 
 IN_A_CONTAINER = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
 """Its processes have pids of their own, and see no others."""

@@ -8,7 +8,7 @@ import time
 
 from scenario import ORIGINAL_W, WANTED_W, kinds_in, train_to_the_end
 
-from zeus_ray.leases.watchdog_start import running_watchdog
+from zeus_ray.leases.watchdog_start_and_status import running_watchdog
 
 UNLIMITED = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
 

@@ -20,7 +20,7 @@ from fake_zeusd import FakeZeusd
 
 from zeus_ray.leases.ended_lease_usage import ENDED_FILE
 from zeus_ray.leases.journal_and_lock_of_one_gpu import Journal
-from zeus_ray.leases.watchdog_start import WATCHDOG_NAME, running_watchdog, watchdog_lock
+from zeus_ray.leases.watchdog_start_and_status import WATCHDOG_NAME, running_watchdog, watchdog_lock
 
 ROLES = Path(__file__).with_name("roles.py")
 ORIGINAL_W, WANTED_W = 270.0, 150.0

@@ -17,7 +17,7 @@ from scenario import (
     wait_until,
 )
 
-from zeus_ray.leases.watchdog_start import WATCHDOG_NAME
+from zeus_ray.leases.watchdog_start_and_status import WATCHDOG_NAME
 
 
 def _delete(folder):

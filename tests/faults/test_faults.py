@@ -14,7 +14,7 @@ import all_faults
 import ray_faults
 import scenario as scenarios
 
-from zeus_ray.leases.watchdog_start import running_watchdog
+from zeus_ray.leases.watchdog_start_and_status import running_watchdog
 
 CAMPAIGN = Path(__file__).parents[2] / "benchmarks" / "bench_faults.py"
 AT_ONCE = 3

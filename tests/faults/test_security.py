@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import scenario as scenarios
 from scenario import AS_OTHER_USER, OTHER_UID
 
-from zeus_ray.leases.watchdog_start import running_watchdog
+from zeus_ray.leases.watchdog_start_and_status import running_watchdog
 
 pytestmark = pytest.mark.processes
 

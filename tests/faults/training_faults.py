@@ -23,7 +23,7 @@ from scenario import (
 )
 
 from zeus_ray.leases import doctor
-from zeus_ray.leases.watchdog_start import running_watchdog
+from zeus_ray.leases.watchdog_start_and_status import running_watchdog
 
 
 def _start(scenario, *arguments, visible=0, env=(), **options):

@@ -18,7 +18,7 @@ from scenario import (
     watchdogs_of,
 )
 
-from zeus_ray.leases.watchdog_start import WATCHDOG_NAME, running_watchdog, watchdog_lock
+from zeus_ray.leases.watchdog_start_and_status import WATCHDOG_NAME, running_watchdog, watchdog_lock
 
 
 def _killed(scenario, process):

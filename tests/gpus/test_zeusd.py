@@ -16,7 +16,7 @@ from zeus_ray.leases import write_limit_and_read_back
 from zeus_ray.leases.lease_manager_of_one_gpu import LeaseManager
 from zeus_ray.leases.process import HolderProcess
 from zeus_ray.leases.recovery import restore_all
-from zeus_ray.leases.watchdog_start import watchdog_environment
+from zeus_ray.leases.watchdog_start_and_status import watchdog_environment
 
 
 @pytest.fixture

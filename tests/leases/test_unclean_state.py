@@ -17,7 +17,7 @@ from zeus_ray.leases.journal_and_lock_of_one_gpu import Journal
 from zeus_ray.leases.journal_record import JOURNAL_VERSION, OtherVersion, parse_record
 from zeus_ray.leases.recovery import restore_all
 from zeus_ray.leases.watchdog import Watchdog, run_watchdog
-from zeus_ray.leases.watchdog_start import WATCHDOG_NAME
+from zeus_ray.leases.watchdog_start_and_status import WATCHDOG_NAME
 
 
 def change(journal, **values):

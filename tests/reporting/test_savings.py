@@ -7,7 +7,7 @@ import pytest
 
 from zeus_ray.records import Best, Estimate
 from zeus_ray.reporting.savings import savings
-from zeus_ray.reporting.search_price_sentences import how_measured
+from zeus_ray.reporting.search_effort_sentences import how_measured
 from zeus_ray.reporting.search_sentences import savings_sentences
 
 

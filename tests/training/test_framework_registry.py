@@ -13,13 +13,13 @@ from zeus_ray.records import StopReason
 from zeus_ray.training import frameworks
 from zeus_ray.training.frameworks import FRAMEWORKS
 from zeus_ray.training.plan_from_config_or_arguments import plan_from_config
-from zeus_ray.training.run_context import RunContext
 from zeus_ray.training.session import current_context, open_session
 from zeus_ray.training.training_run import TrainingRun
+from zeus_ray.training.where_run_leases_and_reports import RunContext
 
 THE_FILE = """
 from zeus_ray.training.frameworks import Framework
-from zeus_ray.training.run_context import RunContext
+from zeus_ray.training.where_run_leases_and_reports import RunContext
 
 calls = []
 

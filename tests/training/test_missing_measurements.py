@@ -13,9 +13,9 @@ from zeus_ray.gpus.simulated_gpu import SimulatedGpu
 from zeus_ray.leases.lease_manager_of_one_gpu import LeaseManager
 from zeus_ray.records import Knobs, Plan, PowerProfile, StopReason, Target, TrialReport, from_json
 from zeus_ray.training.leased_gpu_group import GpuGroup
-from zeus_ray.training.run_context import RunContext
 from zeus_ray.training.session import open_session
 from zeus_ray.training.training_run import TrainingRun
+from zeus_ray.training.where_run_leases_and_reports import RunContext
 
 
 @pytest.fixture

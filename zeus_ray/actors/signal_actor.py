@@ -16,7 +16,7 @@ import ray
 
 from zeus_ray import __version__
 from zeus_ray.actors import NAMESPACE
-from zeus_ray.carbon.cache import CachedSignal, cache_file
+from zeus_ray.carbon.cached_values_and_fallback import CachedSignal, cache_file
 from zeus_ray.carbon.fetched_signal import RemoteSignal, SignalSource
 from zeus_ray.carbon.open_signal import open_signal
 from zeus_ray.carbon.providers.provider_registry import PROVIDERS, make_provider

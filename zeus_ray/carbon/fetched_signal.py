@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from zeus_ray.carbon.cache import (
+from zeus_ray.carbon.cached_values_and_fallback import (
     KEEP_HISTORY_S,
     WORLD_MEAN_G_PER_KWH,
     CachedSignal,

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
 from zeus_ray.errors import BadInput, DeviceError, DeviceLost, NoDevice
-from zeus_ray.gpus.ask_gpus_with_deadline import each_within
+from zeus_ray.gpus.ask_many_gpus_at_once import each_within
 from zeus_ray.gpus.protocol import Gpu, GpuSource
 from zeus_ray.gpus.registry import DEFAULT_SOURCE, load_source
 

@@ -20,8 +20,8 @@ from zeus_ray.records import NAN, Plan
 from zeus_ray.training.leased_gpu_group import GpuGroup
 from zeus_ray.training.online_limit.feed_controller_and_set_limit import OnlineLimitControl
 from zeus_ray.training.ranks_from_environment import Ranks
-from zeus_ray.training.run_context import gpu_settings, lease_here, lease_or_none
 from zeus_ray.training.samples_and_time import RunClock
+from zeus_ray.training.where_run_leases_and_reports import gpu_settings, lease_here, lease_or_none
 
 NO_PROGRESS_AFTER_S = 60.0
 

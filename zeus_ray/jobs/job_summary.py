@@ -20,7 +20,7 @@ from zeus_ray.records import (
     TrialReport,
 )
 from zeus_ray.records.window_usage import windows_from_json
-from zeus_ray.reporting.search_price_sentences import how_measured
+from zeus_ray.reporting.search_effort_sentences import how_measured
 from zeus_ray.reporting.window_table import WindowSums, sum_windows, window_table
 from zeus_ray.store.event_log import LoggedEvent
 from zeus_ray.store.events import ProfileMeasured, RunAsked, RunEnded, RunLost

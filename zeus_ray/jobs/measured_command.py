@@ -23,8 +23,8 @@ from zeus_ray.quantity_format import counted, energy, power, seconds, three_digi
 from zeus_ray.records import NAN, Plan
 from zeus_ray.records.serialization import to_plain
 from zeus_ray.reporting.emissions_csv import EmissionsRow
-from zeus_ray.training.run_context import lease_or_none
 from zeus_ray.training.samples_and_time import RunClock
+from zeus_ray.training.where_run_leases_and_reports import lease_or_none
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,9 +19,9 @@ from zeus_ray.search.search import Search
 from zeus_ray.store.event_log import open_job_log
 from zeus_ray.store.warm_start import read_warm_start
 from zeus_ray.training.frameworks import current_ranks, is_out_of_memory
-from zeus_ray.training.run_context import RunContext
 from zeus_ray.training.session import open_session
 from zeus_ray.training.training_run import TrainingRun
+from zeus_ray.training.where_run_leases_and_reports import RunContext
 
 if TYPE_CHECKING:
     from zeus_ray.carbon.series import Signal

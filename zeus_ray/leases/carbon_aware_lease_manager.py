@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from zeus_ray.carbon.energy_pricer import EnergyPricer
-from zeus_ray.carbon.forecasts.signal_forecast import forecast_signal
+from zeus_ray.carbon.forecasts.provider_forecast_or_from_history import forecast_signal
 from zeus_ray.carbon.open_signal import open_signal
 from zeus_ray.carbon.planning.chase import Chase
 from zeus_ray.carbon.series import Signal

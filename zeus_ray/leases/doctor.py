@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zeus_ray.errors import BadInput, DeviceError, NoDevice, NoPermission
-from zeus_ray.gpus.ask_gpus_with_deadline import each_within
+from zeus_ray.gpus.ask_many_gpus_at_once import each_within
 from zeus_ray.gpus.discovery import CONTROL_VARIABLE, GPU_VARIABLE, gpu_source, open_gpus, power_control
 from zeus_ray.gpus.protocol import Gpu, PhysicalGpu
 from zeus_ray.gpus.registry import DEFAULT_SOURCE, load_source
@@ -17,7 +17,7 @@ from zeus_ray.leases.journal_record import OtherVersion
 from zeus_ray.leases.limit_lock_and_note_of_all_users import GpuClaim
 from zeus_ray.leases.recovery import GPU_ANSWERS_WITHIN_S
 from zeus_ray.leases.state_dir import check_private, files_set_aside, state_dir
-from zeus_ray.leases.watchdog_start import (
+from zeus_ray.leases.watchdog_start_and_status import (
     SUBREAPER_VARIABLE,
     WATCHDOG_NAME,
     running_watchdog,

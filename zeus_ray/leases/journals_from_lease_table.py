@@ -11,8 +11,8 @@ from zeus_ray.leases.ended_lease_usage import keep_ended_leases
 from zeus_ray.leases.journal_and_lock_of_one_gpu import MEASUREMENT_JOURNAL, Journal
 from zeus_ray.leases.journal_record import JOURNAL_VERSION, JournalRecord, LeaseEntry, OtherVersion
 from zeus_ray.leases.leases_and_their_energy_shares import LeaseTable
-from zeus_ray.leases.limit_rights import LimitRights
 from zeus_ray.leases.process import HolderProcess, boot_id
+from zeus_ray.leases.take_both_limit_locks import LimitRights
 
 logger = logging.getLogger("zeus_ray")
 

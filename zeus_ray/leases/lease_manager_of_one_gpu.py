@@ -26,7 +26,7 @@ from zeus_ray.leases.process import HolderProcess
 from zeus_ray.leases.processes_measuring_the_same_gpu import Presence
 from zeus_ray.leases.set_and_restore_limit import FORKED, LimitOwner
 from zeus_ray.leases.state_dir import state_dir as find_state_dir
-from zeus_ray.leases.watchdog_start import ensure_watchdog
+from zeus_ray.leases.watchdog_start_and_status import ensure_watchdog
 from zeus_ray.records import NAN
 
 POWER_SAMPLE_EVERY_S = 0.25

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zeus_ray.errors import BadInput, DeviceError, NoDevice
-from zeus_ray.gpus.ask_gpus_with_deadline import each_within
+from zeus_ray.gpus.ask_many_gpus_at_once import each_within
 from zeus_ray.gpus.discovery import open_gpu, power_control
 from zeus_ray.leases.ended_lease_usage import keep_ended_leases
 from zeus_ray.leases.journal_and_lock_of_one_gpu import Journal, limit_journals

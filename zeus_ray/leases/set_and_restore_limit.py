@@ -14,9 +14,9 @@ from zeus_ray.gpus.virtual_gpu_base import VirtualGpu
 from zeus_ray.leases.journal_record import JournalRecord, LeaseEntry
 from zeus_ray.leases.journals_from_lease_table import LeaseJournals
 from zeus_ray.leases.leases_and_their_energy_shares import LeaseTable
-from zeus_ray.leases.limit_rights import ADOPT_WITHIN_S
 from zeus_ray.leases.state_dir import state_dir
-from zeus_ray.leases.watchdog_start import ensure_watchdog
+from zeus_ray.leases.take_both_limit_locks import ADOPT_WITHIN_S
+from zeus_ray.leases.watchdog_start_and_status import ensure_watchdog
 from zeus_ray.leases.write_limit_and_read_back import (
     read_limit,
     restore_original_limit,

@@ -38,7 +38,7 @@ from zeus_ray.leases.recovery import (
 )
 from zeus_ray.leases.restore_attempts import RestoreAttempts
 from zeus_ray.leases.state_dir import check_private, make_private, replace_file, set_aside
-from zeus_ray.leases.watchdog_start import (
+from zeus_ray.leases.watchdog_start_and_status import (
     STATUS_FILE,
     TOKEN_VARIABLE,
     WATCHDOG_NAME,

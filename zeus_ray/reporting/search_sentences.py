@@ -16,7 +16,7 @@ from zeus_ray.reporting.answer_and_baseline import same_knobs
 from zeus_ray.reporting.emissions_sentences import emissions_sentences
 from zeus_ray.reporting.saving_sentences import saving_sentences
 from zeus_ray.reporting.savings import Savings
-from zeus_ray.reporting.search_price_sentences import measured_sentences, search_price_sentences
+from zeus_ray.reporting.search_effort_sentences import measured_sentences, search_effort_sentences
 from zeus_ray.reporting.trials_from_result import TrialSummary
 
 ASKED, ANSWER, SEARCH, EMISSIONS, MEASURED = (
@@ -45,7 +45,7 @@ def sentences_by_subject(saved: Savings) -> dict[str, list[str]]:
             *not_settled(saved),
             *trade_off_sentences(saved),
         ],
-        SEARCH: list(search_price_sentences(saved)),
+        SEARCH: list(search_effort_sentences(saved)),
         EMISSIONS: list(emissions_sentences(saved)),
         MEASURED: list(measured_sentences(saved)),
     }

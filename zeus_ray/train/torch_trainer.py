@@ -26,10 +26,10 @@ from zeus_ray.training.gpu_group_over_ranks import DistributedGpuGroup
 from zeus_ray.training.leased_gpu_group import GpuGroup
 from zeus_ray.training.online_limit.kept_limit_profile import DEFAULT_HISTORY
 from zeus_ray.training.plan_from_config_or_arguments import plan_from_config
-from zeus_ray.training.run_context import lease_or_none
 from zeus_ray.training.session import open_session
 from zeus_ray.training.training_run import TrainingRun
 from zeus_ray.training.usage_of_earlier_attempts import AttemptLog
+from zeus_ray.training.where_run_leases_and_reports import lease_or_none
 from zeus_ray.tune.run_in_tune_trial import TrialCallback, TrialContext
 
 

@@ -14,7 +14,7 @@ from zeus_ray.training.ranks_from_environment import Ranks
 
 if TYPE_CHECKING:
     from zeus_ray.training.gpu_group_over_ranks import Gather
-    from zeus_ray.training.run_context import RunContext
+    from zeus_ray.training.where_run_leases_and_reports import RunContext
 
 FRAMEWORKS = {
     "ray": "zeus_ray.tune.run_in_tune_trial:RayTune",

@@ -10,10 +10,10 @@ from zeus_ray.gpus.energy.readings import Reading
 from zeus_ray.objective import eta_at
 from zeus_ray.records import NAN, Plan, PowerProfile, ProfilePoint
 from zeus_ray.search import power_limit as power
-from zeus_ray.training.cost_per_work_unit import UnitReport
 from zeus_ray.training.just_in_time_profiler import Profiler, ProfilingWindow
 from zeus_ray.training.leased_gpu_group import GpuGroup
 from zeus_ray.training.online_limit.controller_settings_and_state import UnitPoint
+from zeus_ray.training.report_per_work_unit import UnitReport
 from zeus_ray.training.samples_and_time import RunClock
 
 PointsByLimit = dict[float, ProfilePoint]

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from zeus_ray import objective
 from zeus_ray.gpus.energy.readings import Reading
 from zeus_ray.records import NAN, Plan, PowerProfile, StopReason, TrialReport, to_json
-from zeus_ray.training.cost_per_work_unit import UnitReport
 from zeus_ray.training.leased_gpu_group import GpuGroup
 from zeus_ray.training.lr_scaling_and_warm_up import ScaledLr
 from zeus_ray.training.online_limit.controller_settings_and_state import UnitPoint
+from zeus_ray.training.report_per_work_unit import UnitReport
 from zeus_ray.training.samples_and_time import RunClock
 from zeus_ray.training.savings_if_limit_were_set import savings_estimate
 from zeus_ray.training.usage_of_earlier_attempts import AttemptLog, AttemptUsage

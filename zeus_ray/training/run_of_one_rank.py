@@ -17,13 +17,13 @@ from zeus_ray.training.gpu_group_exchanging_at_windows import RankGpuGroup
 from zeus_ray.training.gpu_group_over_ranks import DistributedGpuGroup
 from zeus_ray.training.leased_gpu_group import GpuGroup
 from zeus_ray.training.ranks_from_environment import Ranks
-from zeus_ray.training.run_context import (
+from zeus_ray.training.training_run import TrainingRun
+from zeus_ray.training.where_run_leases_and_reports import (
     RunContext,
     gpu_settings,
     lease_here,
     lease_or_none,
 )
-from zeus_ray.training.training_run import TrainingRun
 
 
 class RankRun(TrainingRun):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from zeus_ray.quantity_format import energy, power, seconds, three_digits
 from zeus_ray.records import MeasuredBy
-from zeus_ray.reporting.search_price_sentences import how_measured
+from zeus_ray.reporting.search_effort_sentences import how_measured
 
 if TYPE_CHECKING:
     from zeus_ray.training.training_run import TrainingRun

@@ -16,9 +16,9 @@ from zeus_ray.records import OnlineOptions, Plan, Target
 from zeus_ray.training.frameworks import current_ranks, imported_frameworks, is_out_of_memory
 from zeus_ray.training.online_limit.kept_limit_profile import DEFAULT_HISTORY
 from zeus_ray.training.plan_from_config_or_arguments import plan_from_config, without_reserved
-from zeus_ray.training.run_context import RunContext, lease_or_none
 from zeus_ray.training.run_of_one_rank import RankContext, rank_run
 from zeus_ray.training.training_run import TrainingRun
+from zeus_ray.training.where_run_leases_and_reports import RunContext, lease_or_none
 
 logger = logging.getLogger("zeus_ray")
 

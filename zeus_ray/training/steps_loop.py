@@ -9,7 +9,7 @@ from zeus_ray.errors import BadInput
 from zeus_ray.training.loader_inspection import BatchSizes, check_loader, samples_per_epoch, with_last
 
 if TYPE_CHECKING:
-    from zeus_ray.training.counted_run import CountedRun
+    from zeus_ray.training.steps_and_epochs_of_run import CountedRun
 
 Batch = TypeVar("Batch")
 

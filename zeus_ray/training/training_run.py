@@ -17,7 +17,6 @@ from zeus_ray.records.window_usage import WindowUsage
 from zeus_ray.reporting.pictures.picture import Picture
 from zeus_ray.reporting.pictures.power_over_time_picture import power_picture
 from zeus_ray.reporting.pictures.power_trace_parquet import PowerTraceInfo, write_power_traces
-from zeus_ray.training.counted_run import CountedRun
 from zeus_ray.training.leased_gpu_group import GpuGroup, PowerPoints
 from zeus_ray.training.lr_scaling_and_warm_up import LrRule, ScaledLr, WarmUp, scaled, warm_up
 from zeus_ray.training.named_windows import NamedWindows
@@ -25,6 +24,7 @@ from zeus_ray.training.report_builder import ReportBuilder
 from zeus_ray.training.run_repr import run_html, run_repr
 from zeus_ray.training.samples_and_time import RunClock
 from zeus_ray.training.select_limit_control import limit_control_of
+from zeus_ray.training.steps_and_epochs_of_run import CountedRun
 from zeus_ray.training.store_power_trace import store_power_trace
 from zeus_ray.training.usage_of_earlier_attempts import AttemptLog
 

@@ -18,9 +18,9 @@ from zeus_ray.records import Plan, StopReason
 from zeus_ray.store.storage import Storage, StorageFolder
 from zeus_ray.training.frameworks import Framework
 from zeus_ray.training.leased_gpu_group import GpuGroup
-from zeus_ray.training.run_context import RunContext, emissions_json, gpu_settings
 from zeus_ray.training.training_run import TrainingRun
 from zeus_ray.training.usage_of_earlier_attempts import AttemptLog
+from zeus_ray.training.where_run_leases_and_reports import RunContext, emissions_json, gpu_settings
 
 _completed: set[str] = set()
 """Ids of the trials of this process whose function had a session to its end: a next one goes on there."""

@@ -30,7 +30,7 @@ from zeus_ray.records import (
     to_plain,
 )
 from zeus_ray.training.plan_from_config_or_arguments import carried_settings
-from zeus_ray.tune import trial_reporter_callback as _shorter_output  # noqa: F401 — see its first lines
+from zeus_ray.tune import show_progress_callback as _shorter_output  # noqa: F401 — see its first lines
 from zeus_ray.tune.experiment_save_rate import BoundedSaves
 from zeus_ray.tune.faster_trial_state_json import write_compactly
 from zeus_ray.tune.pause_trials_for_carbon import Elastic

@@ -17,7 +17,7 @@ from rich.console import Console  # noqa: E402
 
 import zeus_ray as zeus  # noqa: E402
 from zeus_ray.records import TrialReport  # noqa: E402
-from zeus_ray.tune import trial_reporter_callback  # noqa: E402
+from zeus_ray.tune import show_progress_callback  # noqa: E402
 from zeus_ray.tune.live_progress_display import NotebookDisplay, display_for, progress_table  # noqa: E402
 from zeus_ray.tune.search_progress import SearchProgress  # noqa: E402
 
@@ -62,7 +62,7 @@ def test_a_log_file_gets_a_line_per_trial_and_the_state_at_the_end(tmp_path):
 
 
 def test_a_terminal_shows_the_state_and_keeps_its_cursor(tmp_path, monkeypatch):
-    monkeypatch.setattr(trial_reporter_callback, "UPDATE_EVERY_S", 0.0)  # trials here take microseconds
+    monkeypatch.setattr(show_progress_callback, "UPDATE_EVERY_S", 0.0)  # trials here take microseconds
     console = Console(file=io.StringIO(), width=80, force_terminal=True, _environ={"TERM": "xterm"})
     _, text = searched(tmp_path, console)
     assert text.count(HIDE_CURSOR) == 1
@@ -80,7 +80,7 @@ def test_a_terminal_that_cannot_go_back_gets_lines(tmp_path, term):
 
 
 def test_an_endless_search_with_a_time_budget_says_what_is_left_of_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(trial_reporter_callback, "UPDATE_EVERY_S", 0.0)
+    monkeypatch.setattr(show_progress_callback, "UPDATE_EVERY_S", 0.0)
     console = Console(file=io.StringIO(), width=80, force_terminal=True, _environ={"TERM": "xterm"})
     _, text = searched(tmp_path, console, num_samples=-1, time_budget_s=dt.timedelta(hours=1))
     assert re.search(r"at most about (1\.00 h|60\.0 min) left", text)

@@ -59,7 +59,7 @@ def test_the_same_searcher_once_more_trains_its_answer_again_and_is_surer(tmp_pa
     assert alg.search.finished
     first = alg.best()
     result = search(alg, tmp_path / "2", num_samples=12)
-    assert [trial.config["batch_size"] for trial in result.trials][0] == first.batch_size
+    assert result.trials[0].config["batch_size"] == first.batch_size
     again = alg.best()
     assert again.runs == first.runs + 1
     assert again.batch_size == first.batch_size

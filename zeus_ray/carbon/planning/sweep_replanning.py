@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from zeus_ray.carbon.forecasts.signal_forecast import forecast_signal, forecast_uncertainty
+from zeus_ray.carbon.forecasts.provider_forecast_or_from_history import forecast_signal, forecast_uncertainty
 from zeus_ray.carbon.planning.trial_durations import TrialHours
 from zeus_ray.carbon.planning.width_planner import WidthRules, WidthSchedule, plan_width
 from zeus_ray.carbon.series import Signal

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from zeus_ray.carbon.cache import cache_file
+from zeus_ray.carbon.cached_values_and_fallback import cache_file
 from zeus_ray.carbon.fetched_signal import RemoteSignal
 from zeus_ray.carbon.providers.provider import Provider
 from zeus_ray.errors import BadInput

@@ -21,7 +21,7 @@ from zeus_ray.reporting.page.picture_html import picture_html
 from zeus_ray.reporting.pictures.picture import Picture
 from zeus_ray.reporting.saving_sentences import changes_against_baseline
 from zeus_ray.reporting.savings import Savings
-from zeus_ray.reporting.search_price_sentences import how_measured, trials_text
+from zeus_ray.reporting.search_effort_sentences import how_measured, trials_text
 from zeus_ray.reporting.search_sentences import ANSWER, ASKED, EMISSIONS, MEASURED, SEARCH
 from zeus_ray.reporting.show import NEXT, SearchReport
 from zeus_ray.reporting.trial_table import end_reason_notes, html_trial_table

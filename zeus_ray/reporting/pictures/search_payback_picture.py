@@ -20,7 +20,7 @@ from zeus_ray.reporting.pictures.picture import (
     note_of,
 )
 from zeus_ray.reporting.savings import Savings
-from zeus_ray.reporting.search_price_sentences import trials_text
+from zeus_ray.reporting.search_effort_sentences import trials_text
 
 WORTH_SHOWING = 0.01
 """Savings below this share of the cost have no line."""

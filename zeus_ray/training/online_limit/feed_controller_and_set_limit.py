@@ -14,7 +14,6 @@ from contextlib import suppress
 from zeus_ray.errors import DeviceError, DeviceLost, LeaseRefused
 from zeus_ray.gpus.energy.readings import Reading
 from zeus_ray.records import NAN, OnlineOptions, Plan, PowerProfile
-from zeus_ray.training.cost_per_work_unit import UnitReport, points_per_epoch
 from zeus_ray.training.energy_price_over_time import EnergyPriceOverTime
 from zeus_ray.training.leased_gpu_group import GpuGroup
 from zeus_ray.training.messages_between_ranks import FirstExchange, WindowEdge, gpus_by_stage
@@ -29,6 +28,7 @@ from zeus_ray.training.online_limit.measure_rank_window import WindowMeasurement
 from zeus_ray.training.online_limit.online_controller import OnlineController
 from zeus_ray.training.online_limit.steps_to_rank_window import interval_as_window
 from zeus_ray.training.planned_or_profiled_limit import why_no_limit
+from zeus_ray.training.report_per_work_unit import UnitReport, points_per_epoch
 from zeus_ray.training.samples_and_time import RunClock
 from zeus_ray.training.work_units import UnitCounter
 

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from zeus_ray.errors import DeviceError, LeaseRefused, NoDevice
 from zeus_ray.gpus import discovery as discover
-from zeus_ray.gpus.ask_gpus_with_deadline import each_within
+from zeus_ray.gpus.ask_many_gpus_at_once import each_within
 from zeus_ray.gpus.protocol import Gpu
 from zeus_ray.gpus.virtual_gpu_base import VirtualGpu
 from zeus_ray.leases.carbon_aware_lease_manager import CarbonAwareLeaseManager

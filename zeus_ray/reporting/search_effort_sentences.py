@@ -16,7 +16,7 @@ WHY_ENDED = {
 }
 
 
-def search_price_sentences(saved: Savings) -> Iterator[str]:
+def search_effort_sentences(saved: Savings) -> Iterator[str]:
     """What the search took, why it ended, what it has not tried, and after how many trainings it pays."""
     if not saved.trials:
         return

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
+from zeus_ray.carbon.constant_and_recorded_signal import ConstantSignal, RecordedSignal
 from zeus_ray.carbon.energy_pricer import EnergyPricer, mean_between
-from zeus_ray.carbon.open_signal import ConstantSignal, RecordedSignal
 from zeus_ray.carbon.series import Series
 from zeus_ray.quantity_format import HOUR_S, J_PER_KWH
 from zeus_ray.records import EmissionsConfig, to_json

@@ -3,8 +3,8 @@
 import numpy as np
 from test_baseline_forecasts import days
 
+from zeus_ray.carbon.constant_and_recorded_signal import ConstantSignal, RecordedSignal
 from zeus_ray.carbon.forecasts.provider_forecast_or_from_history import forecast_signal, forecast_uncertainty
-from zeus_ray.carbon.open_signal import ConstantSignal, RecordedSignal
 from zeus_ray.quantity_format import DAY_S, HOUR_S
 
 

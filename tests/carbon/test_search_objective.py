@@ -6,8 +6,9 @@ import time
 import numpy as np
 import pytest
 
+from zeus_ray.carbon.constant_and_recorded_signal import ConstantSignal, RecordedSignal
 from zeus_ray.carbon.objective_from_arguments import SearchObjective, resolve_objective
-from zeus_ray.carbon.open_signal import ConstantSignal, RecordedSignal, open_signal
+from zeus_ray.carbon.open_signal import open_signal
 from zeus_ray.carbon.series import Series
 from zeus_ray.errors import BadInput
 from zeus_ray.objective import Prices, cost

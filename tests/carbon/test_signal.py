@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeus_ray.carbon.open_signal import ConstantSignal, RecordedSignal, open_signal
+from zeus_ray.carbon.constant_and_recorded_signal import ConstantSignal, RecordedSignal
+from zeus_ray.carbon.open_signal import open_signal
 from zeus_ray.carbon.series import Series
 from zeus_ray.errors import BadInput
 from zeus_ray.records import GRAMS

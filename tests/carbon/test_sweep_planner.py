@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from zeus_ray.carbon.open_signal import ConstantSignal, RecordedSignal
+from zeus_ray.carbon.constant_and_recorded_signal import ConstantSignal, RecordedSignal
 from zeus_ray.carbon.planning.sweep_replanning import SweepPlanner, SweepState
 from zeus_ray.carbon.planning.trial_durations import TrialHours
 from zeus_ray.carbon.planning.width_planner import WidthRules

@@ -73,7 +73,7 @@ def test_a_shared_signal_is_opened_without_a_token():
 
 def test_a_signal_without_a_provider_is_not_shared():
     from zeus_ray.actors.signal_actor import share_signal
-    from zeus_ray.carbon.open_signal import ConstantSignal
+    from zeus_ray.carbon.constant_and_recorded_signal import ConstantSignal
 
     signal = ConstantSignal(400.0)
     assert share_signal(signal) is signal

@@ -372,7 +372,7 @@ def test_an_unknown_mode_names_the_modes():
 
 def test_the_price_of_energy_moves_no_batch_size_and_no_cap():
     """A signal with four weeks of 100 g/kWh up to now, then another value."""
-    from zeus_ray.carbon.open_signal import RecordedSignal
+    from zeus_ray.carbon.constant_and_recorded_signal import RecordedSignal
     from zeus_ray.carbon.series import Series
 
     def asked(grams):

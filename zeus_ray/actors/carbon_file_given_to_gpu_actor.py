@@ -16,10 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
-from zeus_ray.carbon.open_signal import RecordedSignal, open_signal
+from zeus_ray.carbon.constant_and_recorded_signal import RecordedSignal
+from zeus_ray.carbon.open_signal import open_signal
 from zeus_ray.carbon.series import Series, Signal
 from zeus_ray.errors import BadInput
-from zeus_ray.leases.state_dir import make_private, read_file
+from zeus_ray.leases.read_and_replace_files import read_file
+from zeus_ray.leases.state_dir import make_private
 from zeus_ray.records import EmissionsConfig, from_json, to_json
 
 OF_THE_JOB = "job:"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from zeus_ray.carbon.open_signal import RecordedSignal
+from zeus_ray.carbon.constant_and_recorded_signal import RecordedSignal
 from zeus_ray.carbon.planning.start_advice import local_time
 from zeus_ray.carbon.series import Signal
 

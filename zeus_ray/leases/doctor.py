@@ -15,8 +15,9 @@ from zeus_ray.gpus.registry import DEFAULT_SOURCE, load_source
 from zeus_ray.leases.journal_and_lock_of_one_gpu import Journal, limit_journals
 from zeus_ray.leases.journal_record import OtherVersion
 from zeus_ray.leases.limit_lock_and_note_of_all_users import GpuClaim
+from zeus_ray.leases.read_and_replace_files import files_set_aside
 from zeus_ray.leases.recovery import GPU_ANSWERS_WITHIN_S
-from zeus_ray.leases.state_dir import check_private, files_set_aside, state_dir
+from zeus_ray.leases.state_dir import check_private, state_dir
 from zeus_ray.leases.watchdog_start_and_status import (
     SUBREAPER_VARIABLE,
     WATCHDOG_NAME,

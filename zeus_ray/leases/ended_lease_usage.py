@@ -17,7 +17,7 @@ from zeus_ray.errors import BadInput
 from zeus_ray.gpus.energy.readings import Reading
 from zeus_ray.leases.journal_record import JournalRecord, LeaseEntry
 from zeus_ray.leases.leases_and_their_energy_shares import amount_field
-from zeus_ray.leases.state_dir import read_file, set_aside
+from zeus_ray.leases.read_and_replace_files import read_file, set_aside
 from zeus_ray.records import NAN, from_json, to_json
 
 ENDED_FILE = "ended-leases.jsonl"

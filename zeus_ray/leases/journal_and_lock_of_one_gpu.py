@@ -14,7 +14,8 @@ from pathlib import Path
 from zeus_ray.errors import BadInput
 from zeus_ray.leases.file_lock_with_heartbeat import FileLock, answers, is_held
 from zeus_ray.leases.journal_record import JournalRecord, OtherVersion, parse_record, write_record
-from zeus_ray.leases.state_dir import make_private, read_file, replace_file, safe_name, set_aside
+from zeus_ray.leases.read_and_replace_files import read_file, replace_file, safe_name, set_aside
+from zeus_ray.leases.state_dir import make_private
 
 LIMIT_JOURNAL = "json"
 """Suffix of the journals that say which limit must be restored."""

@@ -19,7 +19,7 @@ from pathlib import Path
 from zeus_ray.errors import BadInput
 from zeus_ray.leases.file_lock_with_heartbeat import FileLock
 from zeus_ray.leases.process import boot_id
-from zeus_ray.leases.state_dir import safe_name
+from zeus_ray.leases.read_and_replace_files import safe_name
 from zeus_ray.leases.write_limit_and_read_back import same_limit
 from zeus_ray.records import from_json, to_json
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from zeus_ray.errors import BadInput
 from zeus_ray.leases.process import HolderProcess
-from zeus_ray.leases.state_dir import make_private, read_file
+from zeus_ray.leases.read_and_replace_files import read_file
+from zeus_ray.leases.state_dir import make_private
 from zeus_ray.records import from_json, to_json
 
 MARK = "shared"

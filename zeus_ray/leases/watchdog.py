@@ -29,6 +29,7 @@ from zeus_ray.leases.journal_record import JournalRecord, OtherVersion
 from zeus_ray.leases.leases_and_their_energy_shares import amount_field
 from zeus_ray.leases.limit_lock_and_note_of_all_users import LimitNote
 from zeus_ray.leases.process import HolderProcess
+from zeus_ray.leases.read_and_replace_files import replace_file, set_aside
 from zeus_ray.leases.recovery import (
     RestoreOutcome,
     restore_journal,
@@ -37,7 +38,7 @@ from zeus_ray.leases.recovery import (
     why_held,
 )
 from zeus_ray.leases.restore_attempts import RestoreAttempts
-from zeus_ray.leases.state_dir import check_private, make_private, replace_file, set_aside
+from zeus_ray.leases.state_dir import check_private, make_private
 from zeus_ray.leases.watchdog_start_and_status import (
     STATUS_FILE,
     TOKEN_VARIABLE,

@@ -16,7 +16,7 @@ from zeus_ray.errors import BadInput
 from zeus_ray.leases.file_lock_with_heartbeat import answers, is_held
 from zeus_ray.leases.journal_record import JOURNAL_VERSION
 from zeus_ray.leases.process import HolderProcess
-from zeus_ray.leases.state_dir import read_file
+from zeus_ray.leases.read_and_replace_files import read_file
 from zeus_ray.records import from_json
 
 WATCHDOG_START_TIMEOUT_S = 5.0

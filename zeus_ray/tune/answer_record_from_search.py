@@ -9,8 +9,8 @@ import sys
 import time
 from importlib.metadata import PackageNotFoundError, version
 
+from zeus_ray.carbon.constant_and_recorded_signal import RecordedSignal
 from zeus_ray.carbon.objective_from_arguments import SearchObjective
-from zeus_ray.carbon.open_signal import RecordedSignal
 from zeus_ray.errors import ZeusError
 from zeus_ray.gpus.discovery import gpu_source
 from zeus_ray.gpus.registry import load_source

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from zeus_ray.carbon.constant_and_recorded_signal import RecordedSignal
 from zeus_ray.carbon.fetched_signal import RemoteSignal
 from zeus_ray.carbon.forecasts.provider_forecast_or_from_history import forecast_signal
-from zeus_ray.carbon.open_signal import RecordedSignal, open_signal
+from zeus_ray.carbon.open_signal import open_signal
 from zeus_ray.carbon.planning.start_time import best_start, job_at, mean_with_pauses
 from zeus_ray.carbon.series import Series, Signal
 from zeus_ray.errors import BadInput, SignalLost

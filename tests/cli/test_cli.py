@@ -97,6 +97,7 @@ def test_restore_with_nothing_to_restore(make_node, capsys):
 
 @pytest.mark.ray  # the demo imports it
 def test_bad_input_is_one_line_and_exit_code_2(capsys, monkeypatch):
+    pytest.importorskip("torch", reason="the demo asks for it first")
     monkeypatch.setenv("ZEUS_RAY_GPU", "magic")
     assert main(["demo"]) == 2
     assert "simulated" in capsys.readouterr().err

@@ -14,21 +14,22 @@ OLDEST_PYTHON ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.10.*/bin/pytho
 OLDEST_EXTRAS ?= test
 OLDEST_INSTALLED := $(OLDEST)/.installed-$(notdir $(OLDEST_PYTHON))-$(OLDEST_EXTRAS)
 
-.PHONY: demo test test-processes test-others test-oldest check docs figures peer install clean
+.PHONY: demo test test-processes-and-frameworks test-in-process-and-ray test-oldest check docs figures peer install clean
 
 demo: $(INSTALLED)  ## a real Ray Tune search that saves energy, in a few minutes
 	$(BIN)/zeus-ray demo
 
 test: $(INSTALLED)  ## everything this machine can run; in two lanes, as the tests of other processes mostly wait
-	$(MAKE) --no-print-directory --jobs=2 --output-sync=line test-processes test-others
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=line test-processes-and-frameworks test-in-process-and-ray
 
-test-processes: $(INSTALLED)
+test-processes-and-frameworks: $(INSTALLED)
 	$(BIN)/pytest -m "processes and not ray and not frameworks"
 	$(BIN)/pytest -m "frameworks"
+	$(BIN)/pytest -m "notebook"
 
-test-others: $(INSTALLED)
+test-in-process-and-ray: $(INSTALLED)
 	$(BIN)/pytest --hypothesis-profile=thorough -m "$(IN_PROCESS)"
-	$(BIN)/pytest -m "(ray or notebook or pictures or browser) and not frameworks"
+	$(BIN)/pytest -m "(ray or pictures or browser) and not frameworks and not notebook"
 
 test-oldest: $(OLDEST_INSTALLED)  ## the quick and the Ray tests with the oldest Python, Ray and libraries supported
 	$(OLDEST)/bin/pytest -m "$(IN_PROCESS)"

@@ -100,8 +100,11 @@ class LimitChoice:
         if self.settings.max_slowdown is None:
             return None
         work_s, extra_s = self.work()
-        sd_s = self._top_sd() * (work_s - self.state.closed_work_s)
-        return SlowdownBudget(self.settings.max_slowdown, work_s, extra_s, sd_s)
+        return SlowdownBudget(self.settings.max_slowdown, work_s, extra_s, self.work_sd_s(work_s))
+
+    def work_sd_s(self, work_s: float) -> float:
+        """Standard deviation (s) of ``work_s``, the work so far; loads may all have been disturbed alike."""
+        return self.state.closed_sd_s + self._top_sd() * (work_s - self.state.closed_work_s)
 
     def _top_sd(self) -> float:
         time = self.state.records[self.top].time

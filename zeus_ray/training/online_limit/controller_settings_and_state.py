@@ -171,6 +171,8 @@ class ControllerState:
     profile_s: float = 0.0
     closed_work_s: float = 0.0
     closed_extra_s: float = 0.0
+    closed_sd_s: float = 0.0
+    """Standard deviation of ``closed_work_s``."""
     closed_profile_s: float = 0.0
     closed_profile_j: float = 0.0
     time_test: ChangeTest = field(default_factory=ChangeTest)

@@ -169,8 +169,8 @@ class OnlineController:
         elif not state.stale and self._watch.is_quiet(window, held):
             merge(held, window)
             self._profiling.refine()
-        if state.stale and state.elapsed_s >= state.passing_until_s and self._profiling.affordable():
-            self._profiling.start()
+        if state.stale and state.elapsed_s >= state.passing_until_s:
+            self._profiling.start_or_wait()
         return (self.limits_w, state.phase) != before
 
     def _measured_again(self, window: GroupWindow) -> bool:

@@ -131,7 +131,9 @@ class LoadHistory:
         """Before the load's change: what was used under the old load is summed up."""
         state = self._choice.state
         extra_s, extra_j = self.profiling_extra()
-        state.closed_work_s, state.closed_extra_s = self._choice.work()
+        work_s, closed_extra_s = self._choice.work()
+        state.closed_sd_s = self._choice.work_sd_s(work_s)
+        state.closed_work_s, state.closed_extra_s = work_s, closed_extra_s
         state.closed_profile_s += extra_s
         state.closed_profile_j += extra_j
         for record in (*state.records, state.shared_record):

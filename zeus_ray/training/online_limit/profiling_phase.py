@@ -233,6 +233,14 @@ class LimitProfiling:
             return
         state.phase, state.pending, state.shared = "profile", probe, ()
 
+    def start_or_wait(self) -> None:
+        """Profile again, once that is affordable; until then ``max_slowdown`` is kept by the highest limit."""
+        if self.affordable():
+            self.start()
+        elif self._choice.budget is not None and self.state.pending != self._choice.top:
+            self.state.pending = self._choice.top
+            self.state.time_test, self.state.power_test = ChangeTest(), ChangeTest()
+
     def affordable(self) -> bool:
         """Whether profiling after the first profile is still within its share of the run."""
         state = self.state

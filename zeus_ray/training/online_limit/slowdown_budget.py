@@ -94,8 +94,8 @@ class SlowdownBudget:
             held: the limit held now.
             record_s: seconds until this is decided again.
         """
-        spent = 1 - self.max_slowdown / slow_down  # seconds of budget per second
-        if edge.slow == edge.fast or spent <= 0:
+        if edge.slow == edge.fast:
             return edge.slow
+        spent = max(0.0, 1 - self.max_slowdown / slow_down)  # seconds of budget per second
         at_least_s = record_s if held == edge.slow else max(HOLD_S, HOLD_SHARE * self.work_s)
         return edge.slow if self.left_s >= spent * at_least_s else edge.fast

@@ -1,0 +1,69 @@
+"""``max_slowdown`` as a time budget: what a run is behind, it makes up for, whatever else is unknown."""
+
+import pytest
+from examples import examples
+from hypothesis import given
+from hypothesis import strategies as st
+from test_online_controller import LIMITS, Gpu, controller, trained
+
+from zeus_ray.training.online_limit.slowdown_budget import HullEdge, SlowdownBudget
+
+
+@given(
+    bound=st.floats(1.0, 1.5),
+    work_s=st.floats(1, 1e5),
+    behind_s=st.floats(0.01, 1e3),
+    sd_s=st.floats(0, 100),
+    slow_down=st.floats(1.0, 3.0),
+    held=st.sampled_from([0, 3]),
+)
+@examples(100)
+def test_a_run_that_is_behind_holds_the_faster_limit(bound, work_s, behind_s, sd_s, slow_down, held):
+    extra_s = (bound - 1) * work_s - bound * sd_s + behind_s
+    budget = SlowdownBudget(bound, work_s, extra_s, sd_s)
+    edge = HullEdge(fast=0, slow=3, price=1.0)
+    assert budget.hold(edge, slow_down, held=held, record_s=5.0) == 0
+    assert 1.0 <= budget.allowed <= bound
+
+
+def test_a_run_with_time_left_holds_the_slower_limit():
+    budget = SlowdownBudget(1.1, work_s=1000.0, extra_s=10.0, work_sd_s=1.0)
+    assert budget.hold(HullEdge(fast=0, slow=3, price=1.0), 1.3, held=0, record_s=5.0) == 3
+    assert budget.hold(HullEdge(fast=2, slow=2, price=0.0), 1.05, held=0, record_s=5.0) == 2
+
+
+def disturbed(ours, changes):
+    """Train while the load changes every 40 s, more often than may be profiled; each state after a record."""
+    for i in range(changes):
+        gpu = Gpu(uncapped_w=(280.0, 200.0, 240.0)[i % 3], step_s=(0.2, 0.3, 0.16, 0.24)[i % 4])
+        passed_s = 0.0
+        while passed_s < 40:
+            window = ours.next_window()
+            steps = ours.monitor_steps if window is None else window.steps
+            record = gpu.window(ours.limit_w, steps)
+            (ours.observe_settled if window is None else ours.observe_window)([record])
+            passed_s += record.wall_s
+            yield ours
+
+
+@pytest.mark.slow
+def test_a_changed_load_that_may_not_be_profiled_yet_runs_at_the_highest_limit():
+    ours, waited = controller(max_slowdown=1.1, profiling_share=0.02), 0
+    trained(ours, Gpu(), 60)
+    for now in disturbed(ours, 20):
+        state = now._state
+        if now.settled and state.stale and state.elapsed_s >= state.passing_until_s:
+            waited += 1
+            assert now.limit_w == LIMITS[0]
+    assert waited > 3
+
+
+@pytest.mark.slow
+def test_work_under_earlier_loads_stays_uncertain():
+    ours, sd_s = controller(max_slowdown=1.1), 0.0
+    trained(ours, Gpu(noise=0.05), 60)
+    for now in disturbed(ours, 8):
+        assert now._state.closed_sd_s >= sd_s
+        sd_s = now._state.closed_sd_s
+        assert now._choice.budget.work_sd_s >= sd_s
+    assert sd_s > 0

@@ -234,7 +234,7 @@ class LimitProfiling:
         state.phase, state.pending, state.shared = "profile", probe, ()
 
     def start_or_wait(self) -> None:
-        """Profile again, once that is affordable; until then ``max_slowdown`` is kept by the highest limit."""
+        """Profile again, once affordable; until then ``max_slowdown`` is kept by the highest limit."""
         if self.affordable():
             self.start()
         elif self._choice.budget is not None and self.state.pending != self._choice.top:

@@ -71,12 +71,14 @@ def undocumented(node, where):
                 yield from undocumented(inner, f"{where}: {inner.name}")
 
 
+@pytest.mark.slow
 def test_everything_public_has_a_docstring():
     """Ruff's rules D say so, too, as long as no line switches them off."""
     found = [undocumented(tree(path), str(path.relative_to(PACKAGE))) for path in FILES]
     assert [one for of_file in found for one in of_file] == []
 
 
+@pytest.mark.slow
 def test_no_forbidden_words():
     pages = [*FILES, ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
     words = {page: sorted({word.lower() for word in FORBIDDEN.findall(page.read_text())}) for page in pages}

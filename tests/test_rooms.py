@@ -96,6 +96,7 @@ def test_a_framework_comes_in_through_its_own_room():
     assert wrong == []
 
 
+@pytest.mark.slow
 def test_importing_the_package_imports_nothing_heavy():
     code = "import sys, zeus_ray, zeus_ray.cli.main, zeus_ray.search; print(*sys.modules)"
     loaded = subprocess.run(

@@ -54,6 +54,7 @@ def test_it_is_used_by_the_command_line(capsys):
     assert "123 gCO2eq/kWh now" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_it_is_listed_in_help_and_errors(capsys):
     assert ("dummy:ZONE", "a provider of this test") in signal_specs()
     assert main(["carbon", "--help"]) == 0

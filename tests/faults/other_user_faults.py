@@ -3,6 +3,7 @@
 import os
 import random
 import shutil
+import stat
 from pathlib import Path
 
 from scenario import AS_OTHER_USER, OTHER_UID, WANTED_W, kinds_in
@@ -84,7 +85,7 @@ def two_users_with_folders_of_their_own(scenario):
     if os.geteuid() or not shutil.which("setpriv"):
         return second_folder(scenario)
     for parent in (scenario.folder, *scenario.folder.parents[:2]):
-        parent.chmod(0o755)
+        parent.chmod(stat.S_IMODE(parent.stat().st_mode) | 0o055)  # one of them may be /tmp
     state = scenario.folder / "of-the-other-user"
     state.mkdir(mode=0o700)
     os.chown(state, OTHER_UID, OTHER_UID)

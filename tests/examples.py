@@ -3,7 +3,7 @@
 from hypothesis import settings
 
 # No deadline: on a busy machine any example may take long.
-settings.register_profile("quick", deadline=None, max_examples=10)
+settings.register_profile("quick", deadline=None, max_examples=5)
 settings.register_profile("thorough", deadline=None, max_examples=100)
 
 

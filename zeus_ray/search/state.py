@@ -127,10 +127,8 @@ class SearchState:
 
     def exploration_left_j(self, run_id: str = "") -> float:
         """What the exploration budget leaves (J of cost) for a pending run, or for another one."""
-        default = [run for run in self.runs if run.batch_size == self.settings.default_batch_size]
-        if self.fallback != self.settings.default_batch_size or (
-            default and not any(r.reached for r in default)
-        ):
+        default_fails = self._default_runs == {False}
+        if default_fails or self.fallback != self.settings.default_batch_size:
             return math.inf  # what the user had does not work
         return self.budget.left_j(*self.under_way(run_id))
 

@@ -77,7 +77,10 @@ def test_other_trade_offs_are_compared_with_the_baseline_or_without_one_with_the
         TradeOff(name="hardly slower", best=best(64, 125.0)),
     )
     said = text(search, found(answer, trade_offs=others))
-    expected = "expected from the same trials: least energy: batch size 64 at 100 W, 27.0 kJ in 8.80 min"
+    expected = (
+        "expected from the epochs and power profiles of these trials: least energy: batch size 64 at 100 W, "
+        "27.0 kJ in 8.80 min"
+    )
     assert f"{expected} (energy −32.5 %, time −12.0 % against the baseline)" in said
     assert "least time, and hardly slower: the same as the answer." in said
     alone = text([t for t in search if not t.is_baseline], found(answer, trade_offs=others))
@@ -158,8 +161,11 @@ def test_why_more_or_less_is_expected_of_the_baseline_than_its_trial_took(trial)
         trial(64, 32_000, 232, limit_w=250.0, epochs=8.0, cost=45_000.0),
     ]
     said = text(trials, found(best(64, 250.0), baseline=best(32, 250.0, energy_j=31_600.0, cost=53_500.0)))
-    assert "The baseline's own trial needed 8 epochs, where 7 are the mean" in said
-    assert "it took 36.0 kJ in 5.75 min" in said
+    assert (
+        "In the table, the baseline's own trial needed 8 epochs and took 36.0 kJ in 5.75 min; compared is"
+        in said
+    )
+    assert "compared is what the mean of its batch size takes, 7 epochs." in said
     assert "own trial needed" not in text([trials[0], trials[2]], found(best(64, 250.0)))
 
 
@@ -173,12 +179,24 @@ def test_what_the_batch_size_saves_and_what_the_power_limit(search):
     assert "125 W instead of 250 W then changes it by −16.7 %." in said
 
 
+def test_a_search_that_pays_in_cost_and_never_in_energy_says_both(trial):
+    trials = [
+        trial(32, 30_000, 600, is_baseline=True, limit_w=250.0, cost=100_000.0),
+        trial(64, 33_000, 300, limit_w=250.0, cost=60_000.0),
+    ]
+    before = best(32, 250.0, energy_j=30_000.0, cost=100_000.0)
+    said = text(trials, found(best(64, 250.0, energy_j=33_000.0, cost=60_000.0), baseline=before))
+    assert "Counted in energy alone it never will" in said
+    less = found(best(64, 250.0, energy_j=20_000.0, cost=60_000.0), baseline=before)
+    assert "Counted in energy" not in text(trials, less)
+
+
 def test_why_the_search_ended_and_what_it_never_tried(search):
     costs = (ExpectedCost(batch_size=16, power_limit_w=250.0, cost=around(70_000.0), known="modelled"),)
     goal = dataclasses.replace(GOAL, batch_sizes=(8, 16, 32, 64, 128, 1024))
     said = text(search, found(best(64, 125.0), goal=goal, expected_costs=costs, ended="nothing left"))
     assert "It ended by itself" in said
-    assert "Never tried: batch size 8, 16, expected to cost 70.0 kJ or more a training." in said
+    assert "Never tried: batch size 8, 16, as a training is expected to cost 70.0 kJ or more." in said
     assert "(num_samples=)" in text(search, found(best(64, 125.0), ended="trials used"))
 
 

@@ -65,7 +65,8 @@ def trade_off_sentences(saved: Savings) -> Iterator[str]:
     for trade in others:
         names.setdefault(_compared(trade.best, answer, saved), []).append(trade.name)
     texts = [f"{', and '.join(same)}: {text}" for text, same in names.items()]
-    yield f"Other trade-offs, expected from the same trials: {'; '.join(texts)}."
+    source = "expected from the epochs and power profiles of these trials"
+    yield f"Other trade-offs, {source}: {'; '.join(texts)}."
 
 
 def _compared(other: Best, answer: Best, saved: Savings) -> str:

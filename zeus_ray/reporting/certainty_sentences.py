@@ -20,7 +20,7 @@ def certainty_of_saving(saved: Savings, baseline: TrialSummary, best: TrialSumma
     low, high = saved.cost_share_interval
     if not math.isnan(low):
         ends = f"{signed_percent(-high)} and {signed_percent(-low)}"
-        doubt = "" if low * high > 0 else ": it MAY BE SCATTER, as only more trainings with both would show"
+        doubt = "" if low * high > 0 else ": the saving MAY BE SCATTER"
         yield (
             f"How sure: {_scatter(saved)}. Averaged over many trainings, the change in {saved.objective} is "
             f"between {ends}, nine times out of ten{doubt}."
@@ -73,5 +73,5 @@ def _fits(saved: Savings) -> str:
     if answer is None or measured is None or saved.repeats != 1 or math.isnan(measured.energy_j):
         return ""
     inside = answer.energy_j.low <= measured.energy_j <= answer.energy_j.high
-    where = "which includes" if inside else "which DOES NOT include"
-    return f", {where} the {energy(measured.energy_j)} of its trial"
+    where = "are within that" if inside else "are NOT within that"
+    return f"; the {energy(measured.energy_j)} of its trial {where}"

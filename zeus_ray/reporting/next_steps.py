@@ -33,8 +33,8 @@ def _steps(saved: Savings, folder: str, *, verified: bool) -> Iterator[str]:
     low, high = saved.cost_share_interval
     if not saved.default_is_best and low * high <= 0:
         yield (
-            "Make sure that the saving is no scatter: pass the same searcher to Tune again, which trains the "
-            "answer once more and narrows the interval."
+            "Narrow the interval, which includes no saving at all: pass the same searcher to Tune again, "
+            "which trains the answer once more."
         )
     if not verified and not saved.default_is_best:
         yield (
@@ -65,5 +65,5 @@ def _use(saved: Savings) -> str:
     unset = bool(best.advice) or limit_w is None or math.isnan(limit_w)
     limit = "" if unset else f", power_limit_w={limit_w:.0f}"
     session = f"zeus.session(batch_size={best.batch_size}{limit})"
-    rate = f" with the learning rate {best.lr:.3g}, and" if best.lr_rule else " with"
-    return f"Use the answer,{rate} this around the training:\nwith {session} as run:"
+    rate = f"set the learning rate to {best.lr:.3g}, and " if best.lr_rule else ""
+    return f"Use the answer: {rate}put this around the training loop:\nwith {session} as run:"

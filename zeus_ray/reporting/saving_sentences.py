@@ -71,8 +71,9 @@ def _baseline_trial(saved: Savings, baseline: TrialSummary) -> Iterator[str]:
     epochs = [t.epochs for t in saved.trials if t.target_reached and t.batch_size == baseline.batch_size]
     if len(epochs) > 1 and abs(fmean(epochs) / baseline.epochs - 1) > MEASUREMENT_ERROR:
         yield (
-            f"The baseline's own trial needed {baseline.epochs:.3g} epochs, where {fmean(epochs):.3g} are "
-            f"the mean of its batch size: it took {energy(baseline.energy_j)} in {seconds(baseline.time_s)}."
+            f"In the table, the baseline's own trial needed {baseline.epochs:.3g} epochs and took "
+            f"{energy(baseline.energy_j)} in {seconds(baseline.time_s)}; compared is what the mean of its "
+            f"batch size takes, {fmean(epochs):.3g} epochs."
         )
 
 
@@ -91,10 +92,10 @@ def _by_knob(saved: Savings, baseline: TrialSummary, best: TrialSummary) -> Iter
     if math.isnan(saved.cost_share):
         return
     if saved.same_batch_size:
-        yield "All of that comes from the power limit: the batch size is the same."
+        yield "The whole change comes from the power limit: the batch size is the same."
         return
     if abs(baseline.power_limit_w - best.power_limit_w) < SAME_KNOBS_W:
-        yield "All of that comes from the batch size: the power limit is the same."
+        yield "The whole change comes from the batch size: the power limit is the same."
         return
     between_j = (
         saved.found.expected_cost_j(best.batch_size, baseline.power_limit_w) if saved.found else math.nan

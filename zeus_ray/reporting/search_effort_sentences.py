@@ -63,7 +63,7 @@ def _never_tried(saved: Savings) -> Iterator[str]:
         return
     known = [c.cost.mean for c in saved.found.expected_costs if c.batch_size in left]
     least = min((cost for cost in known if math.isfinite(cost)), default=math.nan)
-    expected = "" if math.isnan(least) else f", expected to cost {energy(least)} or more a training"
+    expected = "" if math.isnan(least) else f", as a training is expected to cost {energy(least)} or more"
     yield f"Never tried: batch size {', '.join(map(str, left))}{expected}."
 
 
@@ -83,6 +83,8 @@ def _payback(saved: Savings) -> Iterator[str]:
         f"Its {name}{spent} will have been saved after about {counted(pays, 'training')} with the answer "
         f"instead of the baseline{interval}."
     )
+    if name == "cost" and saved.energy_share < 0:
+        yield "Counted in energy alone it never will, as the answer takes more energy than the baseline."
 
 
 def measured_sentences(saved: Savings) -> Iterator[str]:
@@ -91,7 +93,8 @@ def measured_sentences(saved: Savings) -> Iterator[str]:
     if MeasuredBy.SIMULATED in saved.measured_by:
         yield (
             "Real are the training, its metric and its epochs. Energy, power and the time of a trial are "
-            "those of that card at work on a large image network, whatever is trained here."
+            "those of that card at work on a large image network, whatever is trained here. The answer "
+            "combines both, and so holds for neither: it shows how a search works."
         )
     if {MeasuredBy.SIMULATED, MeasuredBy.REPLAY} & set(saved.measured_by):
         yield "Energy is of the GPUs alone: no CPU, no cooling."

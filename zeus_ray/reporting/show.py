@@ -80,7 +80,7 @@ class SearchReport:
     def table_title(self) -> str:
         """What the table of trials shows, and whether its numbers were measured."""
         note, virtual = note_of([], self.savings.measured_by)
-        what = f"; energy, time and cost {note.partition(' ')[0]}" if virtual else ""
+        what = f"; power, energy, time and cost {note.partition(' ')[0]}" if virtual else ""
         return f"Trials, the cheapest to the target first{what}"
 
     @property

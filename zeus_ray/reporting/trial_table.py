@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 NOT_STOPPED = "ended by itself"
 EXPLAINED = {
-    StopReason.NOT_WORTH_IT: "stopped before the target: to go on was not expected to save what it costs",
+    StopReason.NOT_WORTH_IT: "stopped before the target: to finish was expected to cost more than it saves",
     StopReason.COST_CAP: "stopped before the target: it had cost what a trial may cost",
     StopReason.PROFILED: "stopped once its power limits were measured, as more was not worth its cost",
     StopReason.MAX_EPOCHS: "the target was not reached in as many epochs as a training may take",

@@ -66,3 +66,20 @@ def test_work_under_earlier_loads_stays_uncertain():
         sd_s = now._state.closed_sd_s
         assert now._choice.budget.work_sd_s >= sd_s
     assert sd_s > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("clean", [0.0, 0.4])
+def test_where_no_record_can_be_used_the_bound_is_kept(clean):
+    gpu, ours = Gpu(slope=0.7), controller(max_slowdown=1.1)
+    trained(ours, gpu, 120)
+    while ours.next_window() is not None:
+        ours.observe_window([gpu.window(ours.limit_w, ours.next_window().steps)])
+    ours._state.pending = LIMITS.index(150.0)
+    passed_s = 0.0
+    while passed_s < 600:
+        record = gpu.window(ours.limit_w, ours.monitor_steps, clean=clean)
+        ours.observe_settled([record])
+        passed_s += record.wall_s
+    assert ours.limit_w == LIMITS[0]
+    assert ours.slowdown < 1.15

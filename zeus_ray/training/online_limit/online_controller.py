@@ -157,7 +157,8 @@ class OnlineController:
         held = self._state.held
         held.units += window.units
         if not math.isfinite(window.time.mean) or window.clean < 0.5:
-            return False
+            self._profiling.wait_within_slowdown()
+            return (self.limits_w, state.phase) != before
         state.step_s = window.step_s
         if not state.energy_known or held.time is None:
             return self._measured_again(window)

@@ -237,8 +237,18 @@ class LimitProfiling:
         """Profile again, once affordable; until then ``max_slowdown`` is kept by the highest limit."""
         if self.affordable():
             self.start()
-        elif self._choice.budget is not None and self.state.pending != self._choice.top:
-            self.state.pending = self._choice.top
+        elif self._choice.budget is not None:
+            self._hold(self._choice.top)
+
+    def wait_within_slowdown(self) -> None:
+        """While records cannot be used: a run that is behind ``max_slowdown`` holds the highest limit."""
+        budget = self._choice.budget
+        if budget is not None and budget.left_s < 0 and not self.state.shared:
+            self._hold(self._choice.top)
+
+    def _hold(self, k: int) -> None:
+        if k != self.state.pending:
+            self.state.pending = k
             self.state.time_test, self.state.power_test = ChangeTest(), ChangeTest()
 
     def affordable(self) -> bool:
@@ -270,10 +280,7 @@ class LimitProfiling:
 
     def follow(self) -> None:
         """Hold the best limit by what is known now; with ``max_slowdown`` that changes with the time left."""
-        k = self._choice.best()
-        if k != self.state.pending:
-            self.state.pending = k
-            self.state.time_test, self.state.power_test = ChangeTest(), ChangeTest()
+        self._hold(self._choice.best())
 
     def take_over(self, stored: Sequence[UnitPoint]) -> None:
         """Take over a stored profile; its best limit will be checked by one window."""

@@ -97,6 +97,7 @@ def small_search(folder, *, measured_by="simulated"):
             default_batch_size=32,
             batch_sizes=SIZES,
             max_epochs=100.0,
+            seed=0,
         ),
         trade_offs=search.trade_offs(),
         expected_costs=search.expected_costs(),

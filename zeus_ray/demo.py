@@ -31,6 +31,11 @@ DEFAULT_BATCH_SIZE = 32
 DEMO_TARGET = Target("accuracy", 0.95)
 MAX_EPOCHS = 60
 SIMULATED_GPU = "simulated:V100"
+EXAMPLE = (
+    "This search is an example. On a machine with an NVIDIA GPU run zeus-ray demo again; for a training of "
+    "your own begin with the notebook 01_first_search or the quick start of the documentation. The next "
+    "steps are those after such a search."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +70,13 @@ def run_demo(options: DemoOptions) -> None:
     _announce(console)
     started_here = not ray.is_initialized()
     if started_here:
-        ray.init("local", include_dashboard=False, num_cpus=os.cpu_count(), logging_level="ERROR")
+        ray.init(
+            "local",
+            include_dashboard=False,
+            num_cpus=os.cpu_count(),
+            logging_level="ERROR",
+            log_to_driver=False,  # trials print nothing; what fails, Tune reports
+        )
     try:
         searcher, result = run_search(options)
     finally:
@@ -174,7 +185,7 @@ def _report(
 ) -> None:
     """Print the table and the sentences; draw the plot and print its path."""
     console.print()
-    picture = show(result, best=searcher.best()).pareto()
+    picture = show(result, best=searcher.best(), example=EXAMPLE).pareto()
     if picture is not None:
         path = picture.save(options.out / "pareto.png")
         simulated = " (SIMULATED)" if discovery.is_virtual(discovery.gpu_source()) else ""

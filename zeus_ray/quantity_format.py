@@ -15,6 +15,8 @@ DAY_S = 24 * HOUR_S
 WEEK_S = 7 * DAY_S
 TIME_UNITS = ((86_400.0, "days"), (3_600.0, "h"), (60.0, "min"), (1.0, "s"))
 ENERGY_UNITS = ((1e9, "GJ"), (1e6, "MJ"), (1e3, "kJ"), (1.0, "J"))
+COST_UNITS = tuple((size, f"{unit}-eq") for size, unit in ENERGY_UNITS)
+"""Cost weighs energy against time (Zeus, Eq. 2): joule-equivalents, as no such joules are used."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,11 @@ def energy_scale(joules: Iterable[float]) -> Scale:
     return _scale(joules, ENERGY_UNITS, 1.0)
 
 
+def cost_scale(costs_j: Iterable[float]) -> Scale:
+    """The unit for these costs (J-eq), by the largest."""
+    return _scale(costs_j, COST_UNITS, 1.0)
+
+
 def time_scale(times_s: Iterable[float]) -> Scale:
     """The unit for these times (s), by the largest."""
     return _scale(times_s, TIME_UNITS, 2.0)
@@ -46,6 +53,11 @@ def time_scale(times_s: Iterable[float]) -> Scale:
 def energy(joules: float) -> str:
     """An energy (J) as J, kJ, MJ or GJ: "48.9 kJ"."""
     return _with_unit(joules, energy_scale([joules]))
+
+
+def cost(cost_j: float) -> str:
+    """A cost (J-eq) of energy and time: "48.9 kJ-eq"."""
+    return _with_unit(cost_j, cost_scale([cost_j]))
 
 
 def watt_hours(joules: float) -> str:

@@ -45,10 +45,13 @@ def test_a_size_that_was_stopped_and_may_cost_less_is_not_settled_in_words_and_p
     )
     said = text(kept, answer)
     assert "No other that reached the target is expected to cost less" in said
-    assert "NOT SETTLED: batch size 128 at 150 W is expected to cost 47.9 kJ (39.9 kJ to 57.5 kJ)" in said
+    assert (
+        "NOT SETTLED: batch size 128 at 150 W is expected to cost 47.9 kJ-eq (39.9 kJ-eq to 57.5 kJ-eq)"
+        in said
+    )
     assert "points_to_evaluate=[128]" in said
     drawn = cost_picture(savings(kept, found=answer), answer.expected_costs).description
-    assert "The answer: 53.0 kJ with batch size 32 at 250 W. Less is expected of batch size 128" in drawn
+    assert "The answer: 53.0 kJ-eq with batch size 32 at 250 W. Less is expected of batch size 128" in drawn
 
 
 @pytest.mark.parametrize(
@@ -91,7 +94,8 @@ def test_where_the_default_stays_nothing_is_saved_and_the_next_best_size_is_name
     assert "What is saved: nothing." in said
     assert "How sure: the epochs that a training needs vary by about" in said
     assert (
-        "the next batch size that reached the target, 64, is expected to take 57.2 kJ (+8.0 % cost)" in said
+        "the next batch size that reached the target, 64, is expected to take 57.2 kJ-eq (+8.0 % cost)"
+        in said
     )
     alone = found(STAYS, baseline=STAYS, expected_costs=BESIDE[:2])
     assert "no other batch size was trained to the target" in text(kept[:1], alone)

@@ -43,11 +43,18 @@ def test_a_simulated_gpu_is_not_the_users(search):
     assert not any("ZEUS_RAY_GPU" in step for step in next_steps(savings(measured(search))))
 
 
+def test_an_example_says_so_instead_and_a_check_says_what_it_takes(search):
+    first, check, *_ = next_steps(savings(search), example="This is an example.")
+    assert first == "This is an example."
+    assert "with the answer (30.0 kJ and 8.00 min to the target)" in check
+    assert "with the default (40.0 kJ and 10.0 min to the target)" in check
+
+
 def test_a_saving_that_may_be_scatter_is_made_sure_of_first(search):
     answer = Best(batch_size=64, power_limit_w=125.0, **dict.fromkeys(("cost", "energy_j", "time_s"), WIDE))
     unsure = savings(measured(search), answer=answer, found=SearchAnswer(best=answer))
     assert unsure.cost_share_interval[0] < 0 < unsure.cost_share_interval[1]
-    assert "pass the same searcher to Tune again" in next_steps(unsure)[0]
+    assert "pass the same ZeusSearcher to Tune again" in next_steps(unsure)[0]
 
 
 def test_the_default_needs_no_check(trial):

@@ -1,6 +1,7 @@
 """What the pictures show: which trials, which lines, and what they say of the rest."""
 
 import dataclasses
+import itertools
 import math
 
 import pytest
@@ -16,6 +17,7 @@ from zeus_ray.reporting.pictures.picture import (
     COLOURS,
     DARK,
     LIGHT,
+    AxisScale,
     LineLayer,
     PointLayer,
     SpanLayer,
@@ -23,6 +25,7 @@ from zeus_ray.reporting.pictures.picture import (
     colour_at,
     is_light,
     scale_position,
+    whole_ticks,
 )
 from zeus_ray.reporting.pictures.power_over_time_picture import power_picture
 from zeus_ray.reporting.pictures.search_payback_picture import search_payback_picture
@@ -30,6 +33,7 @@ from zeus_ray.reporting.pictures.search_pictures import search_pictures
 from zeus_ray.reporting.pictures.sweep_width_picture import sweep_picture
 from zeus_ray.reporting.savings import savings
 
+TRIAL = "trial: number is batch size, colour is limit"
 FRONTS = [
     ([], []),
     ([(1, 1)], [(1, 1)]),
@@ -56,7 +60,7 @@ def test_pareto_front(points, front):
 
 def test_pareto_shows_what_reached_the_target_and_names_the_rest(search):
     picture = pareto_picture(savings(search))
-    trials, baseline = named(picture, "trial, with its batch size"), named(picture, "trial of the baseline")
+    trials, baseline = named(picture, TRIAL), named(picture, "baseline's trial")
     assert trials.texts == ("64", "128")
     assert (trials.x, trials.y) == ((8.0, 7.5), (30.0, 36.0))
     assert (baseline.texts, baseline.symbol) == (("32",), "diamond")
@@ -76,7 +80,7 @@ def test_the_line_of_equal_cost_goes_through_the_answer(report):
 def test_a_trial_that_trained_on_counts_up_to_the_target(trial):
     longer = dataclasses.replace(trial(8, 100, 10), cost=100.0, cost_to_target=50.0)
     picture = pareto_picture(savings([longer, trial(16, 90, 10)]))
-    assert named(picture, "trial, with its batch size").y == (50.0, 90.0)
+    assert named(picture, TRIAL).y == (50.0, 90.0)
     assert "1 trial trained on after the target" in picture.footnote
 
 
@@ -103,9 +107,9 @@ def test_the_cost_picture_says_what_was_tried_and_what_is_expected(report):
     cells = picture.layers[0]
     assert all(row[3].startswith("≈") and not row[0].startswith("≈") for row in cells.texts)
     column = picture.x.categories.index("64")
-    assert cells.hovers[1][column].startswith("batch size 64 at 150 W\ncost 78.5 kJ (")
+    assert cells.hovers[1][column].startswith("batch size 64 at 150 W\ncost 78.5 kJ-eq (")
     assert all("\n" in text and "–" in text for row in cells.texts for text in row)
-    assert set(named(picture, "answer").x) == {0.52, 1.48}
+    assert set(named(picture, "frame: the answer").x) == {0.52, 1.48}
     assert len(named(picture, "trial that reached the target").x) == 3
 
 
@@ -165,10 +169,10 @@ def test_the_search_history_meets_the_savings_at_the_break_even(report):
     assert f"will have been saved after {saved.trainings_to_pay} trainings" in picture.description
     total = named(picture, "all trials so far").y[-1]
     assert total * 1e3 == pytest.approx(saved.search_cost_j)
-    line = named(picture, "saved by using the answer")
+    line = named(picture, "saved by trainings with the answer")
     slope = line.y[1] / (line.x[1] - line.x[0])
     assert (saved.trainings_to_pay - 1) * slope < total <= saved.trainings_to_pay * slope
-    assert named(picture, "exploration budget, with savings").dashed
+    assert named(picture, "may be spent exploring (exploration_budget)").dashed
     nothing = Exploration(
         default_cost_j=math.nan, budget_j=math.inf, spent_j=0.0, saved_j=0.0, left_j=math.inf, runs=()
     )
@@ -186,6 +190,36 @@ def test_power_has_windows_and_epochs():
     assert "unknown" in power_picture([(0.0, math.nan, math.nan)]).description
     with pytest.raises(BadInput, match="was a GPU measured"):
         power_picture([])
+
+
+def test_power_is_that_since_the_point_before_and_readings_before_the_trial_are_left_out():
+    trace = [
+        (0.0, 300.0, 175.0),
+        (0.0, 300.0, 100.0),
+        (8.0, 95.0, 100.0),
+        (8.0, 95.0, 225.0),
+        (9.0, 140.0, 225.0),
+    ]
+    picture = power_picture(trace)
+    drawn, limits = named(picture, "power drawn"), named(picture, "power limit")
+    assert (drawn.x, drawn.y) == ((0.0, 8.0, 8.0, 9.0), (95.0, 95.0, 140.0, 140.0))
+    assert (limits.x, limits.y) == ((0.0, 8.0, 9.0), (100.0, 225.0, 225.0))
+    assert (
+        "95 W to 140 W. Limits from 100 W to 225 W were in force, the last of them 225 W."
+        in picture.description
+    )
+
+
+@pytest.mark.parametrize("high", [1, 3, 9, 28, 99, 100, 12_345])
+@pytest.mark.parametrize("low", [0, 1, -7])
+def test_ticks_are_few_whole_and_a_round_distance_apart(low, high):
+    ticks = whole_ticks(AxisScale(label="", low=low, high=high + 0.4, ticks_from=0.0))
+    steps = {b - a for a, b in itertools.pairwise(ticks)}
+    assert 1 <= len(ticks) <= 12
+    assert ticks[-1] <= high
+    assert ticks[0] >= max(0, low)
+    assert len(steps) <= 1
+    assert all(str(step).rstrip("0") in ("1", "2", "5") for step in steps)
 
 
 def test_the_sweep_is_on_the_curve_of_the_grid():

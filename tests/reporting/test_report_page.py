@@ -12,6 +12,7 @@ from small_search import small_search
 from zeus_ray.records.window_usage import WindowUsage, windows_from_json, windows_to_json
 from zeus_ray.reporting.page.html_page import write_page
 from zeus_ray.reporting.page.search_page import search_page
+from zeus_ray.reporting.saving_sentences import changes_against_baseline
 from zeus_ray.reporting.show import SearchReport
 
 pytestmark = pytest.mark.browser
@@ -79,6 +80,27 @@ def test_it_says_the_same_sentences_as_the_terminal(report, path):
         assert " ".join(sentence.split()) in text
     assert "580.95.05" in text
     assert "had no signal of carbon intensity or price" in text
+
+
+def test_each_change_has_its_interval_and_the_experiment_is_named(report):
+    named = dataclasses.replace(report, folder="/results/train_resnet_2026-01-01")
+    text = text_of(search_page(named))
+    for change in changes_against_baseline(report.savings):
+        assert f"{change.short} {change.ends} 90 %: {change.interval}" in text
+    for row in ("experiment train_resnet_2026-01-01", "default batch size 32", "seed 0"):
+        assert row in text
+
+
+def test_a_narrow_page_keeps_what_is_expected_apart_and_says_that_a_table_scrolls(browser, path):
+    tab, _said = opened(browser, path, viewport={"width": 390, "height": 900})
+    cells = tab.locator("figure[data-picture=picture-cost] .textpoint").all_text_contents()
+    assert any(text.startswith("≈") for text in cells)
+    assert not all(text.startswith("≈") for text in cells)
+    assert tab.get_by_text("The table scrolls sideways.").is_visible()
+    wide, _said = opened(browser, path, viewport={"width": 1200, "height": 900})
+    assert not wide.get_by_text("The table scrolls sideways.").is_visible()
+    tab.context.close()
+    wide.context.close()
 
 
 def test_it_is_one_file_that_loads_nothing(path):

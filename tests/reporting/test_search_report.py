@@ -62,12 +62,16 @@ def test_another_type_is_refused():
 def test_learning_rate_advice_and_verified_metric_are_reported(trial):
     best = trial(64, 30_000, 480, lr=0.2, lr_rule="sqrt", advice="150 W would have taken less")
     sentences = " ".join(SearchReport((best,)).sentences)
-    assert (
-        "learning rate is 0.2 by the rule 'sqrt', a rule of thumb, which zeus.verify(result) can check"
-        in sentences
-    )
+    assert "learning rate is 0.2 (rule of thumb: sqrt), which zeus.verify(result) can check" in sentences
     assert "No limit could be set: 150 W would have taken less." in sentences
     verified = compare_final_metrics("acc", "max", ("batch size 64", [0.9] * 3), ("batch size 32", [0.9] * 3))
     sentences = " ".join(SearchReport((best,), verified=verified).sentences)
-    assert "a rule of thumb. " in sentences
+    assert "learning rate is 0.2 (rule of thumb: sqrt). " in sentences
     assert verified.sentence in sentences
+
+
+def test_the_learning_rate_says_what_it_was_scaled_from(trial):
+    baseline = trial(32, 40_000, 600, lr=0.1, lr_rule="linear", is_baseline=True)
+    best = trial(64, 30_000, 480, lr=0.2, lr_rule="linear")
+    said = " ".join(SearchReport((best, baseline)).sentences)
+    assert "is 0.2 (rule of thumb: linear, from 0.1 at batch size 32), which" in said

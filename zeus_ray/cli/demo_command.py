@@ -1,4 +1,4 @@
-"""``zeus-ray demo``: a search that runs in a few minutes."""
+"""``zeus-ray demo``: a search that runs in about a minute."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def demo_command(
         Path, typer.Option(metavar="FOLDER", help="Folder for Ray's results and the plot.")
     ] = Path("zeus-ray-demo"),
 ) -> None:
-    """Run a Ray Tune search on real data, in a few minutes.
+    """Run a Ray Tune search on real data, in about a minute.
 
     Trains a small network on scikit-learn's handwritten digits with eight batch sizes. Energy is measured
     by NVML if there is a GPU; otherwise the GPU is simulated, which the output states. Shows the table of

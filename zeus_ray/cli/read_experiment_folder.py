@@ -59,7 +59,7 @@ def power_pictures(result: ExperimentAnalysis, report: SearchReport) -> tuple[li
         for trial in sorted(report.trials, key=lambda one: (one is not first, one.rank)):
             storage = storages[trial.trial_id]
             folder = StorageFolder(storage.storage_filesystem, storage.trial_fs_path)
-            drawn = power_pictures_of_trial(folder, trial.knobs_text)
+            drawn = power_pictures_of_trial(folder, f"batch size {trial.batch_size}")
             if drawn:
                 return drawn, []
     except BadInput as error:

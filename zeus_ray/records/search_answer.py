@@ -29,6 +29,7 @@ class SearchGoal:
         default_batch_size: what savings refer to.
         batch_sizes: what the search chooses from.
         max_epochs: a run that has not reached the target by then has failed; NaN where unknown.
+        seed: of the search; None where unknown.
         objective: "energy", "carbon" or "price".
         signal: of carbon intensity or price, as a text; "": none, or given as an object.
         unit: of the signal; "" without one.
@@ -43,6 +44,7 @@ class SearchGoal:
     default_batch_size: int = 0
     batch_sizes: tuple[int, ...] = ()
     max_epochs: float = NAN
+    seed: int | None = None
     objective: str = "energy"
     signal: str = ""
     unit: str = ""

@@ -35,7 +35,8 @@ def limits_of_the_same_cost(saved: Savings) -> Iterator[str]:
         return
     drawn_w = answer.energy_j.mean / answer.time_s.mean / (saved.goal.gpus if saved.goal else 1)
     draws = f", as a training draws {power(drawn_w)} on average" if drawn_w < limits_w[-1] else ""
-    kept = "; the one in use stays" if saved.default_is_best else ""
+    before = saved.baseline.power_limit_w if saved.baseline else math.nan
+    kept = "; the one in use stays" if abs(best.power_limit_w - before) < SAME_KNOBS_W else ""
     yield (
         f"With this batch size the {saved.objective} is the same, within {percent(SAME_COST)}, at all limits "
         f"from {limits_w[0]:.0f} to {power(limits_w[-1])}{draws}{kept}."
@@ -50,7 +51,7 @@ def not_settled(saved: Savings) -> Iterator[str]:
     ended = saved.found.ended if saved.found else ""
     yield (
         f"NOT SETTLED: batch size {other.batch_size} at {power(other.power_limit_w)} is expected to cost "
-        f"{other.cost.text(energy)}, which may be less, but no trial trained it to the target"
+        f"{other.cost.text(saved.costs.text)}, which may be less, but no trial trained it to the target"
         f"{WHY_NOT_SETTLED.get(ended, '')}. A search with points_to_evaluate=[{other.batch_size}] trains it "
         f"first; a larger {GOES_ON_WITH.get(ended, 'exploration_budget=')} lets the search go on."
     )
@@ -76,8 +77,13 @@ def _compared(other: Best, answer: Best, saved: Savings) -> str:
     if saved.comparable and saved.reference is not None and not saved.default_is_best:
         before, name = (saved.reference.energy_j, saved.reference.time_s), "the baseline"
     energy_share, time_share = other.energy_j.mean / before[0] - 1, other.time_s.mean / before[1] - 1
+    ran = any(
+        t.batch_size == other.batch_size and _same_limit(t.power_limit_w, other.power_limit_w)
+        for t in saved.trials
+    )
+    how = "" if ran else ", which no trial ran with to its end"
     return (
-        f"{other.knobs_text}, {energy(other.energy_j.mean)} in {seconds(other.time_s.mean)} (energy "
+        f"{other.knobs_text}{how}: {energy(other.energy_j.mean)} in {seconds(other.time_s.mean)} (energy "
         f"{signed_percent(energy_share)}, time {signed_percent(time_share)} against {name})"
     )
 

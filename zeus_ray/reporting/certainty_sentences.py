@@ -19,11 +19,10 @@ def certainty_of_saving(saved: Savings, baseline: TrialSummary, best: TrialSumma
         )
     low, high = saved.cost_share_interval
     if not math.isnan(low):
-        ends = f"{signed_percent(-high)} and {signed_percent(-low)}"
         doubt = "" if low * high > 0 else ": the saving MAY BE SCATTER"
         yield (
-            f"How sure: {_scatter(saved)}. Averaged over many trainings, the change in {saved.objective} is "
-            f"between {ends}, nine times out of ten{doubt}."
+            f"How sure: {_scatter(saved)}. Averaged over many trainings, the change is, nine times out of "
+            f"ten, between {_intervals(saved)}{doubt}."
         )
     yield from _one_training(saved)
     share = saved.cost_share if not math.isnan(saved.cost_share) else saved.time_share
@@ -43,10 +42,22 @@ def certainty_of_default(saved: Savings) -> Iterator[str]:
             change = signed_percent(rival.cost.mean / answer.cost.mean - 1)
             near = (
                 f"the next batch size that reached the target, {rival.batch_size}, is expected to take "
-                f"{energy(rival.cost.mean)} ({change} {saved.objective})"
+                f"{saved.costs.text(rival.cost.mean)} ({change} {saved.objective})"
             )
         yield f"How sure: {_scatter(saved)}; {near}."
     yield from _one_training(saved)
+
+
+def _intervals(saved: Savings) -> str:
+    """As in "−41.4 % and +20.4 % in cost, −28.4 % and +47.0 % in energy"; of what the goal counts, first."""
+    shares = {"cost": saved.cost_share, "energy": saved.energy_share, "time": saved.time_share}
+    alone = {name: shares[name] for name in shares if name != "cost" or saved.objective == "cost"}
+    texts = []
+    for name, share in sorted(alone.items(), key=lambda item: item[0] != saved.objective):
+        low, high = saved.interval_of(share)
+        if not math.isnan(low):
+            texts.append(f"{signed_percent(-high)} and {signed_percent(-low)} in {name}")
+    return ", ".join(texts)
 
 
 def _scatter(saved: Savings) -> str:

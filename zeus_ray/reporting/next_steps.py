@@ -7,11 +7,13 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
+from zeus_ray.quantity_format import energy, seconds
 from zeus_ray.records import MeasuredBy
 from zeus_ray.reporting.savings import Savings
+from zeus_ray.reporting.trials_from_result import TrialSummary
 
 
-def next_steps(saved: Savings, *, folder: str = "", verified: bool = False) -> list[str]:
+def next_steps(saved: Savings, *, folder: str = "", verified: bool = False, example: str = "") -> list[str]:
     """Two to five steps, the first one first; none without an answer, which says itself what to do.
 
     What is to be typed is on a line of its own.
@@ -20,12 +22,15 @@ def next_steps(saved: Savings, *, folder: str = "", verified: bool = False) -> l
         saved: the answer against the baseline.
         folder: of the experiment, which the report reads; "" where it has none here.
         verified: whether the final metric was compared.
+        example: said first, where the search is an example; "" for one of a user.
     """
-    return [] if saved.best is None else list(_steps(saved, folder, verified=verified))
+    return [] if saved.best is None else list(_steps(saved, folder, example, verified=verified))
 
 
-def _steps(saved: Savings, folder: str, *, verified: bool) -> Iterator[str]:
-    if {MeasuredBy.SIMULATED, MeasuredBy.REPLAY} & set(saved.measured_by):
+def _steps(saved: Savings, folder: str, example: str, *, verified: bool) -> Iterator[str]:
+    if example:
+        yield example
+    elif {MeasuredBy.SIMULATED, MeasuredBy.REPLAY} & set(saved.measured_by):
         yield (
             f"This answer is for a GPU that is not here ({' and '.join(saved.gpus)}). Run the same search on "
             "your own, with ZEUS_RAY_GPU unset, and take the next steps with its answer."
@@ -33,17 +38,25 @@ def _steps(saved: Savings, folder: str, *, verified: bool) -> Iterator[str]:
     low, high = saved.cost_share_interval
     if not saved.default_is_best and low * high <= 0:
         yield (
-            "Narrow the interval, which includes no saving at all: pass the same searcher to Tune again, "
-            "which trains the answer once more."
+            "Narrow the interval, which includes no saving at all: pass the same ZeusSearcher to Tune again, "
+            f"which trains the answer once more{_takes(saved.best)}."
         )
     if not verified and not saved.default_is_best:
         yield (
-            "Check that the network is as good: zeus.verify(result) trains to the end with the answer and "
-            "with the default, and compares the final metric."
+            "Check that the network is as good: zeus.verify(result), with what Tune returned, trains to the "
+            f"end with the answer{_takes(saved.best)} and with the default{_takes(saved.reference)}, and "
+            "compares the final metric."
         )
     yield _use(saved)
     if Path(folder or "missing").is_dir():
         yield f"Show it, with all pictures:\nzeus-ray report --html report.html {_short(Path(folder))}"
+
+
+def _takes(training: TrialSummary | None) -> str:
+    """What a training takes to the target, in brackets; "" where that is unknown."""
+    if training is None or math.isnan(training.energy_j):
+        return ""
+    return f" ({energy(training.energy_j)} and {seconds(training.time_s)} to the target)"
 
 
 def _short(folder: Path) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from statistics import fmean
 
-from zeus_ray.quantity_format import energy, power, seconds, signed_percent
+from zeus_ray.quantity_format import cost, energy, power, seconds, signed_percent
 from zeus_ray.reporting.answer_and_baseline import SAME_KNOBS_W
 from zeus_ray.reporting.certainty_sentences import certainty_of_default, certainty_of_saving
 from zeus_ray.reporting.savings import MEASUREMENT_ERROR, Savings
@@ -14,7 +15,7 @@ from zeus_ray.reporting.trials_from_result import TrialSummary
 
 
 def saving_sentences(saved: Savings) -> Iterator[str]:
-    """The saving against the baseline in cost, energy and time; from which knob it comes; how sure it is."""
+    """The saving against the baseline in cost, energy and time; how sure it is; from which knob it comes."""
     if saved.baseline is None:
         yield "The experiment has no baseline: no saving is claimed."
     elif not saved.baseline.target_reached:
@@ -27,33 +28,50 @@ def saving_sentences(saved: Savings) -> Iterator[str]:
         yield "The best trial or the baseline shared its GPU with another job: no saving is claimed."
     else:
         yield f"Against the baseline, {_baseline(saved, saved.baseline)}: {_changes(saved)}."
-        yield from _baseline_trial(saved, saved.baseline)
+        yield from certainty_of_saving(saved, saved.baseline, saved.best)
         yield from _dearer_in_one(saved)
         if math.isnan(saved.energy_share):
             yield "Energy and cost are unknown: no energy was measured."
         yield from _by_knob(saved, saved.baseline, saved.best)
-        yield from certainty_of_saving(saved, saved.baseline, saved.best)
 
 
-def changes_against_baseline(saved: Savings) -> Iterator[str]:
-    """Cost first, then energy and time, each with its sign: "time −20.0 % (10.0 min to 8.00 min)"."""
+@dataclass(frozen=True)
+class Change:
+    """How much more or less of one quantity a training with the answer takes than one with the baseline.
+
+    ``short`` has the sign, as in "time −20.0 %"; ``ends`` is "10.0 min to 8.00 min"; ``interval`` is
+    "−35.0 % to +2.0 %", 90 % of many trainings' means, "" where unknown.
+    """
+
+    short: str
+    ends: str
+    interval: str
+
+
+def changes_against_baseline(saved: Savings) -> Iterator[Change]:
+    """Cost first, then energy and time."""
     before, now = saved.reference, saved.best
     if before is None or now is None:
         return
     eta = saved.goal.eta if saved.goal else math.nan
     if eta not in (0, 1) and not math.isnan(saved.cost_share):
-        shown = f"{energy(before.measured_cost)} to {energy(now.measured_cost)}"
-        yield f"cost {signed_percent(-saved.cost_share)} ({shown})"
+        ends = f"{cost(before.measured_cost)} to {cost(now.measured_cost)}"
+        yield _change("cost", saved, saved.cost_share, ends)
     if not math.isnan(saved.energy_share):
-        yield (
-            f"energy {signed_percent(-saved.energy_share)} ({energy(before.energy_j)} to "
-            f"{energy(now.energy_j)})"
-        )
-    yield f"time {signed_percent(-saved.time_share)} ({seconds(before.time_s)} to {seconds(now.time_s)})"
+        ends = f"{energy(before.energy_j)} to {energy(now.energy_j)}"
+        yield _change("energy", saved, saved.energy_share, ends)
+    ends = f"{seconds(before.time_s)} to {seconds(now.time_s)}"
+    yield _change("time", saved, saved.time_share, ends)
+
+
+def _change(name: str, saved: Savings, share: float, ends: str) -> Change:
+    low, high = saved.interval_of(share)
+    interval = "" if math.isnan(low) else f"{signed_percent(-high)} to {signed_percent(-low)}"
+    return Change(f"{name} {signed_percent(-share)}", ends, interval)
 
 
 def _changes(saved: Savings) -> str:
-    return ", ".join(changes_against_baseline(saved))
+    return ", ".join(f"{change.short} ({change.ends})" for change in changes_against_baseline(saved))
 
 
 def _baseline(saved: Savings, baseline: TrialSummary) -> str:
@@ -63,10 +81,12 @@ def _baseline(saved: Savings, baseline: TrialSummary) -> str:
     return f"batch size {baseline.batch_size}{limit}, {how}"
 
 
-def _baseline_trial(saved: Savings, baseline: TrialSummary) -> Iterator[str]:
-    """Why the baseline's own trial took something else than what is expected of it."""
-    expected = saved.reference
-    if expected is None or not saved.is_expected or not baseline.epochs > 0:
+def trial_of_baseline(saved: Savings) -> Iterator[str]:
+    """Why the baseline's own trial took something else than what is expected of it, where it is compared."""
+    baseline = saved.baseline
+    if baseline is None or not saved.comparable or saved.default_is_best:
+        return
+    if saved.reference is None or not saved.is_expected or not baseline.epochs > 0:
         return
     epochs = [t.epochs for t in saved.trials if t.target_reached and t.batch_size == baseline.batch_size]
     if len(epochs) > 1 and abs(fmean(epochs) / baseline.epochs - 1) > MEASUREMENT_ERROR:

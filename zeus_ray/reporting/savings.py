@@ -16,6 +16,7 @@ from zeus_ray.reporting.answer_and_baseline import (
     mean_trial,
     same_knobs,
 )
+from zeus_ray.reporting.cost_format import CostFormat
 from zeus_ray.reporting.trials_from_result import INTERRUPTED, TrialSummary
 
 MEASUREMENT_ERROR = 0.01
@@ -59,7 +60,12 @@ class Savings:
     @property
     def objective(self) -> str:
         """What ``cost`` is, by the goal's eta: "cost", or "energy" or "time" alone."""
-        return {0.0: "time", 1.0: "energy"}.get(self.goal.eta if self.goal else NAN, "cost")
+        return self.costs.name
+
+    @property
+    def costs(self) -> CostFormat:
+        """How costs are written."""
+        return CostFormat(self.goal)
 
     @property
     def comparable(self) -> bool:
@@ -98,12 +104,16 @@ class Savings:
 
         It is that of a ratio of two means, of the epochs of as many runs as either is expected from.
         """
+        return self.interval_of(self.cost_share)
+
+    def interval_of(self, share: float) -> tuple[float, float]:
+        """90 % interval of a saved share of cost, energy or time, all of which go with the epochs."""
         if self.same_batch_size or self.answer is None or math.isnan(self.answer.scatter):
             return (NAN, NAN)
         pair = self.answer, self.found.baseline if self.found else None
         runs = [max(1, best.runs) if best else 1 for best in pair]
         width = math.exp(Z90 * self.answer.scatter * math.sqrt(sum(1 / count for count in runs)))
-        kept = 1 - self.cost_share
+        kept = 1 - share
         return (1 - kept * width, 1 - kept / width)
 
     @property
@@ -162,6 +172,13 @@ class Savings:
     def search_cost_j(self) -> float:
         """Cost of all trials (J)."""
         return _known_sum(trial.measured_cost for trial in self.trials)
+
+    @property
+    def wall_clock_s(self) -> float:
+        """From the begin of the first trial to the end of the last (s); NaN where unknown."""
+        begins = [t.began_at_s for t in self.trials if math.isfinite(t.began_at_s)]
+        ends = [t.ended_at_s for t in self.trials if math.isfinite(t.ended_at_s)]
+        return max(ends) - min(begins) if begins and ends else NAN
 
     @property
     def unmeasured(self) -> int:

@@ -47,7 +47,7 @@ def _took(saved: Savings) -> str:
     virtual = {MeasuredBy.SIMULATED, MeasuredBy.REPLAY} & set(saved.measured_by)
     source = f" (all {next(iter(virtual)).upper()})" if virtual else ""
     both = saved.goal is not None and 0 < saved.goal.eta < 1 and saved.search_cost_j > 0
-    cost = f", a cost of {energy(saved.search_cost_j)}" if both else ""
+    cost = f", a cost of {saved.costs.text(saved.search_cost_j)}" if both else ""
     return (
         f"The whole search took {least}{took} and {lasted} of training{cost}{source}, power profiling "
         f"included, in {trials_text(saved)}{unmeasured}."
@@ -63,7 +63,9 @@ def _never_tried(saved: Savings) -> Iterator[str]:
         return
     known = [c.cost.mean for c in saved.found.expected_costs if c.batch_size in left]
     least = min((cost for cost in known if math.isfinite(cost)), default=math.nan)
-    expected = "" if math.isnan(least) else f", as a training is expected to cost {energy(least)} or more"
+    expected = (
+        "" if math.isnan(least) else f", as a training is expected to cost {saved.costs.text(least)} or more"
+    )
     yield f"Never tried: batch size {', '.join(map(str, left))}{expected}."
 
 
@@ -78,7 +80,7 @@ def _payback(saved: Savings) -> Iterator[str]:
     interval = ""
     if fewest is not None:
         interval = f" (at best {fewest:,}, at worst never)" if most is None else f" ({fewest:,} to {most:,})"
-    spent = "" if name == "time" else f", {energy(saved.search_cost_j)},"
+    spent = f", {saved.costs.text(saved.search_cost_j)},"
     yield (
         f"Its {name}{spent} will have been saved after about {counted(pays, 'training')} with the answer "
         f"instead of the baseline{interval}."

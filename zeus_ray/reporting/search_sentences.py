@@ -14,7 +14,7 @@ from zeus_ray.reporting.alternatives_to_answer import (
 )
 from zeus_ray.reporting.answer_and_baseline import same_knobs
 from zeus_ray.reporting.emissions_sentences import emissions_sentences
-from zeus_ray.reporting.saving_sentences import saving_sentences
+from zeus_ray.reporting.saving_sentences import saving_sentences, trial_of_baseline
 from zeus_ray.reporting.savings import Savings
 from zeus_ray.reporting.search_effort_sentences import measured_sentences, search_effort_sentences
 from zeus_ray.reporting.trials_from_result import TrialSummary
@@ -41,6 +41,7 @@ def sentences_by_subject(saved: Savings) -> dict[str, list[str]]:
         ANSWER: [
             *_answer_sentences(saved),
             *saving_sentences(saved),
+            *_what_a_training_takes(saved),
             *limits_of_the_same_cost(saved),
             *not_settled(saved),
             *trade_off_sentences(saved),
@@ -61,7 +62,9 @@ def objective_text(goal: SearchGoal) -> str:
         watts = "maximum power" if math.isnan(goal.max_power_w) else power(goal.max_power_w)
         gpus = f" × {goal.gpus} GPUs" if goal.gpus > 1 else ""
         formula = f"{goal.eta:g} × energy + {1 - goal.eta:g} × {watts}{gpus} × time"
-        text = f"cost, which is {formula} (η = {goal.eta:g}; 1 would be energy alone, 0 time alone)"
+        text = (
+            f"cost in joule-equivalents (J-eq): {formula} (η = {goal.eta:g}; 1 would be energy alone, 0 time)"
+        )
     if goal.max_slowdown is not None:
         text += f", at most {goal.max_slowdown:g} times as slow as the fastest"
     followed = f" of {goal.signal}" if goal.signal else ""
@@ -98,8 +101,14 @@ def _answer_sentences(saved: Savings) -> Iterator[str]:
         yield f"Answer: the default, {known_knobs(best)}. No other that reached the target is {_less(saved)}."
     else:
         yield f"Answer: {best.knobs_text}."
-    yield from _expected_or_measured(saved, best)
-    yield from _cheapest_single_run(saved, best)
+
+
+def _what_a_training_takes(saved: Savings) -> Iterator[str]:
+    """With the answer, with the baseline, and in the cheapest trial, where that is another."""
+    if saved.best is not None:
+        yield from _expected_or_measured(saved, saved.best)
+        yield from trial_of_baseline(saved)
+        yield from _cheapest_single_run(saved, saved.best)
 
 
 def _less(saved: Savings) -> str:
@@ -139,10 +148,10 @@ def _cheapest_single_run(saved: Savings, best: TrialSummary) -> Iterator[str]:
         saved.found.expected_cost_j(first.batch_size, first.power_limit_w) if saved.found else math.nan
     )
     if saved.is_expected and expected_j > best.cost:
-        why += f", so that {energy(expected_j)} is expected of its knobs"
+        why += f", so that {saved.costs.text(expected_j)} is expected of its knobs"
     yield (
         f"The cheapest single run was {known_knobs(first)}, a {saved.objective} of "
-        f"{energy(first.cost_to_target)}: {why}."
+        f"{saved.costs.text(first.cost_to_target)}: {why}."
     )
 
 

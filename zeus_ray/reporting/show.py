@@ -48,6 +48,7 @@ class SearchReport:
         verified: the final metric of the recommendation against the default's.
         found: what the experiment has stored.
         folder: of the experiment; "" where it has none here.
+        example: what to do with a search that is an example, said as the first step; "" for one of a user.
     """
 
     trials: tuple[TrialSummary, ...]
@@ -56,6 +57,7 @@ class SearchReport:
     verified: Verification | None = None
     found: SearchAnswer | None = None
     folder: str = ""
+    example: str = ""
 
     @property
     def savings(self) -> Savings:
@@ -72,16 +74,18 @@ class SearchReport:
         """The sentences under the headings of the report; subjects on which there is nothing are left out."""
         saved = self.savings
         said = sentences_by_subject(saved)
-        said[ANSWER] += _remarks(saved.best, self.verified)
-        said[NEXT] = next_steps(saved, folder=self.folder, verified=self.verified is not None)
+        said[ANSWER] += _remarks(saved, self.verified)
+        said[NEXT] = next_steps(
+            saved, folder=self.folder, verified=self.verified is not None, example=self.example
+        )
         return {subject: sentences for subject, sentences in said.items() if sentences}
 
     @property
     def table_title(self) -> str:
         """What the table of trials shows, and whether its numbers were measured."""
         note, virtual = note_of([], self.savings.measured_by)
-        what = f"; power, energy, time and cost {note.partition(' ')[0]}" if virtual else ""
-        return f"Trials, the cheapest to the target first{what}"
+        what = f"; power, energy, time, cost {note.partition(' ')[0]}" if virtual else ""
+        return f"Trials, cheapest first, stopped ones last{what}"
 
     @property
     def windows(self) -> WindowSums:
@@ -168,6 +172,7 @@ def show(
     best: Best | None = None,
     hyperparameters: Sequence[str] = (),
     verified: Verification | None = None,
+    example: str = "",
 ) -> SearchReport:
     """Show a search: printed in a terminal, displayed as the value of the cell in a notebook.
 
@@ -178,6 +183,7 @@ def show(
             stored, which is the same, or without one the cheapest batch size on average.
         hyperparameters: further ones to show, such as ``["lr"]``.
         verified: what :func:`zeus_ray.verify` returned.
+        example: what to do with a search that is an example, said as the first step; "" for one of your own.
 
     Returns:
         The report, with its ``trials``, its ``sentences``, ``pictures`` and ``pareto()``.
@@ -188,7 +194,7 @@ def show(
     trials, found = tuple(summaries(result, metric)), stored_answer(result)
     best = best or (found.best if found else None)
     folder = getattr(result, "experiment_path", "")
-    report = SearchReport(trials, tuple(hyperparameters), best, verified, found, folder)
+    report = SearchReport(trials, tuple(hyperparameters), best, verified, found, folder, example)
     if not _in_notebook():
         from rich.console import Console  # noqa: PLC0415 — rich is imported only to display
 
@@ -210,15 +216,18 @@ def listed(sentences: Sequence[str], *, numbered: bool = False) -> Iterator[Tabl
             yield Text(f"   {typed}", no_wrap=True, overflow="ignore")
 
 
-def _remarks(best: TrialSummary | None, verified: Verification | None) -> list[str]:
+def _remarks(saved: Savings, verified: Verification | None) -> list[str]:
     """How the learning rate was scaled, what a limit would have saved, and the final metric."""
     remarks: list[str] = []
+    best, before = saved.best, saved.baseline
     if best is None:
         return remarks
     if best.lr_rule:
         check = "" if verified else ", which zeus.verify(result) can check"
-        rule = f"by the rule {best.lr_rule!r}, a rule of thumb{check}"
-        remarks.append(f"The answer's learning rate is {best.lr:.3g} {rule}.")
+        scaled = best.lr_rule
+        if before is not None and before.lr > 0 and before.batch_size != best.batch_size:
+            scaled += f", from {before.lr:.3g} at batch size {before.batch_size}"
+        remarks.append(f"The answer's learning rate is {best.lr:.3g} (rule of thumb: {scaled}){check}.")
     if best.advice:
         remarks.append(f"No limit could be set: {best.advice}.")
     return remarks + ([verified.sentence] if verified else [])

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from zeus_ray.quantity_format import UNKNOWN, energy_scale, three_digits, time_scale
+from zeus_ray.quantity_format import UNKNOWN, cost_scale, energy_scale, three_digits, time_scale
 from zeus_ray.records import StopReason, Target
 from zeus_ray.reporting.trials_from_result import TrialSummary
 
@@ -43,7 +43,7 @@ def trial_columns(trials: Sequence[TrialSummary], hyperparameters: Sequence[str]
         hyperparameters: further ones to show, such as ``["lr"]``.
     """
     joules = energy_scale([trial.energy_j for trial in trials])
-    costs = energy_scale([trial.measured_cost for trial in trials])
+    costs = cost_scale([trial.measured_cost for trial in trials])
     times = time_scale([trial.time_s for trial in trials])
     metrics = {trial.metric_name for trial in trials if trial.metric_name}
     cost = TrialColumn(f"Cost\n{costs.unit}", lambda trial: costs.text(trial.measured_cost))
@@ -110,6 +110,7 @@ def trial_table(
         box=box.SIMPLE_HEAD,
         show_edge=False,
         padding=(0, 1, 0, 0),  # the whole table fits 80 columns
+        pad_edge=False,
     )
     for column in columns:
         table.add_column(

@@ -53,6 +53,7 @@ class TrialSummary:
     ``energy_j``, ``time_s`` and ``cost`` are of the whole trial, over all its attempts and GPUs;
     ``cost_to_target`` (Zeus, Eq. 2; J) is NaN where the target was not reached. ``metric`` is the last one
     reported, ``best_metric`` the best. ``goal`` is what the search was asked for, as far as its trials know.
+    ``began_at_s`` and ``ended_at_s`` are s since 1970, by Ray Tune's clock.
     ``hyperparameters`` are those of the config other than the batch size. ``windows`` are the named ones
     of its last attempt.
     """
@@ -71,6 +72,8 @@ class TrialSummary:
     time_s: float = NAN
     cost: float = NAN
     cost_to_target: float = NAN
+    began_at_s: float = NAN
+    ended_at_s: float = NAN
     average_power_w: float = NAN
     cpu_energy_j: float = NAN
     dram_energy_j: float = NAN
@@ -171,6 +174,7 @@ def _summary(trial: _FoundTrial, metric: str | None) -> TrialSummary:
     report = TrialReport.from_result(result) or TrialReport()
     limit_w = report.power_limit_w if math.isfinite(report.power_limit_w) else knobs.get("power_limit_w")
     name = metric or (plan.get("target") or {}).get("metric") or ""
+    ended_at_s = _float_or_nan(result.get("timestamp"))
     return TrialSummary(
         trial_id=trial.trial_id,
         batch_size=int(report.batch_size or knobs.get("batch_size") or config.get("batch_size") or 0),
@@ -186,6 +190,8 @@ def _summary(trial: _FoundTrial, metric: str | None) -> TrialSummary:
         time_s=report.time_s,
         cost=report.cost,
         cost_to_target=report.cost_to_target,
+        began_at_s=ended_at_s - _float_or_nan(result.get("time_total_s")),
+        ended_at_s=ended_at_s,
         average_power_w=report.average_power_w,
         cpu_energy_j=report.cpu_energy_j,
         dram_energy_j=report.dram_energy_j,

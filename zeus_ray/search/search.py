@@ -128,6 +128,11 @@ class Search:
         return self._settings.eta
 
     @property
+    def seed(self) -> int:
+        """The same seed and the same results give the same suggestions."""
+        return self._settings.seed
+
+    @property
     def max_slowdown(self) -> float | None:
         """Times that a limit may be as slow as the fastest one; None: any."""
         return self._settings.max_slowdown

@@ -110,6 +110,7 @@ def _goal(search: Search, objective: SearchObjective) -> SearchGoal:
         default_batch_size=search.default_batch_size,
         batch_sizes=search.batch_sizes,
         max_epochs=search.max_epochs,
+        seed=search.seed,
         objective={"": "energy", GRAMS: "carbon"}.get(unit, "price"),
         signal=emissions.signal if emissions else "",
         unit=unit,

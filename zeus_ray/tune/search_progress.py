@@ -10,7 +10,7 @@ from typing import Any
 
 from ray.tune.experiment import Trial
 
-from zeus_ray.quantity_format import UNKNOWN, energy, power, seconds
+from zeus_ray.quantity_format import UNKNOWN, cost, energy, energy_scale, power, seconds, time_scale
 from zeus_ray.records import MeasuredBy, Target, TrialReport, from_plain, read_carried, read_metric
 
 OF_A_MODEL = (MeasuredBy.SIMULATED.value, MeasuredBy.REPLAY.value)
@@ -118,15 +118,24 @@ def _within(left_s: float, budget_s: float) -> float:
     return budget_s if math.isnan(left_s) else min(left_s, budget_s)
 
 
-def ended_sentence(trial: Trial) -> str:
-    """One line on a trial that has ended: knobs, epochs, metric, energy, time, and why."""
+def ended_sentence(trial: Trial, first: TrialReport | None = None) -> str:
+    """One line on a trial that has ended: knobs, epochs, metric, energy, time, and why.
+
+    Args:
+        trial: that has ended.
+        first: the first that has ended, whose units are those of all lines; None: this one.
+    """
     report = TrialReport.from_result(trial.last_result or {})
     if report is None:
         return f"{trial.trial_id}: ended without a metered result"
     metric = _metric(trial.config, trial.last_result)
+    units = first or report
+    joules, times = energy_scale([units.energy_j]), time_scale([units.time_s])
+    used = UNKNOWN if math.isnan(report.energy_j) else f"{joules.text(report.energy_j)} {joules.unit}"
+    lasted = UNKNOWN if math.isnan(report.time_s) else f"{times.text(report.time_s)} {times.unit}"
     return (
         f"batch {report.batch_size:>5}  {power(report.power_limit_w):>7}  {report.epochs:>5.1f} epochs  "
-        f"{metric + '  ' if metric else ''}{energy(report.energy_j):>9}  {seconds(report.time_s):>9}  "
+        f"{metric + '  ' if metric else ''}{used:>9}  {lasted:>9}  "
         f"{report.stop_reason or 'ended by itself'}"
     )
 
@@ -172,8 +181,8 @@ def _best(report: TrialReport | None) -> str:
     if math.isnan(report.energy_j):  # then the cost is of time alone
         return f"{knobs}: {seconds(report.time_s)}, energy not measured"
     past = " at its end, past the target" if report.cost > report.cost_to_target else ""
-    cost = f"cost {energy(report.cost_to_target)}"
-    return f"{knobs}: {cost}, energy {energy(report.energy_j)}, {seconds(report.time_s)}{past}"
+    cost_text = f"cost {cost(report.cost_to_target)}"
+    return f"{knobs}: {cost_text}, energy {energy(report.energy_j)}, {seconds(report.time_s)}{past}"
 
 
 def _left_s(ended: Iterable[Trial], running: int, most: int | None) -> float:

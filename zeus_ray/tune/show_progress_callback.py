@@ -53,6 +53,7 @@ class TrialReporter(Callback):  # type: ignore[misc]  # Ray is not typed
         self._budget_s = math.inf
         self._began_s = self._updated_s = -float("inf")
         self._last_end = ""
+        self._first: TrialReport | None = None
 
     def setup(
         self,
@@ -76,7 +77,8 @@ class TrialReporter(Callback):  # type: ignore[misc]  # Ray is not typed
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **_info: Any) -> None:  # noqa: ANN401, ARG002 — likewise
         """Print the line of a trial that has ended."""
-        self._ended(trials, trial, ended_sentence(trial))
+        self._first = self._first or TrialReport.from_result(trial.last_result or {})
+        self._ended(trials, trial, ended_sentence(trial, self._first))
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_info: Any) -> None:  # noqa: ANN401, ARG002 — likewise
         """Print the line of a trial that has failed."""

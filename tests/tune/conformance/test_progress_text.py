@@ -2,6 +2,7 @@
 
 import io
 import math
+import re
 
 import pytest
 
@@ -54,7 +55,13 @@ def test_a_metric_with_brackets_in_its_name_does_not_end_a_search(tmp_path):
         num_samples=3,
         callbacks=[zeus.TrialReporter(console)],
     )
-    assert "accuracy[/val] 0.9" in console.file.getvalue()
+    printed_lines = console.file.getvalue()
+    assert "accuracy[/val] 0.9" in printed_lines
+    ended = [line for line in printed_lines.splitlines() if " epochs  " in line]
+    units = [re.findall(r"\d (k?J|MJ|s|min|h) ", line) for line in ended]
+    assert len(ended) >= 2
+    assert units == [units[0]] * len(ended)
+    assert len(units[0]) == 2
     assert math.isfinite(searcher.best().energy_j.mean)
 
 
@@ -81,8 +88,8 @@ def test_a_log_shows_the_state_where_no_trial_ends_for_long(monkeypatch):
 @pytest.mark.parametrize(
     ("report", "shown"),
     [
-        ({}, f"{KNOBS}: cost 9.00 kJ, energy 5.00 kJ, 60.0 s"),
-        ({"cost": 1e4}, f"{KNOBS}: cost 9.00 kJ, energy 5.00 kJ, 60.0 s at its end, past the target"),
+        ({}, f"{KNOBS}: cost 9.00 kJ-eq, energy 5.00 kJ, 60.0 s"),
+        ({"cost": 1e4}, f"{KNOBS}: cost 9.00 kJ-eq, energy 5.00 kJ, 60.0 s at its end, past the target"),
         ({"energy_j": math.nan}, f"{KNOBS}: 60.0 s, energy not measured"),
         ({"energy_j": math.nan, "power_limit_w": math.nan}, "batch 64: 60.0 s, energy not measured"),
     ],

@@ -108,8 +108,10 @@ def rows_table(rows: Mapping[str, str], caption: str) -> str:
 
 
 def scrolling(table: str, label: str) -> str:
-    """A wide table, which scrolls by itself, with the keyboard, too."""
-    return f'<div class="scroll" role="region" aria-label="{html.escape(label)}" tabindex="0">{table}</div>'
+    """A wide table, which scrolls by itself, with the keyboard, too; a narrow page says so."""
+    hint = '<p class="sideways footnote">The table scrolls sideways.</p>'
+    region = f'role="region" aria-label="{html.escape(label)}" tabindex="0"'
+    return f'{hint}<div class="scroll" {region}>{table}</div>'
 
 
 def _own(name: str) -> str:

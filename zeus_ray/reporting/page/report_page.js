@@ -3,10 +3,6 @@
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const narrow = matchMedia("(max-width: 40rem)");
 
-function rounded(text) {
-  return Number(text) >= 10 ? String(Math.round(Number(text))) : text;
-}
-
 function narrowed(data, layout) {
   const cells = data.some((trace) => trace.type === "heatmap");
   for (const trace of data) {
@@ -14,8 +10,9 @@ function narrowed(data, layout) {
     for (const bar of [trace.colorbar, trace.marker && trace.marker.colorbar]) {
       if (bar) Object.assign(bar, { thickness: 8, title: { ...bar.title, font: { size: 11 } } });
     }
-    if (trace.mode === "text") {  // without decimals and intervals, which the list of values has
-      trace.text = trace.text.map((text) => rounded(text.split("<br>")[0].replace("≈", "")));
+    if (trace.type === "heatmap") trace.showscale = false;  // its numbers need the room
+    if (trace.mode === "text") {  // without intervals, which the list of values has
+      trace.text = trace.text.map((text) => text.split("<br>")[0]);
       trace.textfont.size = 9;
     }
   }

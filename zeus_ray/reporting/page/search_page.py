@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from zeus_ray import __version__
+from zeus_ray.quantity_format import seconds
 from zeus_ray.records import MeasuredBy
 from zeus_ray.reporting.answer_rows import answer_rows
 from zeus_ray.reporting.page.html_page import (
@@ -97,10 +100,12 @@ def _cards(saved: Savings) -> str:
     """The changes against the baseline, large."""
     items = []
     for change in changes_against_baseline(saved):
-        short, _, rest = change.partition(" (")
-        items.append(f"<li><strong>{html.escape(short)}</strong>{html.escape(rest.rstrip(')'))}</li>")
+        sure = f"<br>90 %: {html.escape(change.interval)}" if change.interval else ""
+        items.append(f"<li><strong>{html.escape(change.short)}</strong>{html.escape(change.ends)}{sure}</li>")
     how = "as the search expects both" if saved.is_expected else "as measured"
-    title = f"A training with the answer, against one with the baseline, {how}"
+    low, high = saved.cost_share_interval
+    doubt = ". The saving MAY BE SCATTER: its 90 % interval includes none" if low * high <= 0 else ""
+    title = f"A training with the answer, against one with the baseline, {how}{doubt}"
     return f'<p class="note">{title}:</p><ul class="changes" aria-label="{title}">{"".join(items)}</ul>'
 
 
@@ -108,8 +113,23 @@ def _asked(report: SearchReport, sentences: list[str]) -> str:
     if report.found is None:
         return paragraphs(sentences or ["The trials do not say what was asked."])
     wanted = ("target", "least", "batch sizes")
-    rows = {name: text for name, text in answer_rows(report.found).items() if name in wanted}
-    return paragraphs(sentences) + rows_table(rows, "As given to the search")
+    rows = {"experiment": Path(report.folder).name} if report.folder else {}
+    rows |= {name: text for name, text in answer_rows(report.found).items() if name in wanted}
+    return paragraphs(sentences) + rows_table(rows | _default_and_clock(report), "As given to the search")
+
+
+def _default_and_clock(report: SearchReport) -> dict[str, str]:
+    """The knobs in use today, the seed, and how long the experiment took on the clock."""
+    saved, rows = report.savings, {}
+    goal, before = saved.goal, saved.baseline
+    if goal is not None and goal.default_batch_size:
+        rate = f", learning rate {before.lr:.3g}" if before is not None and before.lr > 0 else ""
+        rows["default"] = f"batch size {goal.default_batch_size}{rate}"
+    if goal is not None and goal.seed is not None:
+        rows["seed"] = str(goal.seed)
+    if not math.isnan(saved.wall_clock_s):
+        rows["wall clock"] = f"{seconds(saved.wall_clock_s)}, from the first trial to the end of the last"
+    return rows
 
 
 def _trials(report: SearchReport) -> str:

@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from zeus_ray.errors import BadInput
-from zeus_ray.quantity_format import Scale, energy, energy_scale, power, three_digits
+from zeus_ray.quantity_format import Scale, power, three_digits
 from zeus_ray.records import MODELLED, PROFILED, TRAINED, ExpectedCost
 from zeus_ray.reporting.answer_and_baseline import SAME_KNOBS_W
+from zeus_ray.reporting.cost_format import CostFormat
 from zeus_ray.reporting.pictures.pareto_picture import trial_text
 from zeus_ray.reporting.pictures.picture import (
     CellLayer,
@@ -42,13 +43,13 @@ def cost_picture(saved: Savings, expected: Sequence[ExpectedCost]) -> Picture:
         raise BadInput("no cost is expected yet: there is nothing to plot (was a GPU measured?)")
     by_cell = {(e.batch_size, e.power_limit_w): e for e in expected}
     sizes, limits_w = sorted({size for size, _ in by_cell}), sorted({limit_w for _, limit_w in by_cell})
-    scale = energy_scale([e.cost.mean for e in expected])
+    scale = saved.costs.scale([e.cost.mean for e in expected])
     grid = [[by_cell.get((size, limit_w)) for size in sizes] for limit_w in limits_w]
     note, simulated = note_of([t.gpu for t in saved.trials], [t.measured_by for t in saved.trials])
     cells = CellLayer(
         values=tuple(tuple(e.cost.mean / scale.size if e else math.nan for e in row) for row in grid),
         texts=tuple(tuple(_text(e, scale) if e else "" for e in row) for row in grid),
-        hovers=tuple(tuple(_hover(e) if e else "" for e in row) for row in grid),
+        hovers=tuple(tuple(_hover(e, saved.costs) if e else "" for e in row) for row in grid),
     )
     known = [e.cost.mean / scale.size for e in expected if math.isfinite(e.cost.mean)]
     places = {(s, w): (i, j) for i, s in enumerate(sizes) for j, w in enumerate(limits_w)}
@@ -69,7 +70,7 @@ def cost_picture(saved: Savings, expected: Sequence[ExpectedCost]) -> Picture:
             "expects it, as no trial of this batch size has reached the target, or this limit was not "
             "measured with it. Marks: where trials ended."
         ),
-        scale_label=f"expected {saved.objective} ({scale.unit}); light is little",
+        scale_label=f"expected {saved.objective} ({scale.unit}); light: little",
         scale_ticks=(min(known), max(known)) if known else (0.0, 1.0),
     )
 
@@ -78,11 +79,11 @@ def _least(saved: Savings) -> str:
     """The answer's cost; and less that is expected of a batch size which no trial trained to the target."""
     if saved.best is None:
         return ""
-    text = f" The answer: {energy(saved.best.cost)} with {saved.best.knobs_text}."
+    text = f" The answer: {saved.costs.text(saved.best.cost)} with {saved.best.knobs_text}."
     other = saved.not_settled
     if other is not None:
         text += (
-            f" Less is expected of batch size {other.batch_size}, {energy(other.cost.mean)} at "
+            f" Less is expected of batch size {other.batch_size}, {saved.costs.text(other.cost.mean)} at "
             f"{power(other.power_limit_w)}, which no trial trained to the target."
         )
     return text
@@ -103,10 +104,10 @@ def _short(value: float) -> str:
     return f"{value:.0f}" if value >= 10 else f"{value:.1f}"
 
 
-def _hover(expected: ExpectedCost) -> str:
+def _hover(expected: ExpectedCost, costs: CostFormat) -> str:
     return (
         f"batch size {expected.batch_size} at {power(expected.power_limit_w)}\n"
-        f"cost {expected.cost.text(energy)}\n{HOW_KNOWN.get(expected.known, expected.known)}"
+        f"{costs.name} {expected.cost.text(costs.text)}\n{HOW_KNOWN.get(expected.known, expected.known)}"
     )
 
 
@@ -132,7 +133,7 @@ def _marks(saved: Savings, places: Mapping[Cell, tuple[int, int]]) -> Iterator[L
         x, y = spot
         left, right, low, high = x - FRAME, x + FRAME, y - FRAME, y + FRAME
         around = (left, right, right, left, left), (low, low, high, high, low)
-        yield LineLayer(x=around[0], y=around[1], name="answer", colour="green")
+        yield LineLayer(x=around[0], y=around[1], name="frame: the answer", colour="green")
 
 
 def _place(trial: TrialSummary, places: Mapping[Cell, tuple[int, int]]) -> tuple[int, int] | None:

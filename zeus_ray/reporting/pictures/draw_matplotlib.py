@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from zeus_ray.reporting.pictures.picture import (
     COLOURS,
@@ -27,6 +27,7 @@ from zeus_ray.reporting.pictures.picture import (
     is_light,
     near_right,
     scale_position,
+    whole_ticks,
 )
 
 SYMBOLS = {"circle": "o", "diamond": "D", "cross": "X", "square": "s"}
@@ -98,7 +99,7 @@ def _set_axis(axis: Any, scale: AxisScale, theme: Theme) -> None:  # noqa: ANN40
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.set_minor_formatter(NullFormatter())
     if scale.whole:
-        axis.set_major_locator(MaxNLocator(integer=True))
+        axis.set_ticks(whole_ticks(scale))
     if scale.categories:
         axis.set_ticks(range(len(scale.categories)), scale.categories)
     getattr(axis.axes, f"set_{name}lim")(scale.low, scale.high)

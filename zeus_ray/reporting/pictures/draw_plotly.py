@@ -23,6 +23,7 @@ from zeus_ray.reporting.pictures.picture import (
     near_right,
     scale_position,
     transparent,
+    whole_ticks,
 )
 
 if TYPE_CHECKING:
@@ -249,7 +250,7 @@ def _axis(scale: AxisScale, theme: Theme) -> dict[str, Any]:
         ends = [math.log10(scale.low), math.log10(scale.high)]
         axis |= {"type": "log", "range": ends, "dtick": "D2", "tickformat": "~g"}
     elif scale.whole:
-        axis |= {"tickformat": "d", "dtick": max(1, math.ceil((scale.high - scale.low) / 10))}
+        axis |= {"tickvals": whole_ticks(scale), "tickformat": "d"}
     return axis
 
 

@@ -21,6 +21,12 @@ from zeus_ray.reporting.pictures.picture import (
 from zeus_ray.search.expected_epochs_of_run import ExpectedEpochs
 from zeus_ray.store.events import RunEnded
 
+EPOCHS_ARE_NOT_COST = (
+    "Fewer epochs are not less cost: what an epoch costs differs with the batch size, see the expected cost."
+)
+EXPECTED_THEN = (
+    " Dashed grey: from where a run was stopped to where the search then expected it to reach the target."
+)
 FAR_AHEAD = 4.0
 """An expectation further than this many times the longest run is not drawn to its end."""
 
@@ -74,12 +80,7 @@ def learning_curve_picture(
         ),
         note=note,
         simulated=simulated,
-        footnote=(
-            "Dashed grey: from where a run was stopped to where the search then expected it to reach the "
-            "target."
-            if ahead
-            else ""
-        ),
+        footnote=EPOCHS_ARE_NOT_COST + (EXPECTED_THEN if ahead else ""),
         scale_label="batch size",
         scale_ticks=ticks,
         scale_texts=tuple(map(str, sizes)),

@@ -11,6 +11,7 @@ import numpy as np
 from zeus_ray.errors import BadInput
 from zeus_ray.quantity_format import (
     Scale,
+    cost,
     counted,
     energy,
     energy_scale,
@@ -130,7 +131,7 @@ def _trials(shown: Sequence[TrialSummary], joules: Scale, times: Scale) -> Itera
             yield PointLayer(
                 x=tuple(t.time_s / times.size for t in trials),
                 y=tuple(t.energy_j / joules.size for t in trials),
-                name="trial of the baseline" if baseline else "trial, with its batch size",
+                name=("baseline's trial" if baseline else "trial: number is batch size, colour is limit"),
                 symbol="diamond" if baseline else "circle",
                 outline="red" if baseline else "",
                 values=tuple(t.power_limit_w for t in trials),
@@ -152,7 +153,7 @@ def _mark(saved: Savings, trial: TrialSummary, joules: Scale, times: Scale) -> L
     name = ("answer" if is_answer else "baseline") + (", expected" if saved.is_expected else "")
     text = (
         f"{name}: {trial.knobs_text}\n{energy(trial.energy_j)} in {seconds(trial.time_s)}, "
-        f"cost {energy(trial.measured_cost)}"
+        f"cost {cost(trial.measured_cost)}"
     )
     return PointLayer(
         x=(trial.time_s / times.size,),
@@ -170,11 +171,11 @@ def trial_text(trial: TrialSummary) -> str:
     """A trial in full, on several lines."""
     first = "baseline: " if trial.is_baseline else ""
     ended = trial.stop_reason or "ended by itself"
-    cost = f", cost {energy(trial.measured_cost)}" if math.isfinite(trial.measured_cost) else ""
+    weighed = f", cost {cost(trial.measured_cost)}" if math.isfinite(trial.measured_cost) else ""
     limit = power(trial.power_limit_w)
     return (
         f"{first}batch size {trial.batch_size} at {limit}\n"
-        f"{energy(trial.energy_j)} in {seconds(trial.time_s)}{cost}\n"
+        f"{energy(trial.energy_j)} in {seconds(trial.time_s)}{weighed}\n"
         f"{three_digits(trial.epochs)} epochs, {ended}"
     )
 
@@ -183,9 +184,9 @@ def _description(shown: Sequence[TrialSummary], saved: Savings) -> str:
     least = min(shown, key=lambda t: t.energy_j)
     fastest = min(shown, key=lambda t: t.time_s)
     text = (
-        f"{counted(len(shown), 'trial')} by the energy and time that they took. The least energy of a trial: "
-        f"{least.knobs_text}, {energy(least.energy_j)}. The least time: {fastest.knobs_text}, "
-        f"{seconds(fastest.time_s)}."
+        f"{counted(len(shown), 'trial')}, one run each, by the energy and time that they took. The least "
+        f"energy of a trial: {least.knobs_text}, {energy(least.energy_j)}. The least time: "
+        f"{fastest.knobs_text}, {seconds(fastest.time_s)}."
     )
     best = saved.best
     if best is None or math.isnan(best.energy_j):

@@ -29,6 +29,7 @@ COLOURS = {
     "grey": "#7f8b97",
 }
 SAVED_DPI, NOTEBOOK_DPI = 160, 110
+MOST_TICKS = 10
 LOG_SCALE_FROM = 6.0
 """An axis is logarithmic if its largest value is at least so many times its smallest."""
 
@@ -65,7 +66,10 @@ NOT_MEASURED_HERE = {
 
 @dataclass(frozen=True, kw_only=True)
 class AxisScale:
-    """An axis. ``categories``: positions 0, 1, … have these names; ``whole``: ticks at whole numbers."""
+    """An axis.
+
+    ``categories``: positions 0, 1, … have these names. ``whole``: ticks at whole numbers from ``ticks_from``.
+    """
 
     label: str
     low: float
@@ -73,6 +77,7 @@ class AxisScale:
     log: bool = False
     categories: tuple[str, ...] = ()
     whole: bool = False
+    ticks_from: float = -math.inf
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,6 +238,15 @@ def axis_of(label: str, values: Iterable[float], *, from_zero: bool = False) -> 
     return AxisScale(
         label=label, low=max(0.0, low - margin) if low >= 0 else low - margin, high=high + margin
     )
+
+
+def whole_ticks(scale: AxisScale) -> list[int]:
+    """At most ten or so whole numbers on an axis, a round distance apart."""
+    low, high = math.ceil(max(scale.low, scale.ticks_from)), math.floor(scale.high)
+    decade = 10 ** math.floor(math.log10(max(1, high - low)))
+    steps = (decade // 10 or 1, decade // 5 or 1, decade // 2 or 1, decade, 2 * decade)
+    step = next(step for step in steps if (high - low) / step <= MOST_TICKS)
+    return list(range(math.ceil(low / step) * step, high + 1, step))
 
 
 def categories_of(label: str, names: Sequence[str]) -> AxisScale:

@@ -51,33 +51,62 @@ def power_picture(
     if not points:
         raise BadInput("the power trace is empty: there is nothing to plot (was a GPU measured?)")
     times = time_scale([point[0] for point in points])
-    x = tuple(point[0] / times.size for point in points)
-    drawn, limits = tuple(point[1] for point in points), tuple(point[2] for point in points)
+    end = points[-1][0] / times.size
+    drawn = _power_line(points, times)
+    limits = list({point[0]: point[2] for point in points}.items())
     note, simulated = note_of([gpu], [measured_by])
-    known = [value for value in drawn if math.isfinite(value)]
-    hovers = tuple(
-        f"{time:.3g} {times.unit}\n{power(w)} of {power(limit_w)}"
-        for time, w, limit_w in zip(x, drawn, limits, strict=True)
-    )
     return Picture(
         key=key,
         title=title,
-        x=AxisScale(label=f"time ({times.unit})", low=min(x), high=max(x) if max(x) > min(x) else min(x) + 1),
-        y=axis_of("power (W)", [*drawn, *limits], from_zero=True),
+        x=AxisScale(label=f"time ({times.unit})", low=0.0, high=end if end > 0 else 1.0),
+        y=axis_of("power (W)", [*drawn.y, *(limit_w for _, limit_w in limits)], from_zero=True),
         layers=(
             *_marks(epoch_ends_s, windows, times),
-            LineLayer(x=x, y=drawn, name="power drawn", colour="blue", filled=True, hovers=hovers),
-            LineLayer(x=x, y=limits, name="power limit", colour="red", dashed=True, step=True),
+            drawn,
+            LineLayer(
+                x=tuple(at_s / times.size for at_s, _ in limits),
+                y=tuple(limit_w for _, limit_w in limits),
+                name="power limit",
+                colour="red",
+                dashed=True,
+                step=True,
+            ),
         ),
-        description=(
-            f"Power over {x[-1] - x[0]:.3g} {times.unit}: {power(min(known))} to {power(max(known))}."
-            if known
-            else "Power is unknown."
-        ),
+        description=_description(drawn.y, [limit_w for _, limit_w in limits], f"{end:.3g} {times.unit}"),
         note=note,
         simulated=simulated,
         footnote="Dotted lines: ends of epochs." if epoch_ends_s else "",
     )
+
+
+def _power_line(points: Sequence[PowerTraceTuple], times: Scale) -> LineLayer:
+    """The mean power between points: each has that since the one before it, the first one since the lease."""
+    x: list[float] = []
+    y: list[float] = []
+    hovers: list[str] = []
+    begins_s = (0.0, *(point[0] for point in points[:-1]))
+    for began_s, (at_s, power_w, limit_w) in zip(begins_s, points, strict=True):
+        if at_s > began_s:
+            x += [began_s / times.size, at_s / times.size]
+            y += [power_w] * 2
+            hovers += [f"{at_s / times.size:.3g} {times.unit}\n{power(power_w)} of {power(limit_w)}"] * 2
+    return LineLayer(
+        x=tuple(x), y=tuple(y), name="power drawn", colour="blue", filled=True, hovers=tuple(hovers)
+    )
+
+
+def _description(drawn_w: Sequence[float], limits_w: Sequence[float], lasted: str) -> str:
+    known = [value for value in drawn_w if math.isfinite(value)]
+    if not known:
+        return "Power is unknown."
+    text = f"Power over {lasted}: {power(min(known))} to {power(max(known))}."
+    tried = sorted({limit_w for limit_w in limits_w if math.isfinite(limit_w)})
+    if len(tried) > 1:
+        text += (
+            f" Limits from {power(tried[0])} to {power(tried[-1])} were in force, the last of them "
+            f"{power(limits_w[-1])}."
+        )
+    return text
 
 
 def _marks(ends_s: Sequence[float], windows: Sequence[TimeWindow], times: Scale) -> Iterator[Layer]:

@@ -19,7 +19,7 @@ def power_pictures_of_trial(folder: Storage, of: str) -> list[Picture]:
 
     Args:
         folder: of the trial.
-        of: names the trial in the title, such as "batch size 64 at 150 W".
+        of: names the trial in the title, such as "batch size 64".
 
     Raises:
         BadInput: the file cannot be read.

@@ -7,8 +7,9 @@ import math
 from collections.abc import Iterator, Sequence
 
 from zeus_ray.errors import BadInput
-from zeus_ray.quantity_format import Scale, energy, energy_scale
+from zeus_ray.quantity_format import Scale
 from zeus_ray.records import Exploration, RunAccount
+from zeus_ray.reporting.cost_format import CostFormat
 from zeus_ray.reporting.pictures.picture import (
     AxisScale,
     Layer,
@@ -43,7 +44,7 @@ def search_payback_picture(saved: Savings, exploration: Exploration) -> Picture:
     pays_after = saved.trainings_to_pay
     drawn = pays_after if pays_after is not None and pays_after <= max(10, MOST_AHEAD * len(runs)) else 0
     ahead = math.ceil(1.15 * drawn)
-    scale = energy_scale([total[-1], saved.cost_saved_j * ahead])
+    scale = saved.costs.scale([total[-1], saved.cost_saved_j * ahead])
     note, simulated = note_of(saved.gpus, saved.measured_by)
     spent = [value / scale.size for value in total]
     trials = len(total) - 1
@@ -51,25 +52,25 @@ def search_payback_picture(saved: Savings, exploration: Exploration) -> Picture:
     layers = [
         *_spent(runs, spent, exploration, scale, begin),
         *_afterwards(saved, ahead, spent[-1], scale),
-        *_hovers(runs, spent[-len(runs) :], begin + trials, scale),
+        *_hovers(runs, spent[-len(runs) :], begin + trials, saved.costs),
     ]
     if drawn:
-        name = f"break-even: {drawn} trainings with the answer"
+        name = f"break-even: {drawn} trainings{_interval(saved)}"
         layers.append(SpanLayer(low=float(drawn), high=float(drawn), name=name))
         layers.append(SpanLayer(low=begin, high=0.0, name=f"the search: {trials} trials"))
     heights = [value for layer in layers if isinstance(layer, LineLayer) for value in layer.y]
-    label = "trainings after the search" if ahead else "trials of the search"
+    label = "trials, then trainings with the answer" if ahead else "trials of the search"
     end = float(ahead or trials)
     return Picture(
         key="history",
         title="What the search cost",
-        x=AxisScale(label=label, low=begin, high=end + 0.02 * (end - begin), whole=True),
+        x=AxisScale(label=label, low=begin, high=end + 0.02 * (end - begin), whole=True, ticks_from=0.0),
         y=axis_of(f"{saved.objective} ({scale.unit})", heights, from_zero=True),
         layers=tuple(layers),
         description=_description(saved, total[-1], exploration, pays_after),
         note=note,
         simulated=simulated,
-        footnote=_footnote(pays_after, drawn, before_j),
+        footnote=_footnote(saved, exploration, before_j, drawn),
     )
 
 
@@ -100,12 +101,17 @@ def _spent(
     )
     if saving[-1] > WORTH_SHOWING * total[-1] * scale.size:
         saved_j = tuple(value / scale.size for value in saving)
-        yield LineLayer(x=places, y=saved_j, name="saved by the search's own runs", colour="green")
+        yield LineLayer(
+            x=places,
+            y=saved_j,
+            name="saved by runs of the search that were cheaper than the default",
+            colour="green",
+        )
     if math.isfinite(exploration.budget_j):
         yield LineLayer(
             x=places,
             y=tuple((exploration.budget_j + value) / scale.size for value in saving),
-            name="exploration budget, with savings",
+            name="may be spent exploring (exploration_budget)",
             colour="red",
             dashed=True,
         )
@@ -118,41 +124,63 @@ def _afterwards(saved: Savings, ahead: int, total: float, scale: Scale) -> Itera
         saves = saved.cost_saved_j * ahead / scale.size
         yield LineLayer(x=ends, y=(total, total), colour="blue", dashed=True)
         yield LineLayer(
-            x=ends, y=(0.0, saves), name="saved by using the answer", colour="purple", dashed=True
+            x=ends, y=(0.0, saves), name="saved by trainings with the answer", colour="purple", dashed=True
         )
 
 
-def _hovers(runs: Sequence[RunAccount], total: Sequence[float], end: float, scale: Scale) -> Iterator[Layer]:
+def _hovers(
+    runs: Sequence[RunAccount], total: Sequence[float], end: float, costs: CostFormat
+) -> Iterator[Layer]:
     yield PointLayer(
         x=tuple(end - len(runs) + 1 + i for i in range(len(runs))),
         y=tuple(total),
         colour="blue",
         size=5,
         hovers=tuple(
-            f"trial {i} that the search chose: batch size {run.batch_size}\ncost {energy(run.cost_j)}\n"
-            f"of that spent exploring {scale.text(run.spent_j)} {scale.unit}\n"
-            f"saved {scale.text(run.saved_j)} {scale.unit}"
+            f"trial {i} that the search chose: batch size {run.batch_size}\n{costs.name} "
+            f"{costs.text(run.cost_j)}\nof that spent exploring {costs.text(run.spent_j)}\n"
+            f"less than a run of the default by {costs.text(run.saved_j)}"
             for i, run in enumerate(runs, 1)
         ),
     )
 
 
 def _description(saved: Savings, total_j: float, exploration: Exploration, pays_after: int | None) -> str:
+    text = saved.costs.text
     pays = (
-        f" All of it will have been saved after {pays_after:,} trainings with the answer."
+        f" The {text(total_j)} will have been saved after {pays_after:,} trainings with the answer"
+        f"{_interval(saved)}."
         if pays_after
         else ""
     )
     explored = exploration.spent_j
-    spent = f"{energy(explored)} of it was" if explored > 0 else "None of it was"
+    spent = f"{text(explored)} of it was" if explored > 0 else "None of it was"
     return (
-        f"The {saved.objective} of {trials_text(saved)}: {energy(total_j)}. {spent} spent exploring: by "
+        f"The {saved.objective} of {trials_text(saved)}: {text(total_j)}. {spent} spent exploring: by "
         f"other batch sizes that were stopped, or beyond what the default takes.{pays}"
     )
 
 
-def _footnote(pays_after: int | None, drawn: int, before_j: float) -> str:
-    text = f"The first step is the baseline, {energy(before_j)}." if before_j > 0 else ""
+def _interval(saved: Savings) -> str:
+    """The 90 % interval of the break-even; "" where unknown."""
+    fewest, most = saved.trainings_to_pay_interval
+    if fewest is None:
+        return ""
+    return f" ({fewest:,} to {f'{most:,}' if most is not None else 'never'})"
+
+
+def _footnote(saved: Savings, exploration: Exploration, before_j: float, drawn: int) -> str:
+    said = [f"The first step is the baseline, {saved.costs.text(before_j)}."] if before_j > 0 else []
+    if exploration.default_cost_j > 0 and math.isfinite(exploration.budget_j):
+        runs = exploration.budget_j / exploration.default_cost_j
+        said.append(
+            f"What may be spent exploring: exploration_budget={runs:.3g} runs of the default, "
+            f"{saved.costs.text(exploration.default_cost_j)} each, and what cheaper runs have saved."
+        )
+    pays_after = saved.trainings_to_pay
     if pays_after is not None and not drawn:
-        text += f" The break-even, after {pays_after:,} trainings with the answer, is too far ahead to draw."
-    return text.strip()
+        said.append(
+            f"The break-even, after {pays_after:,} trainings with the answer{_interval(saved)}, is too far "
+            "ahead to draw."
+        )
+    return " ".join(said)

@@ -44,10 +44,12 @@ def test_a_simulated_gpu_is_not_the_users(search):
 
 
 def test_an_example_says_so_instead_and_a_check_says_what_it_takes(search):
-    first, check, *_ = next_steps(savings(search), example="This is an example.")
+    first, after = next_steps(savings(search), example="This is an example.")
     assert first == "This is an example."
-    assert "with the answer (30.0 kJ and 8.00 min to the target)" in check
-    assert "with the default (40.0 kJ and 10.0 min to the target)" in check
+    assert after.startswith("After a search of your own:")
+    check, _use = next_steps(savings(measured(search)))
+    assert "with the answer (at least 30.0 kJ and 8.00 min)" in check
+    assert "with the default (at least 40.0 kJ and 10.0 min)" in check
 
 
 def test_a_saving_that_may_be_scatter_is_made_sure_of_first(search):

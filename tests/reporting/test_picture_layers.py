@@ -163,8 +163,12 @@ def test_learning_curves_show_where_a_run_was_stopped_and_what_was_expected(repo
 
 def test_the_search_history_meets_the_savings_at_the_break_even(report):
     picture, saved = report.pictures["history"], report.savings
-    mark, searching = [layer for layer in picture.layers if isinstance(layer, SpanLayer)]
+    mark, band, searching = [layer for layer in picture.layers if isinstance(layer, SpanLayer)]
     assert mark.low == saved.trainings_to_pay
+    fewest, most = saved.trainings_to_pay_interval
+    assert band.low == fewest
+    assert band.high == min(named(picture, "saved by trainings with the answer").x[1], most or math.inf)
+    assert f"({fewest} to {most or 'never'})" in band.name
     assert (searching.low, searching.high) == (-len(saved.trials), 0)
     assert f"will have been saved after {saved.trainings_to_pay} trainings" in picture.description
     total = named(picture, "all trials so far").y[-1]

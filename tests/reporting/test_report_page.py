@@ -22,6 +22,7 @@ SECTIONS = [
     "What to do now",
     "What was asked",
     "What the search took",
+    "Details of the answer",
     "Pictures",
     "Trials",
     "Carbon or price",

@@ -45,9 +45,10 @@ def test_sentences(search):
         ),
         how_measured(["simulated"], ["simulated V100"]),
         (
-            "Real are the training, its metric and its epochs. Energy, power and the time of a trial are "
-            "those of that card at work on a large image network, whatever is trained here. The answer "
-            "combines both, and so holds for neither: it shows how a search works."
+            "The training, its metric and its epochs are real. Energy, power and the time of a trial are "
+            "those of that card at work on a large image network, whatever is trained here. So the answer "
+            "holds neither for this network nor for that one, and for no real GPU: it shows how a search "
+            "works."
         ),
         "Energy is of the GPUs alone: no CPU, no cooling.",
     ]

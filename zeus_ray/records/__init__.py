@@ -32,6 +32,7 @@ from zeus_ray.records.plan_given_to_trial import (
 from zeus_ray.records.power_profile import PowerProfile, ProfilePoint
 from zeus_ray.records.read_metric import check_metric, read_metric
 from zeus_ray.records.search_answer import (
+    LEAST_ENERGY,
     MODELLED,
     NOTHING_LEFT,
     PROFILED,
@@ -50,6 +51,7 @@ from zeus_ray.records.trial_report import TrialReport, result_key
 __all__ = [
     "BASELINE",
     "GRAMS",
+    "LEAST_ENERGY",
     "MODELLED",
     "NAN",
     "NOTHING_LEFT",

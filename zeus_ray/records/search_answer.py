@@ -14,6 +14,8 @@ TRAINED, PROFILED, MODELLED = "trained", "profiled", "modelled"
 """How an expected cost is known; see :class:`ExpectedCost`."""
 NOTHING_LEFT, TRIALS_USED, TIME_USED = "nothing left", "trials used", "time used"
 """Why a search has ended: nothing is worth trying, or its experiment has no trials or no time left."""
+LEAST_ENERGY = "least energy"
+"""Name of the trade-off at η = 1."""
 
 
 @dataclass(frozen=True, kw_only=True)

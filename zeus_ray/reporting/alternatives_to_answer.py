@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from zeus_ray.quantity_format import energy, percent, power, seconds, signed_percent
-from zeus_ray.records import NOTHING_LEFT, TIME_USED, TRIALS_USED, Best
+from zeus_ray.records import LEAST_ENERGY, NOTHING_LEFT, TIME_USED, TRIALS_USED, Best
 from zeus_ray.reporting.answer_and_baseline import SAME_KNOBS_W
 from zeus_ray.reporting.savings import Savings
 
@@ -34,7 +34,11 @@ def limits_of_the_same_cost(saved: Savings) -> Iterator[str]:
     if not limits_w or limits_w[-1] - limits_w[0] < SAME_KNOBS_W:
         return
     drawn_w = answer.energy_j.mean / answer.time_s.mean / (saved.goal.gpus if saved.goal else 1)
-    draws = f", as a training draws {power(drawn_w)} on average" if drawn_w < limits_w[-1] else ""
+    draws = (
+        f", as a training draws {power(drawn_w)} on average without profiling"
+        if drawn_w < limits_w[-1]
+        else ""
+    )
     before = saved.baseline.power_limit_w if saved.baseline else math.nan
     kept = "; the one in use stays" if abs(best.power_limit_w - before) < SAME_KNOBS_W else ""
     yield (
@@ -66,8 +70,25 @@ def trade_off_sentences(saved: Savings) -> Iterator[str]:
     for trade in others:
         names.setdefault(_compared(trade.best, answer, saved), []).append(trade.name)
     texts = [f"{', and '.join(same)}: {text}" for text, same in names.items()]
-    source = "expected from the epochs and power profiles of these trials"
-    yield f"Other trade-offs, {source}: {'; '.join(texts)}."
+    source = "by searcher.best(eta=…), expected from the epochs and power profiles of these trials"
+    yield f"Other trade-offs, {source}: {'; '.join(texts)}.{_less_in_one_trial(saved)}"
+
+
+def _less_in_one_trial(saved: Savings) -> str:
+    """Where a trial of another size took less energy than the least expected one: why it is not taken."""
+    least = [
+        trade.best for trade in (saved.found.trade_offs if saved.found else ()) if trade.name == LEAST_ENERGY
+    ]
+    trials = [trial for trial in saved.trials if trial.target_reached and trial.energy_j > 0]
+    if not least or not trials:
+        return ""
+    trial = min(trials, key=lambda one: one.energy_j)
+    if trial.batch_size == least[0].batch_size or trial.energy_j >= least[0].energy_j.mean:
+        return ""
+    return (
+        f" The trial with {trial.knobs_text} took {energy(trial.energy_j)}, but one run may be lucky: it "
+        f"needed {trial.epochs:.3g} epochs."
+    )
 
 
 def _compared(other: Best, answer: Best, saved: Savings) -> str:
@@ -83,7 +104,7 @@ def _compared(other: Best, answer: Best, saved: Savings) -> str:
     )
     how = "" if ran else ", which no trial ran with to its end"
     return (
-        f"{other.knobs_text}{how}: {energy(other.energy_j.mean)} in {seconds(other.time_s.mean)} (energy "
+        f"{other.knobs_text}{how}: {other.energy_j.text(energy)} in {seconds(other.time_s.mean)} (energy "
         f"{signed_percent(energy_share)}, time {signed_percent(time_share)} against {name})"
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from zeus_ray.quantity_format import energy, energy_scale, signed_percent, time_scale
+from zeus_ray.quantity_format import counted, energy, energy_scale, signed_percent, time_scale
 from zeus_ray.reporting.savings import MEASUREMENT_ERROR, Savings
 from zeus_ray.reporting.trials_from_result import TrialSummary
 
@@ -17,14 +17,11 @@ def certainty_of_saving(saved: Savings, baseline: TrialSummary, best: TrialSumma
             f"The limit does not change the epochs that are needed: both are compared at {best.epochs:.3g} "
             f"epochs (the baseline happened to need {baseline.epochs:.3g})."
         )
-    low, high = saved.cost_share_interval
-    if not math.isnan(low):
-        doubt = "" if low * high > 0 else ": the saving MAY BE SCATTER"
+    if not math.isnan(saved.cost_share_interval[0]):
         yield (
             f"How sure: {_scatter(saved)}. Averaged over many trainings, the change is, nine times out of "
-            f"ten, between {_intervals(saved)}{doubt}."
+            f"ten, between {_intervals(saved)}{_doubt(saved)}."
         )
-    yield from _one_training(saved)
     share = saved.cost_share if not math.isnan(saved.cost_share) else saved.time_share
     if abs(share) < MEASUREMENT_ERROR:
         yield f"Less than {MEASUREMENT_ERROR:.0%} is within the error of measurement: NO SAVING is claimed."
@@ -45,27 +42,43 @@ def certainty_of_default(saved: Savings) -> Iterator[str]:
                 f"{saved.costs.text(rival.cost.mean)} ({change} {saved.objective})"
             )
         yield f"How sure: {_scatter(saved)}; {near}."
-    yield from _one_training(saved)
 
 
 def _intervals(saved: Savings) -> str:
     """As in "−41.4 % and +20.4 % in cost, −28.4 % and +47.0 % in energy"; of what the goal counts, first."""
+    return ", ".join(
+        f"{signed_percent(-high)} and {signed_percent(-low)} in {name}"
+        for name, (low, high) in _by_quantity(saved).items()
+    )
+
+
+def _doubt(saved: Savings) -> str:
+    """Of which quantities the interval includes no change: of what the goal counts in capitals."""
+    unsure = [name for name, (low, high) in _by_quantity(saved).items() if low * high <= 0]
+    if saved.objective in unsure:
+        others = [name for name in unsure if name != saved.objective]
+        return f": the saving MAY BE CHANCE{', that in ' + ' and '.join(others) + ', too' if others else ''}"
+    return f": the change in {' and '.join(unsure)} may be chance" if unsure else ""
+
+
+def _by_quantity(saved: Savings) -> dict[str, tuple[float, float]]:
+    """The 90 % intervals of the shares saved, of what the goal counts first."""
     shares = {"cost": saved.cost_share, "energy": saved.energy_share, "time": saved.time_share}
-    alone = {name: shares[name] for name in shares if name != "cost" or saved.objective == "cost"}
-    texts = []
-    for name, share in sorted(alone.items(), key=lambda item: item[0] != saved.objective):
-        low, high = saved.interval_of(share)
-        if not math.isnan(low):
-            texts.append(f"{signed_percent(-high)} and {signed_percent(-low)} in {name}")
-    return ", ".join(texts)
+    names = [saved.objective, *(name for name in ("energy", "time") if name != saved.objective)]
+    known = {name: saved.interval_of(shares[name]) for name in names}
+    return {name: interval for name, interval in known.items() if not math.isnan(interval[0])}
 
 
 def _scatter(saved: Savings) -> str:
     scatter = saved.answer.scatter if saved.answer else math.nan
-    return f"the epochs that a training needs vary by about {100 * scatter:.0f} % from one to the next"
+    trainings = counted(sum(trial.target_reached for trial in saved.trials), "training")
+    return (
+        f"the epochs that a training needs vary by about {100 * scatter:.0f} % from one to the next (by "
+        f"{trainings} to the target)"
+    )
 
 
-def _one_training(saved: Savings) -> Iterator[str]:
+def one_training(saved: Savings) -> Iterator[str]:
     """The interval of a single training, which is wider than that of a mean."""
     answer = saved.answer
     if answer is None or math.isnan(answer.scatter):

@@ -12,6 +12,12 @@ from zeus_ray.records import MeasuredBy
 from zeus_ray.reporting.savings import Savings
 from zeus_ray.reporting.trials_from_result import TrialSummary
 
+AFTER_A_SEARCH = (
+    "After a search of your own: where the saving may be chance, pass the same ZeusSearcher to Tune again; "
+    "check with zeus.verify(result) that the network is as good; then put the line that the report names, "
+    "with zeus.session(...), around your training loop."
+)
+
 
 def next_steps(saved: Savings, *, folder: str = "", verified: bool = False, example: str = "") -> list[str]:
     """Two to five steps, the first one first; none without an answer, which says itself what to do.
@@ -28,12 +34,15 @@ def next_steps(saved: Savings, *, folder: str = "", verified: bool = False, exam
 
 
 def _steps(saved: Savings, folder: str, example: str, *, verified: bool) -> Iterator[str]:
+    show = f"Show it, with all pictures:\nzeus-ray report --html report.html {_short(Path(folder))}"
+    shown = [show] if Path(folder or "missing").is_dir() else []
     if example:
-        yield example
-    elif {MeasuredBy.SIMULATED, MeasuredBy.REPLAY} & set(saved.measured_by):
+        yield from (example, *shown, AFTER_A_SEARCH)
+        return
+    if {MeasuredBy.SIMULATED, MeasuredBy.REPLAY} & set(saved.measured_by):
         yield (
-            f"This answer is for a GPU that is not here ({' and '.join(saved.gpus)}). Run the same search on "
-            "your own, with ZEUS_RAY_GPU unset, and take the next steps with its answer."
+            f"This answer is an example: it was not measured ({' and '.join(saved.gpus)}). Run the same "
+            "search on your own GPU, with ZEUS_RAY_GPU unset, and take the next steps with its answer."
         )
     low, high = saved.cost_share_interval
     if not saved.default_is_best and low * high <= 0:
@@ -48,15 +57,14 @@ def _steps(saved: Savings, folder: str, example: str, *, verified: bool) -> Iter
             "compares the final metric."
         )
     yield _use(saved)
-    if Path(folder or "missing").is_dir():
-        yield f"Show it, with all pictures:\nzeus-ray report --html report.html {_short(Path(folder))}"
+    yield from shown
 
 
 def _takes(training: TrialSummary | None) -> str:
-    """What a training takes to the target, in brackets; "" where that is unknown."""
+    """What a training takes to the target, and so at least, in brackets; "" where that is unknown."""
     if training is None or math.isnan(training.energy_j):
         return ""
-    return f" ({energy(training.energy_j)} and {seconds(training.time_s)} to the target)"
+    return f" (at least {energy(training.energy_j)} and {seconds(training.time_s)})"
 
 
 def _short(folder: Path) -> str:

@@ -32,7 +32,6 @@ def saving_sentences(saved: Savings) -> Iterator[str]:
         yield from _dearer_in_one(saved)
         if math.isnan(saved.energy_share):
             yield "Energy and cost are unknown: no energy was measured."
-        yield from _by_knob(saved, saved.baseline, saved.best)
 
 
 @dataclass(frozen=True)
@@ -40,12 +39,13 @@ class Change:
     """How much more or less of one quantity a training with the answer takes than one with the baseline.
 
     ``short`` has the sign, as in "time −20.0 %"; ``ends`` is "10.0 min to 8.00 min"; ``interval`` is
-    "−35.0 % to +2.0 %", 90 % of many trainings' means, "" where unknown.
+    "−35.0 % to +2.0 %", 90 % of many trainings' means, "" where unknown; ``unsure``: it includes no change.
     """
 
     short: str
     ends: str
     interval: str
+    unsure: bool
 
 
 def changes_against_baseline(saved: Savings) -> Iterator[Change]:
@@ -67,7 +67,7 @@ def changes_against_baseline(saved: Savings) -> Iterator[Change]:
 def _change(name: str, saved: Savings, share: float, ends: str) -> Change:
     low, high = saved.interval_of(share)
     interval = "" if math.isnan(low) else f"{signed_percent(-high)} to {signed_percent(-low)}"
-    return Change(f"{name} {signed_percent(-share)}", ends, interval)
+    return Change(f"{name} {signed_percent(-share)}", ends, interval, low * high <= 0)
 
 
 def _changes(saved: Savings) -> str:
@@ -76,7 +76,7 @@ def _changes(saved: Savings) -> str:
 
 def _baseline(saved: Savings, baseline: TrialSummary) -> str:
     """Its knobs, and whether what follows is expected or measured."""
-    how = "both as expected of a training" if saved.is_expected else "both as their trials took"
+    how = "both as the search expects them" if saved.is_expected else "both as their trials took"
     limit = "" if math.isnan(baseline.power_limit_w) else f" at {power(baseline.power_limit_w)}"
     return f"batch size {baseline.batch_size}{limit}, {how}"
 
@@ -91,9 +91,9 @@ def trial_of_baseline(saved: Savings) -> Iterator[str]:
     epochs = [t.epochs for t in saved.trials if t.target_reached and t.batch_size == baseline.batch_size]
     if len(epochs) > 1 and abs(fmean(epochs) / baseline.epochs - 1) > MEASUREMENT_ERROR:
         yield (
-            f"In the table, the baseline's own trial needed {baseline.epochs:.3g} epochs and took "
-            f"{energy(baseline.energy_j)} in {seconds(baseline.time_s)}; compared is what the mean of its "
-            f"batch size takes, {fmean(epochs):.3g} epochs."
+            f"The baseline's figures are for {fmean(epochs):.3g} epochs, the mean of the {len(epochs)} "
+            f"trainings with its batch size. Its own trial, in the table, happened to need "
+            f"{baseline.epochs:.3g}: {energy(baseline.energy_j)} in {seconds(baseline.time_s)}."
         )
 
 
@@ -101,15 +101,19 @@ def _dearer_in_one(saved: Savings) -> Iterator[str]:
     """That the answer is better in sum, and worse in energy or in time alone."""
     if not saved.cost_share > 0 or saved.goal is None or saved.goal.eta in (0, 1):
         return
-    if saved.energy_share < -MEASUREMENT_ERROR:
-        yield "It is faster, but takes MORE ENERGY: eta=1 asks for the least (see other trade-offs)."
-    elif saved.time_share < -MEASUREMENT_ERROR:
-        yield "It takes less energy, but MORE TIME: max_slowdown= bounds it, eta=0 asks for the least."
+    more = {"energy": "eta=1 asks for the least", "time": "max_slowdown= bounds it, eta=0 asks for the least"}
+    for name, share in (("energy", saved.energy_share), ("time", saved.time_share)):
+        if share < -MEASUREMENT_ERROR:
+            low, high = saved.interval_of(share)
+            sure = "is expected to take" if low * high <= 0 else "takes"
+            change = f"{name.upper()} ({signed_percent(-share)})"
+            yield f"It {sure} MORE {change}: {more[name]} (see other trade-offs)."
 
 
-def _by_knob(saved: Savings, baseline: TrialSummary, best: TrialSummary) -> Iterator[str]:
+def change_by_knob(saved: Savings) -> Iterator[str]:
     """How much of the change comes from the batch size, and how much from the power limit."""
-    if math.isnan(saved.cost_share):
+    baseline, best = saved.baseline, saved.best
+    if baseline is None or best is None or saved.default_is_best or math.isnan(saved.cost_share):
         return
     if saved.same_batch_size:
         yield "The whole change comes from the power limit: the batch size is the same."

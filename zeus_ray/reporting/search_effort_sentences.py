@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from zeus_ray.quantity_format import counted, energy, seconds, watt_hours
+from zeus_ray.quantity_format import counted, energy, seconds, signed_percent, watt_hours
 from zeus_ray.records import NOTHING_LEFT, TIME_USED, TRIALS_USED, MeasuredBy
 from zeus_ray.reporting.savings import Savings
 
@@ -64,7 +64,9 @@ def _never_tried(saved: Savings) -> Iterator[str]:
     known = [c.cost.mean for c in saved.found.expected_costs if c.batch_size in left]
     least = min((cost for cost in known if math.isfinite(cost)), default=math.nan)
     expected = (
-        "" if math.isnan(least) else f", as a training is expected to cost {saved.costs.text(least)} or more"
+        ""
+        if math.isnan(least)
+        else f", as now a training is expected to cost {saved.costs.text(least)} or more"
     )
     yield f"Never tried: batch size {', '.join(map(str, left))}{expected}."
 
@@ -86,7 +88,12 @@ def _payback(saved: Savings) -> Iterator[str]:
         f"instead of the baseline{interval}."
     )
     if name == "cost" and saved.energy_share < 0:
-        yield "Counted in energy alone it never will, as the answer takes more energy than the baseline."
+        low, high = saved.interval_of(saved.energy_share)
+        sure = f", between {signed_percent(-high)} and {signed_percent(-low)}" if low * high <= 0 else ""
+        yield (
+            "In energy alone no pay-back is expected: a training with the answer takes "
+            f"{signed_percent(-saved.energy_share)} energy{sure}."
+        )
 
 
 def measured_sentences(saved: Savings) -> Iterator[str]:
@@ -94,9 +101,10 @@ def measured_sentences(saved: Savings) -> Iterator[str]:
     yield how_measured(saved.measured_by, saved.gpus)
     if MeasuredBy.SIMULATED in saved.measured_by:
         yield (
-            "Real are the training, its metric and its epochs. Energy, power and the time of a trial are "
-            "those of that card at work on a large image network, whatever is trained here. The answer "
-            "combines both, and so holds for neither: it shows how a search works."
+            "The training, its metric and its epochs are real. Energy, power and the time of a trial are "
+            "those of that card at work on a large image network, whatever is trained here. So the answer "
+            "holds neither for this network nor for that one, and for no real GPU: it shows how a search "
+            "works."
         )
     if {MeasuredBy.SIMULATED, MeasuredBy.REPLAY} & set(saved.measured_by):
         yield "Energy is of the GPUs alone: no CPU, no cooling."

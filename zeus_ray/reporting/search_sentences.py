@@ -13,15 +13,17 @@ from zeus_ray.reporting.alternatives_to_answer import (
     trade_off_sentences,
 )
 from zeus_ray.reporting.answer_and_baseline import same_knobs
+from zeus_ray.reporting.certainty_sentences import one_training
 from zeus_ray.reporting.emissions_sentences import emissions_sentences
-from zeus_ray.reporting.saving_sentences import saving_sentences, trial_of_baseline
+from zeus_ray.reporting.saving_sentences import change_by_knob, saving_sentences, trial_of_baseline
 from zeus_ray.reporting.savings import Savings
 from zeus_ray.reporting.search_effort_sentences import measured_sentences, search_effort_sentences
 from zeus_ray.reporting.trials_from_result import TrialSummary
 
-ASKED, ANSWER, SEARCH, EMISSIONS, MEASURED = (
+ASKED, ANSWER, DETAILS, SEARCH, EMISSIONS, MEASURED = (
     "What was asked",
     "The answer",
+    "Details of the answer",
     "What the search took",
     "Carbon or price",
     "How it was measured",
@@ -35,16 +37,19 @@ def savings_sentences(saved: Savings) -> list[str]:
 
 
 def sentences_by_subject(saved: Savings) -> dict[str, list[str]]:
-    """The report in sentences: what was asked, the answer, what the search took, emissions, how measured."""
+    """The report in sentences, the most important first, by the headings above."""
     return {
         ASKED: list(_goal_sentences(saved)),
         ANSWER: [
             *_answer_sentences(saved),
             *saving_sentences(saved),
-            *_what_a_training_takes(saved),
-            *limits_of_the_same_cost(saved),
             *not_settled(saved),
             *trade_off_sentences(saved),
+        ],
+        DETAILS: [
+            *_what_a_training_takes(saved),
+            *change_by_knob(saved),
+            *limits_of_the_same_cost(saved),
         ],
         SEARCH: list(search_effort_sentences(saved)),
         EMISSIONS: list(emissions_sentences(saved)),
@@ -59,12 +64,13 @@ def objective_text(goal: SearchGoal) -> str:
     elif goal.eta == 0:
         text = "time (η = 0: time alone; 1 would be energy alone)"
     else:
-        watts = "maximum power" if math.isnan(goal.max_power_w) else power(goal.max_power_w)
+        known = not math.isnan(goal.max_power_w)
+        watts = power(goal.max_power_w) if known else "maximum power"
+        highest = f", {watts} being the highest limit" if known else ""
         gpus = f" × {goal.gpus} GPUs" if goal.gpus > 1 else ""
-        formula = f"{goal.eta:g} × energy + {1 - goal.eta:g} × {watts}{gpus} × time"
-        text = (
-            f"cost in joule-equivalents (J-eq): {formula} (η = {goal.eta:g}; 1 would be energy alone, 0 time)"
-        )
+        formula = f"{goal.eta:g} × energy + {1 - goal.eta:g} × {watts}{gpus} × time{highest}"
+        ends = f"(η = {goal.eta:g}; 1 would be energy alone, 0 time)"
+        text = f"cost in joule-equivalents (J-eq): {formula} {ends}"
     if goal.max_slowdown is not None:
         text += f", at most {goal.max_slowdown:g} times as slow as the fastest"
     followed = f" of {goal.signal}" if goal.signal else ""
@@ -107,6 +113,7 @@ def _what_a_training_takes(saved: Savings) -> Iterator[str]:
     """With the answer, with the baseline, and in the cheapest trial, where that is another."""
     if saved.best is not None:
         yield from _expected_or_measured(saved, saved.best)
+        yield from one_training(saved)
         yield from trial_of_baseline(saved)
         yield from _cheapest_single_run(saved, saved.best)
 

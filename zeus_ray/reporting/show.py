@@ -22,7 +22,7 @@ from zeus_ray.reporting.pictures.pareto_picture import pareto_picture
 from zeus_ray.reporting.pictures.picture import Picture, note_of
 from zeus_ray.reporting.pictures.search_pictures import search_pictures
 from zeus_ray.reporting.savings import Savings, savings
-from zeus_ray.reporting.search_sentences import ANSWER, sentences_by_subject
+from zeus_ray.reporting.search_sentences import DETAILS, sentences_by_subject
 from zeus_ray.reporting.stored_answer import stored_answer
 from zeus_ray.reporting.trial_table import end_reason_notes, html_trial_table, trial_table
 from zeus_ray.reporting.trials_from_result import TrialSummary, summaries
@@ -74,7 +74,7 @@ class SearchReport:
         """The sentences under the headings of the report; subjects on which there is nothing are left out."""
         saved = self.savings
         said = sentences_by_subject(saved)
-        said[ANSWER] += _remarks(saved, self.verified)
+        said[DETAILS] += _remarks(saved, self.verified)
         said[NEXT] = next_steps(
             saved, folder=self.folder, verified=self.verified is not None, example=self.example
         )

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from zeus_ray.objective import cost
-from zeus_ray.records import NAN, Best, Estimate, StopReason, TradeOff
+from zeus_ray.records import LEAST_ENERGY, NAN, Best, Estimate, StopReason, TradeOff
 from zeus_ray.records.knobs_progress_outcome_best import Z90
 from zeus_ray.search.power_limit import point_at
 from zeus_ray.search.state import CompletedRun, SearchState
@@ -34,7 +34,7 @@ def trade_offs(state: SearchState) -> tuple[TradeOff, ...]:
     unconstrained = copy.copy(state)
     unconstrained.settings = dataclasses.replace(state.settings, max_slowdown=None)
     return (
-        TradeOff(name="least energy", best=recommend(unconstrained, 1.0)),
+        TradeOff(name=LEAST_ENERGY, best=recommend(unconstrained, 1.0)),
         TradeOff(
             name=f"least energy, at most {100 * (LITTLE_SLOWER - 1):.0f} % slower than the fastest setting",
             best=recommend(constrained, 1.0),

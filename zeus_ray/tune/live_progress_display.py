@@ -126,7 +126,9 @@ class NotebookDisplay:
 
     def _repr_html_(self) -> str:
         lines = "\n".join(f"{i:>3}  {html.escape(line)}" for i, line in enumerate(self._lines, 1))
-        return html_rows(self._progress.rows(), "Search") + (f"<pre>{lines}</pre>" if lines else "")
+        return html_rows(self._progress.rows(), "Search") + (
+            f'<pre style="font-family:monospace">{lines}</pre>' if lines else ""
+        )
 
     def __repr__(self) -> str:
         return "; ".join(f"{name}: {text}" for name, text in self._progress.rows().items())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import html
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -13,6 +14,7 @@ from pathlib import Path
 from zeus_ray.errors import BadInput
 from zeus_ray.reporting.pictures.draw_plotly import INSTALL
 
+NUMBER_AND_UNIT = re.compile(r"(\d) (?=%|[kMG]?J\b|W\b|min\b|s\b|h\b)")
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data: blob:"
 """For the browser: nothing is loaded from anywhere."""
 
@@ -83,7 +85,12 @@ def write_page(path: str | os.PathLike[str], page: str) -> Path:
 
 def paragraphs(sentences: Iterable[str]) -> str:
     """Each sentence as a paragraph."""
-    return "".join(f"<p>{html.escape(sentence)}</p>" for sentence in sentences)
+    return "".join(f"<p>{unbroken(html.escape(sentence))}</p>" for sentence in sentences)
+
+
+def unbroken(text: str) -> str:
+    """The text with no line break between a number and its unit."""
+    return NUMBER_AND_UNIT.sub("\\1\u00a0", text)
 
 
 def bullets(sentences: Iterable[str], *, numbered: bool = False) -> str:

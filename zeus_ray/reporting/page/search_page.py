@@ -19,13 +19,14 @@ from zeus_ray.reporting.page.html_page import (
     paragraphs,
     rows_table,
     scrolling,
+    unbroken,
 )
 from zeus_ray.reporting.page.picture_html import picture_html
 from zeus_ray.reporting.pictures.picture import Picture
 from zeus_ray.reporting.saving_sentences import changes_against_baseline
 from zeus_ray.reporting.savings import Savings
-from zeus_ray.reporting.search_effort_sentences import how_measured, trials_text
-from zeus_ray.reporting.search_sentences import ANSWER, ASKED, EMISSIONS, MEASURED, SEARCH
+from zeus_ray.reporting.search_effort_sentences import measured_sentences, trials_text
+from zeus_ray.reporting.search_sentences import ANSWER, ASKED, DETAILS, EMISSIONS, MEASURED, SEARCH
 from zeus_ray.reporting.show import NEXT, SearchReport
 from zeus_ray.reporting.trial_table import end_reason_notes, html_trial_table
 from zeus_ray.reporting.window_table import html_window_table
@@ -49,7 +50,7 @@ def search_page(report: SearchReport, more: Sequence[Picture] = (), missing: Seq
     return html_page(
         "Report of a search",
         list(_sections(report, saved, more, [*report.not_drawn, *missing])),
-        virtual=how_measured(saved.measured_by, saved.gpus) if virtual else "",
+        virtual=" ".join(list(measured_sentences(saved))[:2]) if virtual else "",
         version=__version__,
     )
 
@@ -63,6 +64,8 @@ def _sections(
         yield PageSection(key="next", title=NEXT, body=bullets(said[NEXT], numbered=True))
     yield PageSection(key="asked", title=ASKED, body=_asked(report, said.get(ASKED, [])))
     yield PageSection(key="cost", title=SEARCH, body=paragraphs(said.get(SEARCH, [])))
+    if DETAILS in said:
+        yield PageSection(key="details", title=DETAILS, body=paragraphs(said[DETAILS]))
     pictures = "".join(map(picture_html, [*report.pictures.values(), *more]))
     yield PageSection(key="pictures", title="Pictures", body=pictures + bullets(missing))
     yield PageSection(key="trials", title="Trials", body=_trials(report))
@@ -100,11 +103,13 @@ def _cards(saved: Savings) -> str:
     """The changes against the baseline, large."""
     items = []
     for change in changes_against_baseline(saved):
-        sure = f"<br>90 %: {html.escape(change.interval)}" if change.interval else ""
-        items.append(f"<li><strong>{html.escape(change.short)}</strong>{html.escape(change.ends)}{sure}</li>")
+        chance = ", may be chance" if change.unsure else ""
+        sure = f"<br>90 %: {html.escape(change.interval)}{chance}" if change.interval else ""
+        short, ends = unbroken(html.escape(change.short)), unbroken(html.escape(change.ends))
+        items.append(f"<li><strong>{short}</strong>{ends}{unbroken(sure)}</li>")
     how = "as the search expects both" if saved.is_expected else "as measured"
     low, high = saved.cost_share_interval
-    doubt = ". The saving MAY BE SCATTER: its 90 % interval includes none" if low * high <= 0 else ""
+    doubt = ". The saving MAY BE CHANCE: its 90 % interval includes no saving" if low * high <= 0 else ""
     title = f"A training with the answer, against one with the baseline, {how}{doubt}"
     return f'<p class="note">{title}:</p><ul class="changes" aria-label="{title}">{"".join(items)}</ul>'
 

@@ -133,7 +133,7 @@ def _marks(saved: Savings, places: Mapping[Cell, tuple[int, int]]) -> Iterator[L
         x, y = spot
         left, right, low, high = x - FRAME, x + FRAME, y - FRAME, y + FRAME
         around = (left, right, right, left, left), (low, low, high, high, low)
-        yield LineLayer(x=around[0], y=around[1], name="frame: the answer", colour="green")
+        yield LineLayer(x=around[0], y=around[1], name="frame: the answer")
 
 
 def _place(trial: TrialSummary, places: Mapping[Cell, tuple[int, int]]) -> tuple[int, int] | None:

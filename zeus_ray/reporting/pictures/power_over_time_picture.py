@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from zeus_ray.errors import BadInput
 from zeus_ray.quantity_format import Scale, power, time_scale
@@ -59,7 +60,7 @@ def power_picture(
         key=key,
         title=title,
         x=AxisScale(label=f"time ({times.unit})", low=0.0, high=end if end > 0 else 1.0),
-        y=axis_of("power (W)", [*drawn.y, *(limit_w for _, limit_w in limits)], from_zero=True),
+        y=_power_axis([*drawn.y, *(limit_w for _, limit_w in limits)], named=bool(epoch_ends_s or windows)),
         layers=(
             *_marks(epoch_ends_s, windows, times),
             drawn,
@@ -77,6 +78,12 @@ def power_picture(
         simulated=simulated,
         footnote="Dotted lines: ends of epochs." if epoch_ends_s else "",
     )
+
+
+def _power_axis(values_w: Sequence[float], *, named: bool) -> AxisScale:
+    """From zero, with room above the lines for names of epochs and windows."""
+    scale = axis_of("power (W)", values_w, from_zero=True)
+    return replace(scale, high=1.2 * scale.high) if named else scale
 
 
 def _power_line(points: Sequence[PowerTraceTuple], times: Scale) -> LineLayer:

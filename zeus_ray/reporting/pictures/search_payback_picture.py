@@ -52,12 +52,12 @@ def search_payback_picture(saved: Savings, exploration: Exploration) -> Picture:
     layers = [
         *_spent(runs, spent, exploration, scale, begin),
         *_afterwards(saved, ahead, spent[-1], scale),
-        *_hovers(runs, spent[-len(runs) :], begin + trials, saved.costs),
+        *_hovers(runs, spent, begin + trials, saved.costs),
     ]
     if drawn:
-        name = f"break-even: {drawn} trainings{_interval(saved)}"
-        layers.append(SpanLayer(low=float(drawn), high=float(drawn), name=name))
-        layers.append(SpanLayer(low=begin, high=0.0, name=f"the search: {trials} trials"))
+        layers.append(SpanLayer(low=float(drawn), high=float(drawn), name=""))
+        layers.append(_break_even_band(saved, drawn, float(ahead)))
+        layers.append(SpanLayer(low=begin, high=0.0, name="search"))
     heights = [value for layer in layers if isinstance(layer, LineLayer) for value in layer.y]
     label = "trials, then trainings with the answer" if ahead else "trials of the search"
     end = float(ahead or trials)
@@ -112,7 +112,7 @@ def _spent(
             x=places,
             y=tuple((exploration.budget_j + value) / scale.size for value in saving),
             name="may be spent exploring (exploration_budget)",
-            colour="red",
+            colour="orange",
             dashed=True,
         )
 
@@ -131,18 +131,29 @@ def _afterwards(saved: Savings, ahead: int, total: float, scale: Scale) -> Itera
 def _hovers(
     runs: Sequence[RunAccount], total: Sequence[float], end: float, costs: CostFormat
 ) -> Iterator[Layer]:
+    """A point after each trial: the baseline's, where there is one, and those that the search chose."""
+    texts = [
+        f"trial {i} that the search chose: batch size {run.batch_size}\n{costs.name} "
+        f"{costs.text(run.cost_j)}\nof that spent exploring {costs.text(run.spent_j)}\n"
+        f"less than a run of the default by {costs.text(run.saved_j)}"
+        for i, run in enumerate(runs, 1)
+    ]
+    before = len(total) - 1 - len(runs)
     yield PointLayer(
-        x=tuple(end - len(runs) + 1 + i for i in range(len(runs))),
-        y=tuple(total),
+        x=tuple(end - len(total) + 2 + i for i in range(len(total) - 1)),
+        y=tuple(total[1:]),
         colour="blue",
         size=5,
-        hovers=tuple(
-            f"trial {i} that the search chose: batch size {run.batch_size}\n{costs.name} "
-            f"{costs.text(run.cost_j)}\nof that spent exploring {costs.text(run.spent_j)}\n"
-            f"less than a run of the default by {costs.text(run.saved_j)}"
-            for i, run in enumerate(runs, 1)
-        ),
+        hovers=("the baseline",) * before + tuple(texts),
     )
+
+
+def _break_even_band(saved: Savings, pays_after: int, end: float) -> SpanLayer:
+    """Where 90 % of the break-evens lie, as far as the axis goes."""
+    fewest, most = saved.trainings_to_pay_interval
+    low = pays_after if fewest is None else fewest
+    high = pays_after if fewest is None else end if most is None else min(float(most), end)
+    return SpanLayer(low=float(low), high=float(high), name=f"break-even: {pays_after}{_interval(saved)}")
 
 
 def _description(saved: Savings, total_j: float, exploration: Exploration, pays_after: int | None) -> str:
@@ -175,7 +186,8 @@ def _footnote(saved: Savings, exploration: Exploration, before_j: float, drawn: 
         runs = exploration.budget_j / exploration.default_cost_j
         said.append(
             f"What may be spent exploring: exploration_budget={runs:.3g} runs of the default, "
-            f"{saved.costs.text(exploration.default_cost_j)} each, and what cheaper runs have saved."
+            f"{saved.costs.text(exploration.default_cost_j)} each by the search's own runs of it, and what "
+            "cheaper runs have saved."
         )
     pays_after = saved.trainings_to_pay
     if pays_after is not None and not drawn:

@@ -33,7 +33,7 @@ MAX_EPOCHS = 60
 SIMULATED_GPU = "simulated:V100"
 EXAMPLE = (
     "This search is an example. On a machine with an NVIDIA GPU run zeus-ray demo again; for a training of "
-    "your own begin with the notebook 01_first_search or the quick start of the documentation."
+    "your own begin with notebooks/01_first_search.ipynb or with docs/index.md, the quick start."
 )
 
 

@@ -92,7 +92,7 @@ def test_a_size_that_finished_or_is_dearer_is_settled(kept, rows):
 def test_where_the_default_stays_nothing_is_saved_and_the_next_best_size_is_named(kept):
     said = text(kept, found(STAYS, baseline=STAYS, expected_costs=BESIDE))
     assert "What is saved: nothing." in said
-    assert "How sure: the epochs that a training needs vary by about" in said
+    assert "How sure: the epochs that a training needs have a standard deviation of about" in said
     assert (
         "the next batch size that reached the target, 64, is expected to take 57.2 kJ-eq (+8.0 % cost)"
         in said
@@ -126,7 +126,7 @@ def test_what_is_to_be_typed_is_not_broken_in_a_narrow_terminal(kept, tmp_path):
     folder.mkdir()
     report = SearchReport(tuple(kept), best=STAYS, found=found(STAYS, baseline=STAYS), folder=str(folder))
     command = f"zeus-ray report --html report.html {folder}"
-    assert command in report.by_subject[NEXT][-1]
+    assert any(command in step for step in report.by_subject[NEXT])
     console = Console(width=60, color_system=None)
     with console.capture() as capture:
         console.print(report, crop=False)

@@ -37,7 +37,7 @@ def test_the_map_of_a_search_for_the_least_time_is_in_time(tmp_path):
     picture = cost_picture(fastest, saved.found.expected_costs)
     unit = CostFormat(goal).scale([e.cost.mean for e in saved.found.expected_costs]).unit
     assert unit in ("s", "min", "h")
-    assert picture.scale_label == f"expected time ({unit}); light: little"
+    assert picture.scale_label == f"expected time ({unit}); lighter is cheaper"
     assert "kJ" not in picture.description + "".join(text for row in picture.layers[0].hovers for text in row)
 
 

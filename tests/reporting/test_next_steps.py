@@ -39,14 +39,16 @@ def test_the_step_runs_as_it_is_written(search, monkeypatch, tmp_path):
 
 
 def test_a_simulated_gpu_is_not_the_users(search):
-    assert "with ZEUS_RAY_GPU unset" in next_steps(savings(search))[0]
+    first, *after = next_steps(savings(search))
+    assert "without ZEUS_RAY_GPU in the environment or in the script" in first
+    assert not any("64" in step for step in after)  # nobody is to use what was not measured
     assert not any("ZEUS_RAY_GPU" in step for step in next_steps(savings(measured(search))))
 
 
 def test_an_example_says_so_instead_and_a_check_says_what_it_takes(search):
-    first, after = next_steps(savings(search), example="This is an example.")
+    first, after, *_then = next_steps(savings(search), example="This is an example.")
     assert first == "This is an example."
-    assert after.startswith("After a search of your own:")
+    assert after.startswith("After a search of your own")
     check, _use = next_steps(savings(measured(search)))
     assert "with the answer (at least 30.0 kJ and 8.00 min)" in check
     assert "with the default (at least 40.0 kJ and 10.0 min)" in check

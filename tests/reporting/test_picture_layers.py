@@ -167,7 +167,7 @@ def test_the_search_history_meets_the_savings_at_the_break_even(report):
     assert mark.low == saved.trainings_to_pay
     fewest, most = saved.trainings_to_pay_interval
     assert band.low == fewest
-    assert band.high == min(named(picture, "saved by trainings with the answer").x[1], most or math.inf)
+    assert band.high == min(picture.x.high, most or math.inf)
     assert f"({fewest} to {most or 'never'})" in band.name
     assert (searching.low, searching.high) == (-len(saved.trials), 0)
     assert f"will have been saved after {saved.trainings_to_pay} trainings" in picture.description
@@ -176,7 +176,7 @@ def test_the_search_history_meets_the_savings_at_the_break_even(report):
     line = named(picture, "saved by trainings with the answer")
     slope = line.y[1] / (line.x[1] - line.x[0])
     assert (saved.trainings_to_pay - 1) * slope < total <= saved.trainings_to_pay * slope
-    assert named(picture, "may be spent exploring (exploration_budget)").dashed
+    assert named(picture, "limit for what is spent exploring").dashed
     nothing = Exploration(
         default_cost_j=math.nan, budget_j=math.inf, spent_j=0.0, saved_j=0.0, left_j=math.inf, runs=()
     )

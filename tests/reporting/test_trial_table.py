@@ -24,10 +24,10 @@ def rendered(trials, width=80, **options):
 
 def test_units_are_in_the_headings_and_the_cheapest_is_first(search):
     upper, lower, _line, *rows = rendered(search)
-    assert upper == ["Batch", "Limit", "Power", "Energy", "Time", "Cost"]
-    assert lower == ["size", "W", "Epochs", "W", "kJ", "min", "kJ-eq", "accuracy", "Why", "it", "ended"]
+    assert upper == ["Batch", "Limit", "Energy", "Time", "Cost", "Power"]
+    assert lower == ["size", "W", "kJ", "min", "kJ-eq", "Epochs", "W", "accuracy", "Why", "it", "ended"]
     assert [row[0] for row in rows] == ["64", "128", "baseline", "1024"]
-    assert rows[0] == ["64", "125", "12.5", "62", "30.0", "8.00", "30.0", "0.9700", "target", "reached"]
+    assert rows[0] == ["64", "125", "30.0", "8.00", "30.0", "12.5", "62", "0.9700", "target", "reached"]
     assert rows[-1][-2:] == ["cost", "cap"]
 
 

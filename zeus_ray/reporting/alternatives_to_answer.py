@@ -69,9 +69,9 @@ def trade_off_sentences(saved: Savings) -> Iterator[str]:
     names: dict[str, list[str]] = {}
     for trade in others:
         names.setdefault(_compared(trade.best, answer, saved), []).append(trade.name)
-    texts = [f"{', and '.join(same)}: {text}" for text, same in names.items()]
-    source = "by searcher.best(eta=…), expected from the epochs and power profiles of these trials"
-    yield f"Other trade-offs, {source}: {'; '.join(texts)}.{_less_in_one_trial(saved)}"
+    for text, same in names.items():
+        lucky = _less_in_one_trial(saved) if LEAST_ENERGY in same else ""
+        yield f"Another trade-off, {', and '.join(same)}: {text}.{lucky}"
 
 
 def _less_in_one_trial(saved: Savings) -> str:

@@ -19,7 +19,7 @@ def certainty_of_saving(saved: Savings, baseline: TrialSummary, best: TrialSumma
         )
     if not math.isnan(saved.cost_share_interval[0]):
         yield (
-            f"How sure: {_scatter(saved)}. Averaged over many trainings, the change is, nine times out of "
+            f"How sure: {_scatter(saved)}. The mean change over many trainings lies, nine times out of "
             f"ten, between {_intervals(saved)}{_doubt(saved)}."
         )
     share = saved.cost_share if not math.isnan(saved.cost_share) else saved.time_share
@@ -53,12 +53,17 @@ def _intervals(saved: Savings) -> str:
 
 
 def _doubt(saved: Savings) -> str:
-    """Of which quantities the interval includes no change: of what the goal counts in capitals."""
-    unsure = [name for name, (low, high) in _by_quantity(saved).items() if low * high <= 0]
+    """Of which quantities the interval includes no change: in capitals, where the goal counts it."""
+    intervals = _by_quantity(saved)
+    unsure = [name for name, (low, high) in intervals.items() if low * high <= 0]
+    if not unsure:
+        return ": more than chance"
+    names = " and ".join(filter(None, (", ".join(unsure[:-1]), unsure[-1])))
+    changes = f"the change in {names}" if len(unsure) == 1 else f"the changes in {names}"
     if saved.objective in unsure:
-        others = [name for name in unsure if name != saved.objective]
-        return f": the saving MAY BE CHANCE{', that in ' + ' and '.join(others) + ', too' if others else ''}"
-    return f": the change in {' and '.join(unsure)} may be chance" if unsure else ""
+        return f": {changes} MAY BE CHANCE"
+    sure = " and ".join(name for name in intervals if name not in unsure)
+    return f": more than chance in {sure}; {changes} may be chance"
 
 
 def _by_quantity(saved: Savings) -> dict[str, tuple[float, float]]:
@@ -73,8 +78,8 @@ def _scatter(saved: Savings) -> str:
     scatter = saved.answer.scatter if saved.answer else math.nan
     trainings = counted(sum(trial.target_reached for trial in saved.trials), "training")
     return (
-        f"the epochs that a training needs vary by about {100 * scatter:.0f} % from one to the next (by "
-        f"{trainings} to the target)"
+        f"the epochs that a training needs have a standard deviation of about {100 * scatter:.0f} % (what is "
+        f"usual, corrected by {trainings} to the target)"
     )
 
 

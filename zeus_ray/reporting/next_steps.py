@@ -13,9 +13,12 @@ from zeus_ray.reporting.savings import Savings
 from zeus_ray.reporting.trials_from_result import TrialSummary
 
 AFTER_A_SEARCH = (
-    "After a search of your own: where the saving may be chance, pass the same ZeusSearcher to Tune again; "
-    "check with zeus.verify(result) that the network is as good; then put the line that the report names, "
-    "with zeus.session(...), around your training loop."
+    "After a search of your own, where the saving may be chance: pass the same ZeusSearcher to Tune again.",
+    "Then check with zeus.verify(result) that the network is as good.",
+    (
+        "Then set the learning rate that its report names, and put this around your training loop:\n"
+        "with zeus.session(batch_size=..., power_limit_w=...) as run:"
+    ),
 )
 
 
@@ -36,18 +39,18 @@ def next_steps(saved: Savings, *, folder: str = "", verified: bool = False, exam
 def _steps(saved: Savings, folder: str, example: str, *, verified: bool) -> Iterator[str]:
     show = f"Show it, with all pictures:\nzeus-ray report --html report.html {_short(Path(folder))}"
     shown = [show] if Path(folder or "missing").is_dir() else []
-    if example:
-        yield from (example, *shown, AFTER_A_SEARCH)
-        return
-    if {MeasuredBy.SIMULATED, MeasuredBy.REPLAY} & set(saved.measured_by):
-        yield (
+    if not example and {MeasuredBy.SIMULATED, MeasuredBy.REPLAY} & set(saved.measured_by):
+        example = (
             f"This answer is an example: it was not measured ({' and '.join(saved.gpus)}). Run the same "
-            "search on your own GPU, with ZEUS_RAY_GPU unset, and take the next steps with its answer."
+            "search on your own GPU, without ZEUS_RAY_GPU in the environment or in the script."
         )
+    if example:
+        yield from (example, *shown, *AFTER_A_SEARCH)
+        return
     low, high = saved.cost_share_interval
     if not saved.default_is_best and low * high <= 0:
         yield (
-            "Narrow the interval, which includes no saving at all: pass the same ZeusSearcher to Tune again, "
+            "Narrow the interval, which still includes zero: pass the same ZeusSearcher to Tune again, "
             f"which trains the answer once more{_takes(saved.best)}."
         )
     if not verified and not saved.default_is_best:

@@ -119,7 +119,8 @@ def change_by_knob(saved: Savings) -> Iterator[str]:
         yield "The whole change comes from the power limit: the batch size is the same."
         return
     if abs(baseline.power_limit_w - best.power_limit_w) < SAME_KNOBS_W:
-        yield "The whole change comes from the batch size: the power limit is the same."
+        rate = ", with its learning rate" if best.lr_rule else ""
+        yield f"The whole change comes from the batch size{rate}: the power limit is the same."
         return
     between_j = (
         saved.found.expected_cost_j(best.batch_size, baseline.power_limit_w) if saved.found else math.nan

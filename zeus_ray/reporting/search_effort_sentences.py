@@ -21,6 +21,8 @@ def search_effort_sentences(saved: Savings) -> Iterator[str]:
     if not saved.trials:
         return
     yield _took(saved)
+    if not math.isnan(saved.wall_clock_s):
+        yield f"On the clock it took {seconds(saved.wall_clock_s)}, from the first to the end of the last."
     if saved.found is not None and saved.found.ended in WHY_ENDED:
         yield WHY_ENDED[saved.found.ended]
     yield from _never_tried(saved)
@@ -66,7 +68,7 @@ def _never_tried(saved: Savings) -> Iterator[str]:
     expected = (
         ""
         if math.isnan(least)
-        else f", as now a training is expected to cost {saved.costs.text(least)} or more"
+        else f", as a training with them is expected to cost {saved.costs.text(least)} or more"
     )
     yield f"Never tried: batch size {', '.join(map(str, left))}{expected}."
 

@@ -6,7 +6,7 @@ const narrow = matchMedia("(max-width: 40rem)");
 function narrowed(data, layout) {
   const cells = data.some((trace) => trace.type === "heatmap");
   for (const trace of data) {
-    if (cells && trace.marker) trace.marker.size *= 0.6;
+    if (trace.marker) trace.marker.size *= cells ? 0.6 : 0.75;
     for (const bar of [trace.colorbar, trace.marker && trace.marker.colorbar]) {
       if (bar) Object.assign(bar, { thickness: 8, title: { ...bar.title, font: { size: 11 } } });
     }

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from zeus_ray import __version__
-from zeus_ray.quantity_format import seconds
+from zeus_ray.quantity_format import power
 from zeus_ray.records import MeasuredBy
 from zeus_ray.reporting.answer_rows import answer_rows
 from zeus_ray.reporting.page.html_page import (
@@ -109,7 +109,7 @@ def _cards(saved: Savings) -> str:
         items.append(f"<li><strong>{short}</strong>{ends}{unbroken(sure)}</li>")
     how = "as the search expects both" if saved.is_expected else "as measured"
     low, high = saved.cost_share_interval
-    doubt = ". The saving MAY BE CHANCE: its 90 % interval includes no saving" if low * high <= 0 else ""
+    doubt = ". The saving MAY BE CHANCE: its 90 % interval includes zero" if low * high <= 0 else ""
     title = f"A training with the answer, against one with the baseline, {how}{doubt}"
     return f'<p class="note">{title}:</p><ul class="changes" aria-label="{title}">{"".join(items)}</ul>'
 
@@ -120,20 +120,21 @@ def _asked(report: SearchReport, sentences: list[str]) -> str:
     wanted = ("target", "least", "batch sizes")
     rows = {"experiment": Path(report.folder).name} if report.folder else {}
     rows |= {name: text for name, text in answer_rows(report.found).items() if name in wanted}
-    return paragraphs(sentences) + rows_table(rows | _default_and_clock(report), "As given to the search")
+    return paragraphs(sentences) + rows_table(rows | _default_and_seed(report), "As given to the search")
 
 
-def _default_and_clock(report: SearchReport) -> dict[str, str]:
-    """The knobs in use today, the seed, and how long the experiment took on the clock."""
+def _default_and_seed(report: SearchReport) -> dict[str, str]:
+    """The knobs in use today, and the seed."""
     saved, rows = report.savings, {}
     goal, before = saved.goal, saved.baseline
     if goal is not None and goal.default_batch_size:
         rate = f", learning rate {before.lr:.3g}" if before is not None and before.lr > 0 else ""
-        rows["default"] = f"batch size {goal.default_batch_size}{rate}"
+        limit = (
+            "" if before is None or math.isnan(before.power_limit_w) else f", {power(before.power_limit_w)}"
+        )
+        rows["default"] = f"batch size {goal.default_batch_size}{rate}{limit} as found on the GPU"
     if goal is not None and goal.seed is not None:
         rows["seed"] = str(goal.seed)
-    if not math.isnan(saved.wall_clock_s):
-        rows["wall clock"] = f"{seconds(saved.wall_clock_s)}, from the first trial to the end of the last"
     return rows
 
 

@@ -70,7 +70,7 @@ def cost_picture(saved: Savings, expected: Sequence[ExpectedCost]) -> Picture:
             "expects it, as no trial of this batch size has reached the target, or this limit was not "
             "measured with it. Marks: where trials ended."
         ),
-        scale_label=f"expected {saved.objective} ({scale.unit}); light: little",
+        scale_label=f"expected {saved.objective} ({scale.unit}); lighter is cheaper",
         scale_ticks=(min(known), max(known)) if known else (0.0, 1.0),
     )
 

@@ -25,7 +25,7 @@ from zeus_ray.reporting.pictures.picture import (
     Theme,
     colour_at,
     is_light,
-    near_right,
+    name_ends_at,
     scale_position,
     whole_ticks,
 )
@@ -167,7 +167,7 @@ def _draw_span(axes: Axes, layer: SpanLayer, x: AxisScale, theme: Theme) -> None
         axes.axvspan(layer.low, layer.high, color=COLOURS["sky"], alpha=0.2, linewidth=0)
     else:
         axes.axvline(layer.low, color=COLOURS["grey"], linewidth=1.0, linestyle=(0, (1, 2)))
-    left = near_right(layer.low, x)
+    left = name_ends_at(layer, x)
     axes.annotate(
         layer.name,
         (layer.low, 1),

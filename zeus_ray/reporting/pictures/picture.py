@@ -276,9 +276,10 @@ def colour_at(position: float, theme: Theme) -> str:
     return "#" + "".join(f"{round(a + (b - a) * (place - low)):02x}" for a, b in pairs)
 
 
-def near_right(at: float, axis: AxisScale) -> bool:
-    """Whether a text that begins here would leave the axes at their right."""
-    return at > axis.low + 0.85 * (axis.high - axis.low)
+def name_ends_at(span: SpanLayer, axis: AxisScale) -> bool:
+    """Whether a name ends where its stretch begins: before a line, and where it would leave the axes else."""
+    place = (span.low - axis.low) / (axis.high - axis.low)
+    return place > (0.05 if span.low == span.high else 0.85)
 
 
 def is_light(colour: str) -> bool:

@@ -56,7 +56,7 @@ def search_payback_picture(saved: Savings, exploration: Exploration) -> Picture:
     ]
     if drawn:
         layers.append(SpanLayer(low=float(drawn), high=float(drawn), name=""))
-        layers.append(_break_even_band(saved, drawn, float(ahead)))
+        layers.append(_break_even_band(saved, drawn, 1.02 * ahead + 0.02 * trials))
         layers.append(SpanLayer(low=begin, high=0.0, name="search"))
     heights = [value for layer in layers if isinstance(layer, LineLayer) for value in layer.y]
     label = "trials, then trainings with the answer" if ahead else "trials of the search"
@@ -111,7 +111,7 @@ def _spent(
         yield LineLayer(
             x=places,
             y=tuple((exploration.budget_j + value) / scale.size for value in saving),
-            name="may be spent exploring (exploration_budget)",
+            name="limit for what is spent exploring",
             colour="orange",
             dashed=True,
         )
@@ -185,7 +185,7 @@ def _footnote(saved: Savings, exploration: Exploration, before_j: float, drawn: 
     if exploration.default_cost_j > 0 and math.isfinite(exploration.budget_j):
         runs = exploration.budget_j / exploration.default_cost_j
         said.append(
-            f"What may be spent exploring: exploration_budget={runs:.3g} runs of the default, "
+            f"The limit for exploring: exploration_budget={runs:.3g} runs of the default, "
             f"{saved.costs.text(exploration.default_cost_j)} each by the search's own runs of it, and what "
             "cheaper runs have saved."
         )

@@ -156,6 +156,8 @@ class ControllerState:
     windows_in_profile: int = 0
     first_done: bool = False
     stale: bool = False
+    recalled_at: int = -1
+    """The limit (index) by which an earlier load was taken to be back, until another one confirms it."""
     passing_until_s: float = 0.0
     """Until when (s of the run) a slower load is taken for a straggler that passes."""
     settled_at_s: float = 0.0

@@ -169,6 +169,7 @@ class OnlineController:
                 self._profiling.settle()
         elif not state.stale and self._watch.is_quiet(window, held):
             merge(held, window)
+            self._loads.confirm()
             self._profiling.refine()
         if state.stale and state.elapsed_s >= state.passing_until_s:
             self._profiling.start_or_wait()

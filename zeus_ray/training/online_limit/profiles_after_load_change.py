@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from copy import deepcopy
 from dataclasses import replace
@@ -18,6 +19,10 @@ SAME_LOAD = 0.015
 """Time and power within this (ln) of an earlier load's at the same limit: that load is back."""
 PASSING_SLOWER, PASSING_S = 0.2, 30.0
 """Slower by up to this (ln) at the same power: perhaps a straggler; profiled only if it lasts so long."""
+WELL_KNOWN = 0.015
+"""Standard deviation (ln) above which a measurement says nothing of whether an earlier load is back."""
+OUT_OF_ORDER = 0.02
+"""A limit that much (ln) slower than a lower one was measured under another load than that one."""
 PAST_LOADS = 3
 """How many earlier loads are remembered."""
 
@@ -81,13 +86,14 @@ class LoadHistory:
         state, k = self._choice.state, self._choice.state.pending
         for load in reversed(state.past):
             time, power = load[k].time, load[k].power
-            if time is None or power is None or window.power is None:
+            if time is None or power is None or window.power is None or time.var > WELL_KNOWN**2:
                 continue
             near = max(SAME_LOAD, 3 * math.sqrt(window.time.var + time.var))
             if max(abs(window.time.mean - time.mean), abs(window.power.mean - power.mean)) < near:
                 state.past.remove(load)
                 units = [(r.units, r.profile_units) for r in state.records]
                 self._remember()
+                state.recalled_at = k
                 by_time, by_power = window.time.mean - time.mean, window.power.mean - power.mean
                 state.records = load
                 for record, (total, profiled) in zip(load, units, strict=True):
@@ -99,16 +105,26 @@ class LoadHistory:
         return False
 
     def _remember(self) -> None:
-        """Keep what is known of this load for the day it is back."""
-        known = [r for r in self._choice.state.records if r.time is not None]
-        if len(known) < 3:
+        """Keep what is known of this load for the day it is back, unless it was measured under two loads."""
+        state = self._choice.state
+        if state.recalled_at not in (-1, state.pending):
+            return  # it was not that load: the first window at another limit has contradicted it
+        known = [r.time for r in state.records if r.time is not None]
+        in_order = all(b.mean > a.mean - OUT_OF_ORDER for a, b in itertools.combinations(known, 2))
+        if len(known) < 3 or not in_order:
             return
-        past = [replace(deepcopy(r), units=0.0, profile_units=0.0) for r in self._choice.state.records]
-        self._choice.state.past = [*self._choice.state.past, past][-PAST_LOADS:]
+        past = [replace(deepcopy(r), units=0.0, profile_units=0.0) for r in state.records]
+        state.past = [*state.past, past][-PAST_LOADS:]
+
+    def confirm(self) -> None:
+        """A window at the limit held now fits the present load's profile."""
+        if self._choice.state.pending != self._choice.state.recalled_at:
+            self._choice.state.recalled_at = -1
 
     def forget(self) -> None:
         """Drop what was measured; what was done at each limit still counts."""
         units = [(r.units, r.profile_units) for r in self._choice.state.records]
+        self._choice.state.recalled_at = -1
         self._choice.state.records = [LimitRecord(units=u, profile_units=p) for u, p in units]
 
     def profiling_extra(self) -> tuple[float, float]:

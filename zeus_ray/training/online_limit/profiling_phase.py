@@ -135,6 +135,7 @@ class LimitProfiling:
             held.looks += 1
         merge(held, window)
         held.seen_s = state.elapsed_s
+        self._loads.confirm()
 
     def _contradicts(self, window: GroupWindow) -> bool:
         """Whether a window is far from what was measured at the same limit before: has the load changed?"""

@@ -1,0 +1,77 @@
+"""Earlier loads: which are remembered, which are taken to be back, and which were not."""
+
+import copy
+import math
+
+import pytest
+from test_online_controller import LIMITS, Gpu, controller, trained
+
+from zeus_ray.training.online_limit.limit_curves_and_knowledge_gradient import LogEstimate
+from zeus_ray.training.online_limit.merge_rank_windows import join
+
+
+def settled(**options):
+    ours = controller(**options)
+    trained(ours, Gpu(uncapped_w=260.0, noise=0.01), 900)
+    return ours
+
+
+def window_at(ours, gpu, k):
+    ours._state.pending = k
+    return join([gpu.window(LIMITS[k], 60)], ours.settings.gpus)
+
+
+def of_two_loads(records, k):
+    """A profile whose limit ``k`` is as it is now and whose others are of a load that was slower."""
+    wrong = copy.deepcopy(records)
+    for i, record in enumerate(wrong):
+        if i != k and record.time is not None:
+            record.time.mean += 0.08
+    return wrong
+
+
+def known(ours):
+    return [k for k, record in enumerate(ours._state.records) if record.time is not None]
+
+
+def test_a_profile_that_was_measured_under_two_loads_is_not_remembered():
+    ours = settled()
+    ours._loads._remember()
+    assert len(ours._state.past) == 1
+    ours._state.records[0].time.mean += 0.5
+    ours._loads._remember()
+    assert len(ours._state.past) == 1
+
+
+def test_a_measurement_that_is_not_known_well_recalls_nothing():
+    ours, gpu = settled(), Gpu(uncapped_w=260.0, noise=0.01)
+    ours._loads._remember()
+    (past,) = ours._state.past
+    for record in past:
+        if record.time is not None:
+            record.time = LogEstimate(record.time.mean + 0.05, 0.05**2)
+    assert not ours._loads.recall(window_at(ours, gpu, known(ours)[-1]))
+
+
+def test_a_load_that_another_limit_contradicts_is_forgotten_and_the_true_one_stays():
+    ours, gpu = settled(), Gpu(uncapped_w=260.0, noise=0.01)
+    first, *_, last = known(ours)
+    ours._state.past = [of_two_loads(ours._state.records, last)]
+    true = math.exp(ours._state.records[first].time.mean)
+    assert ours._loads.recall(window_at(ours, gpu, last))
+    assert math.exp(ours._state.records[first].time.mean) > 1.05 * true
+    assert ours._loads.recall(window_at(ours, gpu, first))
+    assert math.exp(ours._state.records[first].time.mean) == pytest.approx(true, rel=0.02)
+    assert ours._state.past == []
+
+
+def test_a_load_that_another_limit_has_confirmed_is_remembered():
+    ours, gpu = settled(), Gpu(uncapped_w=260.0, noise=0.01)
+    first, *_, last = known(ours)
+    ours._loads._remember()
+    assert ours._loads.recall(window_at(ours, gpu, last))
+    ours._state.past = []
+    ours._state.pending = first
+    ours._loads.confirm()
+    ours._loads._remember()
+    assert len(ours._state.past) == 1

@@ -1,6 +1,7 @@
 """Earlier loads: which are remembered, which are taken to be back, and which were not."""
 
 import copy
+import dataclasses
 import math
 
 import pytest
@@ -75,3 +76,41 @@ def test_a_load_that_another_limit_has_confirmed_is_remembered():
     ours._loads.confirm()
     ours._loads._remember()
     assert len(ours._state.past) == 1
+
+
+def test_the_first_record_of_a_straggler_is_no_drift_however_long_a_change_was_suspected():
+    """Found in a run of an hour: it became what the highest limit takes, and the bound was lost."""
+    ours = settled()
+    held, test = ours._state.held, ours._state.time_test
+    before = held.time.mean
+    test.high, test.high_since = 4.0, 20
+    slowed = copy.deepcopy(held.time)
+    slowed.mean += 0.08
+    window = dataclasses.replace(window_at(ours, Gpu(uncapped_w=260.0), ours._state.pending), time=slowed)
+    assert not ours._watch.is_quiet(window, held)
+    assert held.time.mean == before
+    small = dataclasses.replace(window, time=dataclasses.replace(slowed, mean=before + 0.01))
+    assert ours._watch.is_quiet(small, held)
+
+
+def test_a_closer_look_that_a_straggler_slows_changes_nothing():
+    ours, gpu = settled(max_slowdown=1.1), Gpu(uncapped_w=260.0, noise=0.01)
+    state, top = ours._state, 0
+    held, before = state.pending, copy.deepcopy(state.records[top])
+    state.phase, state.refining = "profile", True
+    for _ in range(2):  # the first is repeated
+        state.pending = top
+        slowed = Gpu(uncapped_w=260.0, noise=0.01, step_s=1.12 * gpu.step_s)
+        ours.observe_window([slowed.window(LIMITS[top], 60)])
+    assert ours.settled
+    assert state.records[top].time == before.time
+    assert state.pending in (held, top)
+
+
+def test_with_a_bound_the_highest_limit_is_measured_again_where_a_lower_one_was_faster():
+    for bound, expected in ((1.1, True), (None, False)):
+        ours = settled(**({"max_slowdown": bound} if bound else {}))
+        ours._state.records[0].time = LogEstimate(ours._state.records[0].time.mean + 0.4, 0.01**2)
+        doubted = ours._choice.next_probe(0.5)
+        assert (doubted == 0) is expected
+        assert ours._choice.next_probe(0.5) != 0 or not expected  # once

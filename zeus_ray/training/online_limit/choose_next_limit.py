@@ -70,17 +70,26 @@ class LimitChoice:
         uncapped_w = math.exp(record.power.mean) if record.power else 0.8 * self.settings.limits_w[0]
         return [w / uncapped_w for w in self.settings.limits_w]
 
-    def _doubt_slow(self) -> None:
-        """A limit measured slower than a lower one was probably disturbed: once, it counts for little."""
+    def _doubt_slow(self) -> list[int]:
+        """A limit measured slower than a lower one was probably disturbed: once, it counts for little.
+
+        Returns:
+            The limits that this holds for now, and did not before.
+        """
         records = self.state.records
+        doubted: list[int] = []
+        bounded = self.settings.max_slowdown is not None
         for i, higher in enumerate(records):
             for lower in records[i + 1 :]:
                 if higher.time is None or lower.time is None or higher.doubted:
                     continue
                 excess = higher.time.mean - lower.time.mean
-                if excess > max(0.02, 4 * math.sqrt(higher.time.var + lower.time.var)):
+                sds = 2 if bounded and i == self.top else 4
+                if excess > max(0.02, sds * math.sqrt(higher.time.var + lower.time.var)):
                     higher.doubted = True
                     higher.time.var += excess**2
+                    doubted.append(i)
+        return doubted
 
     def curves(self, *, without: int = -1) -> Curves:
         """What is known of all limits; ``without``: a limit whose own windows do not count."""
@@ -140,7 +149,9 @@ class LimitChoice:
 
     def next_probe(self, least_gain: float) -> int | None:
         """The limit whose window is expected to lower the cost most; None if by less than ``least_gain``."""
-        self._doubt_slow()
+        doubted = self._doubt_slow()
+        if self.top in doubted and self.settings.max_slowdown is not None:
+            return self.top  # all are compared with it
         curves, known = self.curves(), self._known()
         best = best_index(curves.priced, known)
         in_turn, affordable = self._in_turn(curves), self._affordable(curves.time)

@@ -13,6 +13,8 @@ AGING_SD = 0.004
 """What was measured an hour ago is this much less certain (ln), so that it is measured again in time."""
 SUSPICIOUS_BLOCKS = 12
 """A change that is suspected for this many records and not found is slow drift."""
+MOST_DRIFT = 0.02
+"""A record further (ln) than this from what was known is no drift, however long a change is suspected."""
 CHANGE_SLACK, CHANGE_THRESHOLD = 0.01, 5.0
 """Shifts below 1 % are no change; 5 standard deviations beyond that are."""
 
@@ -49,14 +51,17 @@ class LoadWatch:
         return changes[0], changes[1]
 
     def is_quiet(self, window: GroupWindow, held: LimitRecord) -> bool:
-        """Whether neither test suspects a change; a suspicion that lasts without one is taken as drift."""
+        """Whether neither test suspects a change; a small one that lasts and is not found is drift."""
         tests = (self._choice.state.time_test, self._choice.state.power_test)
         if max(test.level for test in tests) < 0.5 * CHANGE_THRESHOLD:
             return True
         if max(max(test.high_since, test.low_since) for test in tests) < SUSPICIOUS_BLOCKS:
             return False
-        for old, new in ((held.time, window.time), (held.power, window.power)):
-            if old is not None and new is not None:
-                old.var += (new.mean - old.mean) ** 2
+        pairs = [(held.time, window.time), (held.power, window.power)]
+        known = [(old, new) for old, new in pairs if old is not None and new is not None]
+        if any(abs(new.mean - old.mean) > MOST_DRIFT for old, new in known):
+            return False
+        for old, new in known:
+            old.var += (new.mean - old.mean) ** 2
         self._choice.state.time_test, self._choice.state.power_test = ChangeTest(), ChangeTest()
         return True

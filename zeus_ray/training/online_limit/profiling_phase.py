@@ -71,12 +71,20 @@ class LimitProfiling:
             return None
         if state.tries == 1:
             return Verdict.REPEAT
-        if (
-            state.refining
-        ):  # was it disturbed before, or has the load changed where the limit held does not show it?
-            self._doubt_others((window.time.mean - self._held_time().mean) ** 2)
-            state.held.time = state.held.power = None
-            return None
+        return self._contradicted_look(window) if state.refining else self._found_changed(window)
+
+    def _contradicted_look(self, window: GroupWindow) -> Verdict | None:
+        """A closer look twice contradicts what was known: disturbances only ever slow a window down."""
+        state, known = self.state, self._held_time()
+        if window.time.mean > known.mean:
+            self.settle()  # a load that has changed shows at the limit held before, too
+            return Verdict.OUTLIER
+        self._doubt_others((window.time.mean - known.mean) ** 2)
+        state.held.time = state.held.power = None
+        return None
+
+    def _found_changed(self, window: GroupWindow) -> Verdict:
+        """The load has changed while it was being profiled."""
         if self._loads.changed(window):
             self.settle()
         else:

@@ -16,7 +16,7 @@ OLDEST_INSTALLED := $(OLDEST)/.installed-$(notdir $(OLDEST_PYTHON))-$(OLDEST_EXT
 
 .PHONY: demo test test-processes-and-frameworks test-in-process-and-ray test-oldest check docs figures peer install clean
 
-demo: $(INSTALLED)  ## a real Ray Tune search that saves energy, in a few minutes
+demo: $(INSTALLED)  ## a real Ray Tune search that saves energy, in about a minute
 	$(BIN)/zeus-ray demo
 
 test: $(INSTALLED)  ## everything this machine can run; in two lanes, as the tests of other processes mostly wait

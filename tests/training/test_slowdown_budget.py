@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from test_online_controller import LIMITS, Gpu, controller, trained
 
 from zeus_ray.training.online_limit.slowdown_budget import HullEdge, SlowdownBudget
+from zeus_ray.training.online_limit.steps_to_rank_window import RankWindow
 
 
 @given(
@@ -83,3 +84,47 @@ def test_where_no_record_can_be_used_the_bound_is_kept(clean):
         passed_s += record.wall_s
     assert ours.limit_w == LIMITS[0]
     assert ours.slowdown < 1.15
+
+
+class Stages:
+    """A pipeline of two stages, of which the second has less to do."""
+
+    def __init__(self, share=0.6):
+        self.gpu, self.share, self.work_s, self.took_s = Gpu(slope=0.6), share, 0.0, 0.0
+
+    def feed(self, ours, seconds):
+        passed_s = 0.0
+        while passed_s < seconds:
+            window = ours.next_window()
+            steps = ours.monitor_steps if window is None else window.steps
+            busy = [s * self.gpu.time_s(w) for s, w in zip((1.0, self.share), ours.limits_w, strict=True)]
+            ranks = []
+            for stage, limit_w in enumerate(ours.limits_w):
+                record = self.gpu.window(limit_w, steps, stage=stage, busy_s=busy[stage])
+                wall_s = max(busy) * record.units
+                ranks.append(
+                    RankWindow(**{**vars(record), "unit_s": max(busy), "step_s": max(busy), "wall_s": wall_s})
+                )
+            (ours.observe_settled if window is None else ours.observe_window)(ranks)
+            passed_s += wall_s
+            self.took_s += wall_s
+            self.work_s += self.gpu.time_s(LIMITS[0]) * ranks[0].units
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bound", [1.03, 1.1, 1.3])
+def test_limits_by_stage_keep_the_bound_profiling_included(bound):
+    pipeline, ours = Stages(), controller(gpus=(1, 1), max_slowdown=bound)
+    pipeline.feed(ours, 3600)
+    assert pipeline.took_s <= (bound + 0.005) * pipeline.work_s
+
+
+@pytest.mark.slow
+def test_a_stage_that_becomes_the_slowest_gives_the_shares_up():
+    pipeline, ours = Stages(), controller(gpus=(1, 1), max_slowdown=1.05)
+    pipeline.feed(ours, 900)
+    assert len(set(ours.limits_w)) == 2
+    state = ours._state
+    state.closed_extra_s += 0.2 * state.elapsed_s
+    ours._profiling.refine()
+    assert set(ours.limits_w) == {LIMITS[0]}

@@ -271,7 +271,7 @@ class LimitChoice:
             max_power_w=self.max_power_w,
             power_budget_w=self.settings.power_budget_w,
             max_unit_s=None
-            if self.settings.max_slowdown is None or record.time is None
-            else self.settings.max_slowdown * math.exp(record.time.mean),
+            if self.budget is None or record.time is None
+            else self.budget.allowed * math.exp(record.time.mean),
         )
         return None if chosen is None or set(chosen) == {state.pending} else chosen

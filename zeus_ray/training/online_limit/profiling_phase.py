@@ -268,6 +268,8 @@ class LimitProfiling:
     def refine(self) -> None:
         """Hold the best limit by what is known; look closer where the time so far makes that worth it."""
         state = self.state
+        if state.shared:
+            self._leave_shares_if_behind()
         if self._choice.eta == 0 or state.shared:
             return
         if self._choice.budget is not None:
@@ -286,6 +288,13 @@ class LimitProfiling:
             return
         state.phase, state.pending = "profile", probe
         state.windows_in_profile = state.tries = 0
+
+    def _leave_shares_if_behind(self) -> None:
+        """Limits by stage do not change with the time left: a run that is behind gives them up."""
+        budget = self._choice.budget
+        if budget is not None and budget.is_broken:
+            self.state.shared = ()
+            self._hold(self._choice.top)
 
     def follow(self) -> None:
         """Hold the best limit by what is known now; with ``max_slowdown`` that changes with the time left."""

@@ -80,6 +80,11 @@ class SlowdownBudget:
         behind = min(0.0, self.left_s) / max(self.work_s, PAID_BACK_S)
         return max(1.0, self.max_slowdown + behind)
 
+    @property
+    def is_broken(self) -> bool:
+        """Whether the run is behind by more than windows of slow limits may be for a while."""
+        return self.extra_s > (self.max_slowdown - 1 + TOLERATED) * max(self.work_s, PAID_BACK_S)
+
     def affords(self, window_s: float, slow_down: float) -> bool:
         """Whether a window at a limit so much slower than the highest one leaves the run within the bound."""
         behind_s = self.extra_s + window_s * (slow_down - 1)

@@ -176,7 +176,7 @@ def test_the_search_history_meets_the_savings_at_the_break_even(report):
     line = named(picture, "saved by trainings with the answer")
     slope = line.y[1] / (line.x[1] - line.x[0])
     assert (saved.trainings_to_pay - 1) * slope < total <= saved.trainings_to_pay * slope
-    assert named(picture, "limit for what is spent exploring").dashed
+    assert named(picture, "limit of what is spent exploring").dashed
     nothing = Exploration(
         default_cost_j=math.nan, budget_j=math.inf, spent_j=0.0, saved_j=0.0, left_j=math.inf, runs=()
     )

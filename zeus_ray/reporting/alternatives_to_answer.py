@@ -103,10 +103,20 @@ def _compared(other: Best, answer: Best, saved: Savings) -> str:
         for t in saved.trials
     )
     how = "" if ran else ", which no trial ran with to its end"
+    energy_text, time_text = (_change(saved, other, share, name) for share in (energy_share, time_share))
     return (
-        f"{other.knobs_text}{how}: {other.energy_j.text(energy)} in {seconds(other.time_s.mean)} (energy "
-        f"{signed_percent(energy_share)}, time {signed_percent(time_share)} against {name})"
+        f"{other.knobs_text}{how}: {energy(other.energy_j.mean)} in {seconds(other.time_s.mean)} (energy "
+        f"{energy_text}, time {time_text} against {name})"
     )
+
+
+def _change(saved: Savings, other: Best, change: float, against: str) -> str:
+    """A change with its 90 % interval, which is known against the baseline."""
+    low, high = saved.interval_of(-change, other) if against == "the baseline" else (math.nan, math.nan)
+    if math.isnan(low):
+        return signed_percent(change)
+    chance = ", MAY BE CHANCE" if low * high <= 0 else ""
+    return f"{signed_percent(change)} [90 %: {signed_percent(-high)} to {signed_percent(-low)}{chance}]"
 
 
 def _same_limit(one: float | None, other: float | None) -> bool:

@@ -20,7 +20,7 @@ def certainty_of_saving(saved: Savings, baseline: TrialSummary, best: TrialSumma
     if not math.isnan(saved.cost_share_interval[0]):
         yield (
             f"How sure: {_scatter(saved)}. The mean change over many trainings lies, nine times out of "
-            f"ten, between {_intervals(saved)}{_doubt(saved)}."
+            f"ten, between {_intervals(saved)}{_doubt(saved)}.{_chosen_of(saved)}"
         )
     share = saved.cost_share if not math.isnan(saved.cost_share) else saved.time_share
     if abs(share) < MEASUREMENT_ERROR:
@@ -42,6 +42,14 @@ def certainty_of_default(saved: Savings) -> Iterator[str]:
                 f"{saved.costs.text(rival.cost.mean)} ({change} {saved.objective})"
             )
         yield f"How sure: {_scatter(saved)}; {near}."
+
+
+def _chosen_of(saved: Savings) -> str:
+    """That the interval is of two batch sizes, of which one was chosen among more."""
+    sizes = {trial.batch_size for trial in saved.trials if trial.target_reached}
+    if len(sizes) < 3:
+        return ""
+    return f" That the answer is the cheapest of {len(sizes)} batch sizes is not allowed for."
 
 
 def _intervals(saved: Savings) -> str:

@@ -106,11 +106,18 @@ class Savings:
         """
         return self.interval_of(self.cost_share)
 
-    def interval_of(self, share: float) -> tuple[float, float]:
-        """90 % interval of a saved share of cost, energy or time, all of which go with the epochs."""
-        if self.same_batch_size or self.answer is None or math.isnan(self.answer.scatter):
+    def interval_of(self, share: float, other: Best | None = None) -> tuple[float, float]:
+        """90 % interval of a saved share of cost, energy or time, all of which go with the epochs.
+
+        Args:
+            share: saved by the answer; or
+            other: by a training with these knobs.
+        """
+        if self.answer is None or self.baseline is None or math.isnan(self.answer.scatter):
             return (NAN, NAN)
-        pair = self.answer, self.found.baseline if self.found else None
+        if (other or self.answer).batch_size == self.baseline.batch_size:
+            return (NAN, NAN)  # the same epochs
+        pair = other or self.answer, self.found.baseline if self.found else None
         runs = [max(1, best.runs) if best else 1 for best in pair]
         width = math.exp(Z90 * self.answer.scatter * math.sqrt(sum(1 / count for count in runs)))
         kept = 1 - share

@@ -22,7 +22,8 @@ def search_effort_sentences(saved: Savings) -> Iterator[str]:
         return
     yield _took(saved)
     if not math.isnan(saved.wall_clock_s):
-        yield f"On the clock it took {seconds(saved.wall_clock_s)}, from the first to the end of the last."
+        clock = seconds(saved.wall_clock_s)
+        yield f"On the clock its trials took {clock}, from the first one's begin to the last one's end."
     if saved.found is not None and saved.found.ended in WHY_ENDED:
         yield WHY_ENDED[saved.found.ended]
     yield from _never_tried(saved)

@@ -110,7 +110,8 @@ def _cards(saved: Savings) -> str:
     how = "as the search expects both" if saved.is_expected else "as measured"
     low, high = saved.cost_share_interval
     doubt = ". The saving MAY BE CHANCE: its 90 % interval includes zero" if low * high <= 0 else ""
-    title = f"A training with the answer, against one with the baseline, {how}{doubt}"
+    unit = ". Cost weighs energy and time, as asked" if saved.objective == "cost" else ""
+    title = f"A training with the answer, against one with the baseline, {how}{doubt}{unit}"
     return f'<p class="note">{title}:</p><ul class="changes" aria-label="{title}">{"".join(items)}</ul>'
 
 

@@ -111,7 +111,7 @@ def _spent(
         yield LineLayer(
             x=places,
             y=tuple((exploration.budget_j + value) / scale.size for value in saving),
-            name="limit for what is spent exploring",
+            name="limit of what is spent exploring",
             colour="orange",
             dashed=True,
         )
@@ -122,7 +122,7 @@ def _afterwards(saved: Savings, ahead: int, total: float, scale: Scale) -> Itera
     if ahead:
         ends = (0.0, float(ahead))
         saves = saved.cost_saved_j * ahead / scale.size
-        yield LineLayer(x=ends, y=(total, total), colour="blue", dashed=True)
+        yield LineLayer(x=ends, y=(total, total), name="to be saved", colour="blue", dashed=True)
         yield LineLayer(
             x=ends, y=(0.0, saves), name="saved by trainings with the answer", colour="purple", dashed=True
         )
@@ -186,8 +186,8 @@ def _footnote(saved: Savings, exploration: Exploration, before_j: float, drawn: 
         runs = exploration.budget_j / exploration.default_cost_j
         said.append(
             f"The limit for exploring: exploration_budget={runs:.3g} runs of the default, "
-            f"{saved.costs.text(exploration.default_cost_j)} each by the search's own runs of it, and what "
-            "cheaper runs have saved."
+            f"{saved.costs.text(exploration.default_cost_j)} each (the search's own runs of its batch size, "
+            "without the baseline's trial), and what cheaper runs have saved."
         )
     pays_after = saved.trainings_to_pay
     if pays_after is not None and not drawn:

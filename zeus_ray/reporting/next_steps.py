@@ -46,7 +46,7 @@ def _steps(saved: Savings, folder: str, example: str, *, verified: bool) -> Iter
         example = (
             f"This answer is an example: it was not measured ({' and '.join(saved.gpus)}). Run the script of "
             "this search again on your own GPU, without ZEUS_RAY_GPU in the environment or in the script; "
-            "for another training begin with notebooks/01_first_search.ipynb or docs/index.md, the quick start."
+            "for another training begin with notebooks/01_first_search.ipynb or with the quick start."
         )
     if example:
         yield from (example, *shown, *AFTER_A_SEARCH)

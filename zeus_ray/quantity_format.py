@@ -55,7 +55,7 @@ def energy(joules: float) -> str:
     return _with_unit(joules, energy_scale([joules]))
 
 
-def cost(cost_j: float) -> str:
+def joule_equivalents(cost_j: float) -> str:
     """A cost (J-eq) of energy and time: "48.9 kJ-eq"."""
     return _with_unit(cost_j, cost_scale([cost_j]))
 

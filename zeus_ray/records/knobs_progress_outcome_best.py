@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from zeus_ray.quantity_format import UNKNOWN, cost, energy, power, seconds
+from zeus_ray.quantity_format import UNKNOWN, energy, joule_equivalents, power, seconds
 
 NAN = math.nan
 
@@ -157,7 +157,7 @@ class Best:
         if math.isnan(self.energy_j.mean):
             return {"time": self.time_s.text(seconds)}
         return {
-            "cost": self.cost.text(cost),
+            "cost": self.cost.text(joule_equivalents),
             "energy": self.energy_j.text(energy),
             "time": self.time_s.text(seconds),
         }

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import fmean
 
-from zeus_ray.quantity_format import cost, energy, power, seconds, signed_percent
+from zeus_ray.quantity_format import energy, joule_equivalents, power, seconds, signed_percent
 from zeus_ray.reporting.answer_and_baseline import SAME_KNOBS_W
 from zeus_ray.reporting.certainty_sentences import certainty_of_default, certainty_of_saving
 from zeus_ray.reporting.savings import MEASUREMENT_ERROR, Savings
@@ -55,7 +55,7 @@ def changes_against_baseline(saved: Savings) -> Iterator[Change]:
         return
     eta = saved.goal.eta if saved.goal else math.nan
     if eta not in (0, 1) and not math.isnan(saved.cost_share):
-        ends = f"{cost(before.measured_cost)} to {cost(now.measured_cost)}"
+        ends = f"{joule_equivalents(before.measured_cost)} to {joule_equivalents(now.measured_cost)}"
         yield _change("cost", saved, saved.cost_share, ends)
     if not math.isnan(saved.energy_share):
         ends = f"{energy(before.energy_j)} to {energy(now.energy_j)}"

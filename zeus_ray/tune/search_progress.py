@@ -10,7 +10,15 @@ from typing import Any
 
 from ray.tune.experiment import Trial
 
-from zeus_ray.quantity_format import UNKNOWN, cost, energy, energy_scale, power, seconds, time_scale
+from zeus_ray.quantity_format import (
+    UNKNOWN,
+    energy,
+    energy_scale,
+    joule_equivalents,
+    power,
+    seconds,
+    time_scale,
+)
 from zeus_ray.records import MeasuredBy, Target, TrialReport, from_plain, read_carried, read_metric
 
 OF_A_MODEL = (MeasuredBy.SIMULATED.value, MeasuredBy.REPLAY.value)
@@ -181,7 +189,7 @@ def _best(report: TrialReport | None) -> str:
     if math.isnan(report.energy_j):  # then the cost is of time alone
         return f"{knobs}: {seconds(report.time_s)}, energy not measured"
     past = " at its end, past the target" if report.cost > report.cost_to_target else ""
-    cost_text = f"cost {cost(report.cost_to_target)}"
+    cost_text = f"cost {joule_equivalents(report.cost_to_target)}"
     return f"{knobs}: {cost_text}, energy {energy(report.energy_j)}, {seconds(report.time_s)}{past}"
 
 

@@ -11,10 +11,10 @@ import numpy as np
 from zeus_ray.errors import BadInput
 from zeus_ray.quantity_format import (
     Scale,
-    cost,
     counted,
     energy,
     energy_scale,
+    joule_equivalents,
     power,
     seconds,
     three_digits,
@@ -153,7 +153,7 @@ def _mark(saved: Savings, trial: TrialSummary, joules: Scale, times: Scale) -> L
     name = ("answer" if is_answer else "baseline") + (", expected" if saved.is_expected else "")
     text = (
         f"{name}: {trial.knobs_text}\n{energy(trial.energy_j)} in {seconds(trial.time_s)}, "
-        f"cost {cost(trial.measured_cost)}"
+        f"cost {joule_equivalents(trial.measured_cost)}"
     )
     return PointLayer(
         x=(trial.time_s / times.size,),
@@ -171,7 +171,7 @@ def trial_text(trial: TrialSummary) -> str:
     """A trial in full, on several lines."""
     first = "baseline: " if trial.is_baseline else ""
     ended = trial.stop_reason or "ended by itself"
-    weighed = f", cost {cost(trial.measured_cost)}" if math.isfinite(trial.measured_cost) else ""
+    weighed = f", cost {joule_equivalents(trial.measured_cost)}" if math.isfinite(trial.measured_cost) else ""
     limit = power(trial.power_limit_w)
     return (
         f"{first}batch size {trial.batch_size} at {limit}\n"

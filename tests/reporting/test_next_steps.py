@@ -40,7 +40,7 @@ def test_the_step_runs_as_it_is_written(search, monkeypatch, tmp_path):
 
 def test_a_simulated_gpu_is_not_the_users(search):
     first, *after = next_steps(savings(search))
-    assert "without ZEUS_RAY_GPU in the environment or in the script" in first
+    assert "without ZEUS_RAY_GPU in the environment or in the code" in first
     assert not any("64" in step for step in after)  # nobody is to use what was not measured
     assert not any("ZEUS_RAY_GPU" in step for step in next_steps(savings(measured(search))))
 

@@ -17,7 +17,7 @@ AFTER_A_SEARCH = (
         "After a search of your own, to be surer than it thought worth its cost: pass the same ZeusSearcher "
         "to Tune again, which trains the answer once more."
     ),
-    "In any case check with zeus.verify(result) that the network is as good.",
+    "Then check with zeus.verify(result) that the network is as good.",
     (
         "Then set the learning rate of the answer, and put this around your training loop:\n"
         "with zeus.session(batch_size=..., power_limit_w=...) as run:"
@@ -44,9 +44,9 @@ def _steps(saved: Savings, folder: str, example: str, *, verified: bool) -> Iter
     shown = [show] if Path(folder or "missing").is_dir() else []
     if not example and {MeasuredBy.SIMULATED, MeasuredBy.REPLAY} & set(saved.measured_by):
         example = (
-            f"This answer is an example: it was not measured ({' and '.join(saved.gpus)}). Run the script of "
-            "this search again on your own GPU, without ZEUS_RAY_GPU in the environment or in the script; "
-            "for another training begin with notebooks/01_first_search.ipynb or with the quick start."
+            f"This answer is an example: it was not measured ({' and '.join(saved.gpus)}). Run the script, the "
+            "notebook or the demo of this search again on your own GPU, without ZEUS_RAY_GPU in the environment "
+            "or in the code; the documentation's quick start is for a training of your own."
         )
     if example:
         yield from (example, *shown, *AFTER_A_SEARCH)

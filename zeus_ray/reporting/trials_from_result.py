@@ -104,8 +104,9 @@ class TrialSummary:
 
     @property
     def rank(self) -> tuple[bool, float, float]:
-        """Sort key, the best first: target reached, then cost to target, then time; failures are last."""
-        return (not self.target_reached, _nan_last(self.cost_to_target), _nan_last(self.time_s))
+        """Sort key, the best first: target reached, cost to it; the others are last, by cost, then by time."""
+        cost = self.cost_to_target if self.target_reached else self.measured_cost
+        return (not self.target_reached, _nan_last(cost), _nan_last(self.time_s))
 
 
 def summaries(result: Any, metric: str | None = None) -> list[TrialSummary]:  # noqa: ANN401 — Ray is not typed

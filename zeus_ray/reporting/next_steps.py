@@ -44,9 +44,9 @@ def _steps(saved: Savings, folder: str, example: str, *, verified: bool) -> Iter
     shown = [show] if Path(folder or "missing").is_dir() else []
     if not example and {MeasuredBy.SIMULATED, MeasuredBy.REPLAY} & set(saved.measured_by):
         example = (
-            f"This answer is an example: it was not measured ({' and '.join(saved.gpus)}). Run the script, the "
-            "notebook or the demo of this search again on your own GPU, without ZEUS_RAY_GPU in the environment "
-            "or in the code; the documentation's quick start is for a training of your own."
+            f"This answer is an example: it was not measured ({' and '.join(saved.gpus)}). Run the script, "
+            "the notebook or the demo of this search again on your own GPU, without ZEUS_RAY_GPU in the "
+            "environment or in the code; the documentation's quick start is for a training of your own."
         )
     if example:
         yield from (example, *shown, *AFTER_A_SEARCH)

@@ -104,7 +104,7 @@ class TrialSummary:
 
     @property
     def rank(self) -> tuple[bool, float, float]:
-        """Sort key, the best first: target reached, cost to it; the others are last, by cost, then by time."""
+        """Sort key, the best first: target reached, cost to it; then the others by cost, and by time."""
         cost = self.cost_to_target if self.target_reached else self.measured_cost
         return (not self.target_reached, _nan_last(cost), _nan_last(self.time_s))
 

@@ -325,8 +325,8 @@ def test_the_stored_answer_has_the_objective_and_other_trade_offs(tmp_path):
     assert stored.exploration.runs
     assert "ray" in stored.software
     said = zeus.show(result).sentences
-    assert "0.3 × energy + 0.7 × 250 W × time (η = 0.3;" in said[0]
-    assert any(sentence.startswith("Other trade-offs, expected from the epochs") for sentence in said)
+    assert "0.3 × energy + 0.7 × 250 W × time, 250 W being the highest limit (η = 0.3;" in said[0]
+    assert any(sentence.startswith("Another trade-off, least energy") for sentence in said)
     assert "0.3 × energy" in repr(alg)
     assert "<table" in alg._repr_html_()
     assert "ZeusSearcher" in repr(zeus.ZeusSearcher(default_batch_size=8))

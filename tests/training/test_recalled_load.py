@@ -114,3 +114,36 @@ def test_with_a_bound_the_highest_limit_is_measured_again_where_a_lower_one_was_
         doubted = ours._choice.next_probe(0.5)
         assert (doubted == 0) is expected
         assert ours._choice.next_probe(0.5) != 0 or not expected  # once
+
+
+def looks_at(ours, gpu, k, times):
+    """So many closer looks at a limit, as far as each is repeated."""
+    for _ in range(times):
+        ours._state.phase, ours._state.refining, ours._state.tries = "profile", True, 0
+        while not ours.settled:
+            ours._state.pending = k
+            ours.observe_window([gpu.window(LIMITS[k], 60)])
+            if ours._state.pending != k:
+                break
+
+
+def test_a_limit_that_stays_slower_is_believed_after_two_minutes():
+    """As where heat throttles the highest limit alone, which the limit held does not show."""
+    ours, gpu = settled(max_slowdown=1.1), Gpu(uncapped_w=260.0, noise=0.001)
+    hot = Gpu(uncapped_w=260.0, noise=0.001, step_s=1.12 * gpu.step_s)
+    looks_at(ours, hot, 0, 2)
+    cool_s = math.exp(ours._state.records[0].time.mean)
+    assert cool_s == pytest.approx(gpu.time_s(LIMITS[0]), rel=0.02)
+    ours._state.elapsed_s += 200
+    looks_at(ours, hot, 0, 2)
+    assert math.exp(ours._state.records[0].time.mean) == pytest.approx(hot.time_s(LIMITS[0]), rel=0.02)
+
+
+def test_two_stragglers_far_apart_are_not_one_that_stays():
+    ours, gpu = settled(max_slowdown=1.1), Gpu(uncapped_w=260.0, noise=0.001)
+    slowed = Gpu(uncapped_w=260.0, noise=0.001, step_s=1.12 * gpu.step_s)
+    looks_at(ours, slowed, 0, 1)
+    looks_at(ours, gpu, 0, 1)
+    ours._state.elapsed_s += 200
+    looks_at(ours, slowed, 0, 1)
+    assert math.exp(ours._state.records[0].time.mean) == pytest.approx(gpu.time_s(LIMITS[0]), rel=0.02)

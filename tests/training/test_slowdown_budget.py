@@ -126,5 +126,5 @@ def test_a_stage_that_becomes_the_slowest_gives_the_shares_up():
     assert len(set(ours.limits_w)) == 2
     state = ours._state
     state.closed_extra_s += 0.2 * state.elapsed_s
-    ours._profiling.refine()
+    ours._settled.refine()
     assert set(ours.limits_w) == {LIMITS[0]}

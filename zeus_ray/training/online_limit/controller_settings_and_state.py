@@ -129,6 +129,8 @@ class LimitRecord:
     doubted: bool = False
     seen_s: float = 0.0
     """Where in the run (s) it was measured last."""
+    slower_since_s: float = math.inf
+    """Since when (s of the run) closer looks have found it slower than it was; infinite: they have not."""
     looks: int = 0
     """How often it was measured, at times so far apart that no straggler had a part in two of them."""
 

@@ -31,6 +31,7 @@ from zeus_ray.training.online_limit.load_change_watch import LoadWatch
 from zeus_ray.training.online_limit.merge_rank_windows import GroupWindow, join, merge
 from zeus_ray.training.online_limit.profiles_after_load_change import LoadHistory
 from zeus_ray.training.online_limit.profiling_phase import LimitProfiling
+from zeus_ray.training.online_limit.settled_phase import SettledLimit
 from zeus_ray.training.online_limit.steps_to_rank_window import RankWindow
 
 
@@ -58,6 +59,7 @@ class OnlineController:
         self._choice = LimitChoice(self.settings, state)
         self._loads = LoadHistory(self._choice)
         self._profiling = LimitProfiling(self._choice, self._loads)
+        self._settled = SettledLimit(self._choice, self._profiling)
         self._watch = LoadWatch(self._choice)
 
     @property
@@ -157,7 +159,7 @@ class OnlineController:
         held = self._state.held
         held.units += window.units
         if not math.isfinite(window.time.mean) or window.clean < 0.5:
-            self._profiling.wait_within_slowdown()
+            self._settled.wait_within_slowdown()
             return (self.limits_w, state.phase) != before
         state.step_s = window.step_s
         if not state.energy_known or held.time is None:
@@ -170,9 +172,9 @@ class OnlineController:
         elif not state.stale and self._watch.is_quiet(window, held):
             merge(held, window)
             self._loads.confirm()
-            self._profiling.refine()
+            self._settled.refine()
         if state.stale and state.elapsed_s >= state.passing_until_s:
-            self._profiling.start_or_wait()
+            self._settled.profile_or_wait()
         return (self.limits_w, state.phase) != before
 
     def _measured_again(self, window: GroupWindow) -> bool:

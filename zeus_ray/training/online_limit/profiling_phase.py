@@ -1,4 +1,4 @@
-"""Profiling: whether a window is taken, which limit comes next, and when the best one is held.
+"""Profiling: whether a window is taken, which limit comes next, and when the run is settled.
 
 All decisions are changes of the ``ControllerState``, which the
 processes of a job have in common by deciding alike.
@@ -27,8 +27,6 @@ WIDE_SD = 0.02
 """A window with a standard error above this (ln) is repeated."""
 WINDOW_TRIES = 3
 """Windows at one limit in a row before it is taken as it is."""
-REFINING_WORTH_S = 0.36
-"""A closer look at a known load must be expected to save the cost of this many seconds from then on."""
 BASE_S = 60.0
 """Time for profiling after the first profile that a run may use beside its share."""
 
@@ -74,9 +72,11 @@ class LimitProfiling:
         return self._contradicted_look(window) if state.refining else self._found_changed(window)
 
     def _contradicted_look(self, window: GroupWindow) -> Verdict | None:
-        """A closer look twice contradicts what was known: disturbances only ever slow a window down."""
+        """A closer look twice contradicts what was known: disturbances slow a window down, for a while."""
         state, known = self.state, self._held_time()
-        if window.time.mean > known.mean:
+        since_s = min(state.held.slower_since_s, state.elapsed_s)
+        if window.time.mean > known.mean and state.elapsed_s - since_s < SECOND_LOOK_S:
+            state.held.slower_since_s = since_s
             self.settle()  # a load that has changed shows at the limit held before, too
             return Verdict.OUTLIER
         self._doubt_others((window.time.mean - known.mean) ** 2)
@@ -142,7 +142,7 @@ class LimitProfiling:
         if not held.looks or state.elapsed_s - held.seen_s > SECOND_LOOK_S:
             held.looks += 1
         merge(held, window)
-        held.seen_s = state.elapsed_s
+        held.seen_s, held.slower_since_s = state.elapsed_s, math.inf
         self._loads.confirm()
 
     def _contradicts(self, window: GroupWindow) -> bool:
@@ -242,63 +242,10 @@ class LimitProfiling:
             return
         state.phase, state.pending, state.shared = "profile", probe, ()
 
-    def start_or_wait(self) -> None:
-        """Profile again, once affordable; until then ``max_slowdown`` is kept by the highest limit."""
-        if self.affordable():
-            self.start()
-        elif self._choice.budget is not None:
-            self._hold(self._choice.top)
-
-    def wait_within_slowdown(self) -> None:
-        """While records cannot be used: a run that is behind ``max_slowdown`` holds the highest limit."""
-        budget = self._choice.budget
-        if budget is not None and budget.left_s < 0 and not self.state.shared:
-            self._hold(self._choice.top)
-
-    def _hold(self, k: int) -> None:
-        if k != self.state.pending:
-            self.state.pending = k
-            self.state.time_test, self.state.power_test = ChangeTest(), ChangeTest()
-
     def affordable(self) -> bool:
         """Whether profiling after the first profile is still within its share of the run."""
         state = self.state
         return state.again_s < BASE_S + self._choice.settings.profiling_share * state.elapsed_s
-
-    def refine(self) -> None:
-        """Hold the best limit by what is known; look closer where the time so far makes that worth it."""
-        state = self.state
-        if state.shared:
-            self._leave_shares_if_behind()
-        if self._choice.eta == 0 or state.shared:
-            return
-        if self._choice.budget is not None:
-            self.follow()
-        if not self.affordable():
-            return
-        horizon_s = max(self._choice.settings.expected_s - state.elapsed_s, state.elapsed_s)
-        worth = REFINING_WORTH_S / horizon_s
-        probe = self._choice.next_probe(worth)
-        if probe is None:
-            probe = self._choice.second_look(worth)
-        if probe is None:
-            probe = self._choice.neighbour_to_check()
-        if probe is None or probe == state.pending:
-            self.follow()
-            return
-        state.phase, state.pending = "profile", probe
-        state.windows_in_profile = state.tries = 0
-
-    def _leave_shares_if_behind(self) -> None:
-        """Limits by stage do not change with the time left: a run that is behind gives them up."""
-        budget = self._choice.budget
-        if budget is not None and budget.is_broken:
-            self.state.shared = ()
-            self._hold(self._choice.top)
-
-    def follow(self) -> None:
-        """Hold the best limit by what is known now; with ``max_slowdown`` that changes with the time left."""
-        self._hold(self._choice.best())
 
     def take_over(self, stored: Sequence[UnitPoint]) -> None:
         """Take over a stored profile; its best limit will be checked by one window."""

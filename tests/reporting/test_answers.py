@@ -96,7 +96,7 @@ def test_the_saving_has_an_interval_and_scatter_is_named(search):
     assert "A single training with the answer takes 27.3 to 33.0 kJ and 7.27 to 8.80 min" in sure
     unsure = text(search, found(best(64, 125.0, width=1.5)))
     assert ": the changes in cost, energy and time MAY BE CHANCE." in unsure
-    assert "corrected by 3 trainings to the target)" in unsure
+    assert "15 % is assumed, and corrected by 0 repeats of a batch size)" in unsure
 
 
 def test_that_the_answer_was_chosen_among_several_is_said(search):

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from zeus_ray.quantity_format import counted, energy, energy_scale, signed_percent, time_scale
 from zeus_ray.reporting.savings import MEASUREMENT_ERROR, Savings
 from zeus_ray.reporting.trials_from_result import TrialSummary
+from zeus_ray.search.recommendation import PRIOR_SPREAD
 
 
 def certainty_of_saving(saved: Savings, baseline: TrialSummary, best: TrialSummary) -> Iterator[str]:
@@ -84,10 +85,11 @@ def _by_quantity(saved: Savings) -> dict[str, tuple[float, float]]:
 
 def _scatter(saved: Savings) -> str:
     scatter = saved.answer.scatter if saved.answer else math.nan
-    trainings = counted(sum(trial.target_reached for trial in saved.trials), "training")
+    reached = [trial.batch_size for trial in saved.trials if trial.target_reached]
+    repeats = counted(len(reached) - len(set(reached)), "repeat")
     return (
-        f"the epochs that a training needs have a standard deviation of about {100 * scatter:.0f} % (what is "
-        f"usual, corrected by {trainings} to the target)"
+        f"the epochs that a training needs have a standard deviation of about {100 * scatter:.0f} % "
+        f"({100 * PRIOR_SPREAD:.0f} % is assumed, and corrected by {repeats} of a batch size)"
     )
 
 

@@ -102,6 +102,13 @@ def _payback(saved: Savings) -> Iterator[str]:
 def measured_sentences(saved: Savings) -> Iterator[str]:
     """How energy was measured; where it was not, what is real and what is not."""
     yield how_measured(saved.measured_by, saved.gpus)
+    yield from what_is_real(saved)
+    if {MeasuredBy.SIMULATED, MeasuredBy.REPLAY} & set(saved.measured_by):
+        yield "Energy is of the GPUs alone: no CPU, no cooling."
+
+
+def what_is_real(saved: Savings) -> Iterator[str]:
+    """What a search with simulated GPUs has measured, and for what its answer does not hold."""
     if MeasuredBy.SIMULATED in saved.measured_by:
         yield (
             "The training, its metric and its epochs are real. Energy, power and the time of a trial are "
@@ -109,8 +116,6 @@ def measured_sentences(saved: Savings) -> Iterator[str]:
             "holds neither for this network nor for that one, and for no real GPU: it shows how a search "
             "works."
         )
-    if {MeasuredBy.SIMULATED, MeasuredBy.REPLAY} & set(saved.measured_by):
-        yield "Energy is of the GPUs alone: no CPU, no cooling."
 
 
 def how_measured(measured_by: Sequence[str], gpus: Sequence[str]) -> str:

@@ -25,7 +25,7 @@ from zeus_ray.reporting.page.picture_html import picture_html
 from zeus_ray.reporting.pictures.picture import Picture
 from zeus_ray.reporting.saving_sentences import changes_against_baseline
 from zeus_ray.reporting.savings import Savings
-from zeus_ray.reporting.search_effort_sentences import measured_sentences, trials_text
+from zeus_ray.reporting.search_effort_sentences import how_measured, trials_text, what_is_real
 from zeus_ray.reporting.search_sentences import ANSWER, ASKED, DETAILS, EMISSIONS, MEASURED, SEARCH
 from zeus_ray.reporting.show import NEXT, SearchReport
 from zeus_ray.reporting.trial_table import end_reason_notes, html_trial_table
@@ -47,10 +47,11 @@ def search_page(report: SearchReport, more: Sequence[Picture] = (), missing: Seq
     """
     saved = report.savings
     virtual = set(VIRTUAL) & set(saved.measured_by)
+    said = [how_measured(saved.measured_by, saved.gpus), *what_is_real(saved)]
     return html_page(
         "Report of a search",
         list(_sections(report, saved, more, [*report.not_drawn, *missing])),
-        virtual=" ".join(list(measured_sentences(saved))[:2]) if virtual else "",
+        virtual=" ".join(said) if virtual else "",
         version=__version__,
     )
 

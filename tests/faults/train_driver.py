@@ -22,6 +22,10 @@ from ray.tune.integration.ray_train import TuneReportCallback
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 STOP_AT = 5
+MOST_RESTARTS = 5
+"""On a busy machine Ray 2.60 may remove the workers of a Train job that runs (apparently as its
+PlacementGroupCleaner takes a controller that the state API once does not list for dead): Tune then
+starts the trial again."""
 
 
 def work(config):
@@ -75,6 +79,7 @@ def main(folder, limit_w):
         scheduler=StopEarly(),
         resources_per_trial={"cpu": 1},
         storage_path=str(folder),
+        max_failures=MOST_RESTARTS,
         verbose=0,
     )
     while not (folder / "stop").exists():

@@ -83,11 +83,14 @@ def worker(config):
 
 
 def job(config):
+    import os
+
     from ray.train import RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
     from zeus_ray.train.torch_trainer import ZeusCallback
 
+    os.environ["RAY_TRAIN_HEALTH_CHECK_INTERVAL_S"] = "0.2"  # not a report every two seconds
     TorchTrainer(
         worker,
         train_loop_config=config,

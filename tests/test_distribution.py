@@ -144,8 +144,11 @@ def test_the_quick_start_runs_as_written(installed, tmp_path, monkeypatch):
     monkeypatch.setenv("ZEUS_RAY_GPU", "simulated:V100")
     monkeypatch.setenv("RAY_ADDRESS", "local")
     page = (ROOT / "docs" / "index.md").read_text()
-    (tmp_path / "quickstart.py").write_text(page.partition("```python\n")[2].partition("```")[0])
+    (block,) = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    must_hold = "assert report.trials[0].energy_j > 0\nprint(searcher.best().batch_size)\n"
+    (tmp_path / "quickstart.py").write_text(block + must_hold)
     printed = run(installed / "python", "quickstart.py", folder=tmp_path)
+    assert int(printed.split()[-1]) in (16, 32, 64, 128, 256, 512)
     assert "The answer\n" in printed
     assert "What to do now\n" in printed
     assert (tmp_path / "pareto.png").exists()

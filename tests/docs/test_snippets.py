@@ -14,6 +14,8 @@ import pytest
 from pages import PAGES, ROOT, blocks
 
 HERE = Path(__file__).parent
+QUICK_START = ROOT / "docs" / "index.md"
+"""It runs in tests/test_distribution.py."""
 MARK = "# --- here the code of the page runs ---"
 USES_RAY = re.compile(r"^\s*(?:import|from) ray\b|start_ray\(\)|ZeusSearcher|Elastic", re.MULTILINE)
 
@@ -26,10 +28,10 @@ def script(page):
 
 
 def cases():
-    """Every page with code, but those with a test of their own, under other launchers."""
+    """Every page with code, but those with a test of their own: under other launchers, or as installed."""
     for page in PAGES:
         own_test = ROOT / "tests" / "train" / f"test_{page.stem}_guide.py"
-        if blocks(page, "python") and not own_test.exists():
+        if blocks(page, "python") and page != QUICK_START and not own_test.exists():
             mark = pytest.mark.ray if USES_RAY.search(script(page)) else pytest.mark.processes
             yield pytest.param(page, id=page.stem, marks=mark)
 

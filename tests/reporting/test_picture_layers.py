@@ -170,7 +170,7 @@ def test_the_search_history_meets_the_savings_at_the_break_even(report):
     assert band.high == min(picture.x.high, most or math.inf)
     assert f"({fewest} to {most or 'never'})" in band.name
     assert (searching.low, searching.high) == (-len(saved.trials), 0)
-    assert f"will have been saved after {saved.trainings_to_pay} trainings" in picture.description
+    assert f"is expected to have been saved after {saved.trainings_to_pay} trainings" in picture.description
     total = named(picture, "all trials so far").y[-1]
     assert total * 1e3 == pytest.approx(saved.search_cost_j)
     line = named(picture, "saved by trainings with the answer")

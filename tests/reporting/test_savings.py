@@ -40,15 +40,15 @@ def test_sentences(search):
             "profiling included, in 4 trials, the baseline and 3 that the search chose."
         ),
         (
-            "Its cost, 115 kJ-eq, will have been saved after about 12 trainings with the answer instead of "
-            "the baseline."
+            "Its cost, 115 kJ-eq, is expected to have been saved after about 12 trainings with the answer "
+            "instead of the baseline."
         ),
         how_measured(["simulated"], ["simulated V100"]),
         (
             "The training, its metric and its epochs are real. Energy, power and the time of a trial are "
-            "those of that card at work on a large image network, whatever is trained here. So the answer "
-            "holds neither for this network nor for that one, and for no real GPU: it shows how a search "
-            "works."
+            "those of a model of that card at work on a large image network, whatever is trained here. So "
+            "the answer holds neither for this network nor for that one, and for no real GPU: it shows how a "
+            "search works."
         ),
         "Energy is of the GPUs alone: no CPU, no cooling.",
     ]
@@ -130,7 +130,7 @@ def test_an_answer_that_takes_more_energy_pays_in_cost(trial):
     trials = [trial(32, 100, 10, is_baseline=True), trial(64, 150, 5, cost=90)]
     text = " ".join(savings_sentences(savings(trials)))
     assert "cost −10.0 % (100 J-eq to 90.0 J-eq), energy +50.0 % (100 J to 150 J), time −50.0 %" in text
-    assert "Its cost, 190 J-eq, will have been saved after about 19 trainings" in text
+    assert "Its cost, 190 J-eq, is expected to have been saved after about 19 trainings" in text
 
 
 def test_an_answer_that_costs_no_less_never_pays(trial):

@@ -8,8 +8,8 @@ from rich.console import Console
 
 from zeus_ray.records import SearchGoal, Target
 from zeus_ray.reporting.trial_table import (
-    end_reason_notes,
     html_trial_table,
+    table_notes,
     trial_columns,
     trial_table,
 )
@@ -89,5 +89,12 @@ def test_the_answer_is_marked_also_where_it_is_the_baseline(search):
 
 def test_reasons_that_do_not_explain_themselves_are_explained(trial):
     trials = [trial(8, 1, 1), trial(16, 1, 1, reached=False, stop_reason="not worth it")]
-    (note,) = end_reason_notes(trials)
+    (note,) = table_notes(trials)
     assert note.startswith("not worth it: stopped before the target")
+
+
+def test_that_a_row_is_one_run_is_said_where_a_batch_size_ran_more_than_once_and_was_compared(trial):
+    twice = [trial(8, 1, 1), trial(8, 2, 1), trial(16, 1, 1)]
+    (note,) = table_notes(twice)
+    assert note.startswith("Each row is one run")
+    assert table_notes(twice[1:]) == table_notes(twice[:2]) == []

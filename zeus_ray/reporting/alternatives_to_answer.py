@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from zeus_ray.quantity_format import energy, percent, power, seconds, signed_percent
 from zeus_ray.records import LEAST_ENERGY, NOTHING_LEFT, TIME_USED, TRIALS_USED, Best
 from zeus_ray.reporting.answer_and_baseline import SAME_KNOBS_W
+from zeus_ray.reporting.expected_cost_by_size import not_settled
 from zeus_ray.reporting.savings import Savings
 
 SAME_COST = 0.005
@@ -47,9 +48,9 @@ def limits_of_the_same_cost(saved: Savings) -> Iterator[str]:
     )
 
 
-def not_settled(saved: Savings) -> Iterator[str]:
+def not_settled_sentences(saved: Savings) -> Iterator[str]:
     """That a batch size which no trial trained to the target may cost less than the answer."""
-    other = saved.not_settled
+    other = not_settled(saved)
     if other is None:
         return
     ended = saved.found.ended if saved.found else ""

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 
 from zeus_ray.quantity_format import counted, energy, energy_scale, signed_percent, time_scale
+from zeus_ray.reporting.expected_cost_by_size import least_cost_by_size
 from zeus_ray.reporting.savings import MEASUREMENT_ERROR, Savings
 from zeus_ray.reporting.trials_from_result import TrialSummary
 from zeus_ray.search.recommendation import PRIOR_SPREAD
@@ -33,7 +34,7 @@ def certainty_of_default(saved: Savings) -> Iterator[str]:
     yield "What is saved: nothing. The answer is what is in use today."
     answer = saved.answer
     if answer is not None and not math.isnan(answer.scatter) and saved.found is not None:
-        others = saved.least_cost_by_size(reached=True)
+        others = least_cost_by_size(saved, reached=True)
         rival = next((other for other in others if other.batch_size != answer.batch_size), None)
         near = "no other batch size was trained to the target"
         if rival is not None and answer.cost.mean > 0:
@@ -46,11 +47,10 @@ def certainty_of_default(saved: Savings) -> Iterator[str]:
 
 
 def _chosen_of(saved: Savings) -> str:
-    """That the interval is of two batch sizes, of which one was chosen among more."""
-    sizes = {trial.batch_size for trial in saved.trials if trial.target_reached}
-    if len(sizes) < 3:
+    """That the intervals are wider as the answer was chosen among several batch sizes."""
+    if saved.compared_sizes < 2:
         return ""
-    return f" That the answer is the cheapest of {len(sizes)} batch sizes is not allowed for."
+    return f" The intervals allow for the choice among {saved.compared_sizes} batch sizes."
 
 
 def _intervals(saved: Savings) -> str:
@@ -107,10 +107,13 @@ def one_training(saved: Savings) -> Iterator[str]:
 
 
 def _fits(saved: Savings) -> str:
-    """Whether what was measured lies in the interval, where one trial had the knobs of the answer."""
+    """That what was measured lies outside the interval, where one trial had the knobs of the answer.
+
+    That it lies inside is no check: the interval is made from it.
+    """
     answer, measured = saved.answer, saved.measured
     if answer is None or measured is None or saved.repeats != 1 or math.isnan(measured.energy_j):
         return ""
-    inside = answer.energy_j.low <= measured.energy_j <= answer.energy_j.high
-    where = "are within that" if inside else "are NOT within that"
-    return f"; the {energy(measured.energy_j)} of its trial {where}"
+    if answer.energy_j.low <= measured.energy_j <= answer.energy_j.high:
+        return ""
+    return f"; the {energy(measured.energy_j)} of its trial are NOT within that"

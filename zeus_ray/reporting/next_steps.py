@@ -14,10 +14,13 @@ from zeus_ray.reporting.trials_from_result import TrialSummary
 
 AFTER_A_SEARCH = (
     (
-        "After a search of your own, to be surer than it thought worth its cost: pass the same ZeusSearcher "
-        "to Tune again, which trains the answer once more."
+        "After a search of your own, to narrow its intervals: pass the same ZeusSearcher to Tune again, "
+        "which trains the answer once more."
     ),
-    "Then check with zeus.verify(result) that the network is as good.",
+    (
+        "Then check that the network is as good: zeus.verify(result), with what Tune returned, trains to the "
+        "end with the answer and with the default, and compares the final metric."
+    ),
     (
         "Then set the learning rate of the answer, and put this around your training loop:\n"
         "with zeus.session(batch_size=..., power_limit_w=...) as run:"

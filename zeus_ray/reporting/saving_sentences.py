@@ -107,7 +107,7 @@ def _dearer_in_one(saved: Savings) -> Iterator[str]:
             low, high = saved.interval_of(share)
             sure = "is expected to take" if low * high <= 0 else "takes"
             change = f"{name.upper()} ({signed_percent(-share)})"
-            yield f"It {sure} MORE {change}: {more[name]} (see other trade-offs)."
+            yield f"It {sure} MORE {change}: {more[name]} (see the trade-offs below)."
 
 
 def change_by_knob(saved: Savings) -> Iterator[str]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
-from zeus_ray.records import NAN, STOPPED_BY_SEARCH, Best, ExpectedCost, SearchAnswer, SearchGoal
-from zeus_ray.records.knobs_progress_outcome_best import Z90
+from zeus_ray.records import NAN, Best, SearchAnswer, SearchGoal
 from zeus_ray.reporting.answer_and_baseline import (
     answer_trials,
     baseline_to_compare,
@@ -79,6 +79,12 @@ class Savings:
         return len({trial.batch_size for trial in (self.baseline, self.best) if trial}) == 1
 
     @property
+    def compared_sizes(self) -> int:
+        """Batch sizes beside the baseline's that a trial trained to the target: the answer is one of them."""
+        sizes = {trial.batch_size for trial in self.trials if trial.target_reached}
+        return len(sizes - {self.baseline.batch_size} if self.baseline else sizes)
+
+    @property
     def cost_share(self) -> float:
         """Cost saved as a share of the baseline's; NaN where unknown, or no energy was measured."""
         return self._share("measured_cost")
@@ -109,6 +115,9 @@ class Savings:
     def interval_of(self, share: float, other: Best | None = None) -> tuple[float, float]:
         """90 % interval of a saved share of cost, energy or time, all of which go with the epochs.
 
+        It allows for the choice among ``compared_sizes`` (Bonferroni): with 90 % the shares of all of them
+        lie in such intervals, and so does that of the one that was chosen.
+
         Args:
             share: saved by the answer; or
             other: by a training with these knobs.
@@ -119,7 +128,8 @@ class Savings:
             return (NAN, NAN)  # the same epochs
         pair = other or self.answer, self.found.baseline if self.found else None
         runs = [max(1, best.runs) if best else 1 for best in pair]
-        width = math.exp(Z90 * self.answer.scatter * math.sqrt(sum(1 / count for count in runs)))
+        errors = NormalDist().inv_cdf(1 - 0.05 / max(1, self.compared_sizes))
+        width = math.exp(errors * self.answer.scatter * math.sqrt(sum(1 / count for count in runs)))
         kept = 1 - share
         return (1 - kept * width, 1 - kept / width)
 
@@ -129,33 +139,6 @@ class Savings:
         if self.best is None or self.baseline is None or not self.baseline.target_reached:
             return False
         return same_knobs(self.best, self.baseline)
-
-    def least_cost_by_size(self, *, reached: bool) -> list[ExpectedCost]:
-        """The expected cost of each batch size at its cheapest limit, the cheapest size first.
-
-        Args:
-            reached: of the batch sizes that a trial trained to the target; False: of the others.
-        """
-        trained = {trial.batch_size for trial in self.trials if trial.target_reached}
-        known = [c for c in (self.found.expected_costs if self.found else ()) if math.isfinite(c.cost.mean)]
-        least: dict[int, ExpectedCost] = {}
-        for cost in sorted(known, key=lambda c: c.cost.mean):
-            if (cost.batch_size in trained) is reached:
-                least.setdefault(cost.batch_size, cost)
-        return list(least.values())
-
-    @property
-    def not_settled(self) -> ExpectedCost | None:
-        """The cheapest batch size that no trial trained to the target, where less is expected of it.
-
-        One that failed by itself, as for lack of memory, is settled.
-        """
-        failed = {t.batch_size for t in self.trials if t.stop_reason not in (*STOPPED_BY_SEARCH, INTERRUPTED)}
-        others = (cost for cost in self.least_cost_by_size(reached=False) if cost.batch_size not in failed)
-        cheapest = next(others, None)
-        if cheapest is None or self.best is None or not self.is_expected:
-            return None
-        return cheapest if cheapest.cost.mean < self.best.cost else None
 
     def _share(self, quantity: str) -> float:
         if not self.comparable or self.reference is None or self.best is None:

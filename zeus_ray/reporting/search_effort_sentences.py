@@ -23,7 +23,8 @@ def search_effort_sentences(saved: Savings) -> Iterator[str]:
     yield _took(saved)
     if not math.isnan(saved.wall_clock_s):
         clock = seconds(saved.wall_clock_s)
-        yield f"On the clock its trials took {clock}, from the first one's begin to the last one's end."
+        real = "real " if _virtual(saved) else ""
+        yield f"On the {real}clock its trials took {clock}, from the first one's begin to the last one's end."
     if saved.found is not None and saved.found.ended in WHY_ENDED:
         yield WHY_ENDED[saved.found.ended]
     yield from _never_tried(saved)
@@ -47,7 +48,7 @@ def _took(saved: Savings) -> str:
         took = "an unknown amount of energy"
     least = "at least " if saved.unmeasured and not math.isnan(joules) else ""
     unmeasured = f"; {saved.unmeasured} of them were not measured" if saved.unmeasured else ""
-    virtual = {MeasuredBy.SIMULATED, MeasuredBy.REPLAY} & set(saved.measured_by)
+    virtual = _virtual(saved)
     source = f" (all {next(iter(virtual)).upper()})" if virtual else ""
     both = saved.goal is not None and 0 < saved.goal.eta < 1 and saved.search_cost_j > 0
     cost = f", a cost of {saved.costs.text(saved.search_cost_j)}" if both else ""
@@ -55,6 +56,11 @@ def _took(saved: Savings) -> str:
         f"The whole search took {least}{took} and {lasted} of training{cost}{source}, power profiling "
         f"included, in {trials_text(saved)}{unmeasured}."
     )
+
+
+def _virtual(saved: Savings) -> set[str]:
+    """The kinds of measurement that are none of a GPU."""
+    return {MeasuredBy.SIMULATED.value, MeasuredBy.REPLAY.value} & set(saved.measured_by)
 
 
 def _never_tried(saved: Savings) -> Iterator[str]:
@@ -87,8 +93,8 @@ def _payback(saved: Savings) -> Iterator[str]:
         interval = f" (at best {fewest:,}, at worst never)" if most is None else f" ({fewest:,} to {most:,})"
     spent = f", {saved.costs.text(saved.search_cost_j)},"
     yield (
-        f"Its {name}{spent} will have been saved after about {counted(pays, 'training')} with the answer "
-        f"instead of the baseline{interval}."
+        f"Its {name}{spent} is expected to have been saved after about {counted(pays, 'training')} with the "
+        f"answer instead of the baseline{interval}."
     )
     if name == "cost" and saved.energy_share < 0:
         low, high = saved.interval_of(saved.energy_share)
@@ -103,7 +109,7 @@ def measured_sentences(saved: Savings) -> Iterator[str]:
     """How energy was measured; where it was not, what is real and what is not."""
     yield how_measured(saved.measured_by, saved.gpus)
     yield from what_is_real(saved)
-    if {MeasuredBy.SIMULATED, MeasuredBy.REPLAY} & set(saved.measured_by):
+    if _virtual(saved):
         yield "Energy is of the GPUs alone: no CPU, no cooling."
 
 
@@ -112,9 +118,9 @@ def what_is_real(saved: Savings) -> Iterator[str]:
     if MeasuredBy.SIMULATED in saved.measured_by:
         yield (
             "The training, its metric and its epochs are real. Energy, power and the time of a trial are "
-            "those of that card at work on a large image network, whatever is trained here. So the answer "
-            "holds neither for this network nor for that one, and for no real GPU: it shows how a search "
-            "works."
+            "those of a model of that card at work on a large image network, whatever is trained here. So "
+            "the answer holds neither for this network nor for that one, and for no real GPU: it shows how a "
+            "search works."
         )
 
 

@@ -9,7 +9,7 @@ from zeus_ray.quantity_format import counted, energy, power, seconds, watt_hours
 from zeus_ray.records import SearchGoal, StopReason
 from zeus_ray.reporting.alternatives_to_answer import (
     limits_of_the_same_cost,
-    not_settled,
+    not_settled_sentences,
     trade_off_sentences,
 )
 from zeus_ray.reporting.answer_and_baseline import same_knobs
@@ -43,7 +43,7 @@ def sentences_by_subject(saved: Savings) -> dict[str, list[str]]:
         ANSWER: [
             *_answer_sentences(saved),
             *saving_sentences(saved),
-            *not_settled(saved),
+            *not_settled_sentences(saved),
             *trade_off_sentences(saved),
         ],
         DETAILS: [
@@ -90,9 +90,19 @@ def target_text(goal: SearchGoal) -> str:
 def _goal_sentences(saved: Savings) -> Iterator[str]:
     if saved.goal is not None and not math.isnan(saved.goal.eta):
         yield f"Asked for: {target_text(saved.goal)} with the least {objective_text(saved.goal)}."
+        yield from _share_of_time(saved, saved.goal)
     if saved.interrupted:
         trials = counted(saved.interrupted, "trial")
         yield f"The search was INTERRUPTED: {trials} under way ended without an outcome."
+
+
+def _share_of_time(saved: Savings, goal: SearchGoal) -> Iterator[str]:
+    """That time counts for more than its weight where a training draws less than the highest limit."""
+    before = saved.reference or saved.baseline
+    if goal.eta in (0, 1) or before is None or not before.measured_cost > 0 or math.isnan(before.energy_j):
+        return
+    time_share = 1 - goal.eta * before.energy_j / before.measured_cost
+    yield f"Of the baseline's cost {100 * time_share:.0f} % is time, and the rest is energy."
 
 
 # --- the answer ------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from zeus_ray.reporting.pictures.search_pictures import search_pictures
 from zeus_ray.reporting.savings import Savings, savings
 from zeus_ray.reporting.search_sentences import DETAILS, sentences_by_subject
 from zeus_ray.reporting.stored_answer import stored_answer
-from zeus_ray.reporting.trial_table import end_reason_notes, html_trial_table, trial_table
+from zeus_ray.reporting.trial_table import html_trial_table, table_notes, trial_table
 from zeus_ray.reporting.trials_from_result import TrialSummary, summaries
 from zeus_ray.reporting.window_table import WindowSums, html_window_table, sum_windows, window_table
 
@@ -130,7 +130,7 @@ class SearchReport:
             best=self.winner(),
             title=self.table_title,
         )
-        yield from (Text(note, style="dim") for note in end_reason_notes(self.trials))
+        yield from (Text(note, style="dim") for note in table_notes(self.trials))
         if self.windows.runs:
             yield window_table(self.windows)
         for subject, sentences in self.by_subject.items():
@@ -156,7 +156,7 @@ class SearchReport:
             f"<p><b>{html.escape(subject)}</b></p>{bullets(sentences, numbered=subject == NEXT)}"
             for subject, sentences in self.by_subject.items()
         )
-        notes = bullets(end_reason_notes(self.trials))
+        notes = bullets(table_notes(self.trials))
         picture = self.pareto()
         image = _image(picture) if picture else ""
         table = html_trial_table(self.trials, self.hyperparameters, self.winner())

@@ -76,10 +76,14 @@ def _emissions_columns(trials: Sequence[TrialSummary]) -> list[TrialColumn]:
     return columns
 
 
-def end_reason_notes(trials: Sequence[TrialSummary]) -> list[str]:
-    """What the reasons in the last column mean, each that occurs, but those that say it themselves."""
+def table_notes(trials: Sequence[TrialSummary]) -> list[str]:
+    """What the reasons in the last column mean, but those that say it themselves; what rows do not tell."""
     reasons = {trial.stop_reason for trial in trials}
-    return [f"{reason}: {text}." for reason, text in EXPLAINED.items() if reason.value in reasons]
+    notes = [f"{reason}: {text}." for reason, text in EXPLAINED.items() if reason.value in reasons]
+    sizes = [trial.batch_size for trial in trials if trial.target_reached]
+    if 1 < len(set(sizes)) < len(sizes):
+        notes.append("Each row is one run; what is compared goes by the mean epochs of a batch size's runs.")
+    return notes
 
 
 def trial_table(

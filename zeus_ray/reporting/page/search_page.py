@@ -28,7 +28,7 @@ from zeus_ray.reporting.savings import Savings
 from zeus_ray.reporting.search_effort_sentences import how_measured, trials_text, what_is_real
 from zeus_ray.reporting.search_sentences import ANSWER, ASKED, DETAILS, EMISSIONS, MEASURED, SEARCH
 from zeus_ray.reporting.show import NEXT, SearchReport
-from zeus_ray.reporting.trial_table import end_reason_notes, html_trial_table
+from zeus_ray.reporting.trial_table import html_trial_table, table_notes
 from zeus_ray.reporting.window_table import html_window_table
 
 VIRTUAL = (MeasuredBy.SIMULATED.value, MeasuredBy.REPLAY.value)
@@ -97,7 +97,10 @@ NO_SIGNAL = (
 def _answer(saved: Savings, sentences: list[str]) -> str:
     first, *others = sentences
     cards = "" if saved.default_is_best or not saved.comparable else _cards(saved)
-    return f'<p class="lead">{html.escape(first)}</p>{cards}{paragraphs(others)}'
+    low, high = saved.cost_share_interval
+    doubt = f" Its {saved.objective} is not shown to be less: the change MAY BE CHANCE."
+    lead = html.escape(first + (doubt if cards and low * high <= 0 else ""))
+    return f'<p class="lead">{lead}</p>{cards}{paragraphs(others)}'
 
 
 def _cards(saved: Savings) -> str:
@@ -109,10 +112,8 @@ def _cards(saved: Savings) -> str:
         short, ends = unbroken(html.escape(change.short)), unbroken(html.escape(change.ends))
         items.append(f"<li><strong>{short}</strong>{ends}{unbroken(sure)}</li>")
     how = "as the search expects both" if saved.is_expected else "as measured"
-    low, high = saved.cost_share_interval
-    doubt = ". The saving MAY BE CHANCE: its 90 % interval includes zero" if low * high <= 0 else ""
     unit = ". Cost weighs energy and time, as asked" if saved.objective == "cost" else ""
-    title = f"A training with the answer, against one with the baseline, {how}{doubt}{unit}"
+    title = f"A training with the answer, against one with the baseline, {how}{unit}"
     return f'<p class="note">{title}:</p><ul class="changes" aria-label="{title}">{"".join(items)}</ul>'
 
 
@@ -143,7 +144,7 @@ def _default_and_seed(report: SearchReport) -> dict[str, str]:
 def _trials(report: SearchReport) -> str:
     table = html_trial_table(report.trials, report.hyperparameters, report.winner())
     said = f"{trials_text(report.savings)}. {report.table_title}."
-    return paragraphs([said]) + scrolling(table, "Table of trials") + bullets(end_reason_notes(report.trials))
+    return paragraphs([said]) + scrolling(table, "Table of trials") + bullets(table_notes(report.trials))
 
 
 def _emissions(sentences: list[str]) -> str:

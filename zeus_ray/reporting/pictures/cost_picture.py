@@ -10,6 +10,7 @@ from zeus_ray.quantity_format import Scale, power, three_digits
 from zeus_ray.records import MODELLED, PROFILED, TRAINED, ExpectedCost
 from zeus_ray.reporting.answer_and_baseline import SAME_KNOBS_W
 from zeus_ray.reporting.cost_format import CostFormat
+from zeus_ray.reporting.expected_cost_by_size import not_settled
 from zeus_ray.reporting.pictures.pareto_picture import trial_text
 from zeus_ray.reporting.pictures.picture import (
     CellLayer,
@@ -80,7 +81,7 @@ def _least(saved: Savings) -> str:
     if saved.best is None:
         return ""
     text = f" The answer: {saved.costs.text(saved.best.cost)} with {saved.best.knobs_text}."
-    other = saved.not_settled
+    other = not_settled(saved)
     if other is not None:
         text += (
             f" Less is expected of batch size {other.batch_size}, {saved.costs.text(other.cost.mean)} at "

@@ -159,7 +159,7 @@ def _break_even_band(saved: Savings, pays_after: int, end: float) -> SpanLayer:
 def _description(saved: Savings, total_j: float, exploration: Exploration, pays_after: int | None) -> str:
     text = saved.costs.text
     pays = (
-        f" The {text(total_j)} will have been saved after {pays_after:,} trainings with the answer"
+        f" The {text(total_j)} is expected to have been saved after {pays_after:,} trainings with the answer"
         f"{_interval(saved)}."
         if pays_after
         else ""

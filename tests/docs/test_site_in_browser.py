@@ -50,6 +50,18 @@ def opened(context, said):
     return tab
 
 
+def fits(tab):
+    """Whether a page is no wider than the tab, once it is laid out at its new width."""
+    from playwright.sync_api import TimeoutError as TimedOut
+
+    shown = "document.documentElement"
+    try:
+        tab.wait_for_function(f"{shown}.scrollWidth <= {shown}.clientWidth", timeout=10_000)
+    except TimedOut:
+        return False
+    return True
+
+
 def test_each_page_fits_in_light_and_dark_and_on_a_phone(browser, site):
     address, pages = site
     assert len(pages) > 25
@@ -61,9 +73,7 @@ def test_each_page_fits_in_light_and_dark_and_on_a_phone(browser, site):
             tab.goto(f"{address}/{page}/")
             for width in WIDTHS_PX:
                 tab.set_viewport_size({"width": width, "height": 900})
-                shown = "document.documentElement"
-                wide = tab.evaluate(f"{shown}.scrollWidth - {shown}.clientWidth")
-                assert wide <= 0, f"{page} is {wide} px too wide at {width} px"
+                assert fits(tab), f"{page} is too wide at {width} px"
             assert tab.locator("main h1").count() == 1, page
             broken = tab.evaluate(
                 "[...document.images].filter(i => i.complete && !i.naturalWidth).map(i => i.src)"

@@ -17,15 +17,8 @@ from matplotlib.figure import Figure
 import zeus_ray as zeus
 from zeus_ray.gpus.simulated_power_and_time import card, power_w, time_per_sample_s, uncapped_power_w
 from zeus_ray.objective import cost
-from zeus_ray.reporting.pictures.picture import (
-    COLOURS,
-    LIGHT,
-    SAVED_DPI,
-    AxisScale,
-    LineLayer,
-    Picture,
-    PointLayer,
-)
+from zeus_ray.reporting.pictures.picture import SAVED_DPI, AxisScale, LineLayer, Picture, PointLayer
+from zeus_ray.reporting.pictures.picture_colours import COLOURS, LIGHT
 
 ROOT = Path(__file__).parent.parent
 ASSETS = ROOT / "docs" / "assets"

@@ -113,6 +113,33 @@ def test_intervals_allow_for_the_choice_of_the_answer_among_several(search):
         )
 
 
+@pytest.mark.parametrize(("cost", "width"), [(30_000.0, 1.5), (38_000.0, 1.1), (44_000.0, 1.5)])
+def test_so_many_trainings_would_show_the_change_and_one_less_would_not(search, cost, width):
+    def after(runs):
+        """With the same scatter, each of the two expected from so many."""
+        narrower = width ** math.sqrt((1 + 1 / runs) / 2)
+        answer, baseline = (
+            dataclasses.replace(best(*knobs, cost=mean, width=narrower), runs=runs)
+            for *knobs, mean in ((64, 125.0, cost), (32, 250.0, 40_000.0))
+        )
+        return savings(search, found=found(answer, baseline=baseline))
+
+    needed = after(1).runs_beyond_chance
+    assert needed > 1
+    change = f"{-100 * after(1).cost_share:+.1f} %".replace("-", "−")
+    said = " ".join(savings_sentences(after(1)))
+    assert f"To tell a change of {change} in cost from chance takes about {needed} trainings with" in said
+    for runs, shown in ((needed, True), (needed - 1, False)):
+        low, high = after(runs).cost_share_interval
+        assert (low * high > 0) is shown
+
+
+@pytest.mark.parametrize("fields", [{"cost": 20_000.0, "width": 1.05}, {"cost": 39_900.0, "width": 1.5}])
+def test_a_change_that_is_sure_or_within_the_error_of_measurement_needs_no_more_trainings(search, fields):
+    said = text(search, found(best(64, 125.0, **fields)))
+    assert "from chance takes" not in said
+
+
 def test_a_change_that_only_the_choice_makes_doubtful_may_be_chance(search):
     """As narrow as this the interval of one batch size includes no change; of the better of two it does."""
     answer = found(best(64, 125.0, width=1.31))
@@ -257,7 +284,7 @@ def test_why_the_search_ended_and_what_it_never_tried(search):
     said = text(search, found(best(64, 125.0), goal=goal, expected_costs=costs, ended="nothing left"))
     assert "It ended by itself" in said
     assert (
-        "Never tried: batch size 8, 16, as a training with them is expected to cost 70.0 kJ-eq or more."
+        "Never tried: batch sizes 8, 16, as a training with them is expected to cost 70.0 kJ-eq or more."
         in said
     )
     assert "(num_samples=)" in text(search, found(best(64, 125.0), ended="trials used"))

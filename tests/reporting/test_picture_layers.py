@@ -14,18 +14,20 @@ from zeus_ray.reporting.pictures.draw_plotly import plotly_json
 from zeus_ray.reporting.pictures.learning_curve_picture import learning_curve_picture
 from zeus_ray.reporting.pictures.pareto_picture import pareto_front, pareto_picture
 from zeus_ray.reporting.pictures.picture import (
-    COLOURS,
-    DARK,
-    LIGHT,
     AxisScale,
     LineLayer,
     PointLayer,
     SpanLayer,
     axis_of,
+    whole_ticks,
+)
+from zeus_ray.reporting.pictures.picture_colours import (
+    COLOURS,
+    DARK,
+    LIGHT,
     colour_at,
     is_light,
     scale_position,
-    whole_ticks,
 )
 from zeus_ray.reporting.pictures.power_over_time_picture import power_picture
 from zeus_ray.reporting.pictures.search_payback_picture import search_payback_picture
@@ -159,6 +161,19 @@ def test_learning_curves_show_where_a_run_was_stopped_and_what_was_expected(repo
     assert picture.scale_texts == ("32", "64", "128", "256")
     with pytest.raises(BadInput, match="nothing to plot"):
         learning_curve_picture([], TARGET)
+
+
+@pytest.mark.parametrize(("key", "labelled"), [("pareto", True), ("cost", False)])
+def test_both_back_ends_label_the_same_values_of_a_colour_scale(report, key, labelled):
+    picture = report.pictures[key]
+    labels = [f"{limit_w:g}" for limit_w in picture.scale_ticks]
+    assert (list(picture.scale_labels.values()) == labels) is labelled
+    drawn = plotly_json(picture)["data"]
+    bars = [bar for trace in drawn if (bar := {**trace.get("marker", {}), **trace}.get("colorbar"))]
+    assert bars
+    assert all((bar.get("ticktext") == labels) is labelled for bar in bars)
+    (bar,) = (axes for axes in picture.figure().axes if axes.get_ylabel() == picture.scale_label)
+    assert ([label.get_text() for label in bar.get_yticklabels()] == labels) is labelled
 
 
 def test_the_search_history_meets_the_savings_at_the_break_even(report):

@@ -9,7 +9,8 @@ from small_search import small_search
 
 from zeus_ray.errors import BadInput
 from zeus_ray.reporting.pictures.pareto_picture import pareto_picture
-from zeus_ray.reporting.pictures.picture import DARK, LIGHT, AxisScale, Picture, SpanLayer
+from zeus_ray.reporting.pictures.picture import AxisScale, Picture, SpanLayer
+from zeus_ray.reporting.pictures.picture_colours import DARK, LIGHT
 from zeus_ray.reporting.pictures.power_over_time_picture import power_picture
 from zeus_ray.reporting.pictures.power_trace_parquet import (
     PowerTraceInfo,

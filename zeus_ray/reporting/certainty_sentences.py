@@ -22,7 +22,7 @@ def certainty_of_saving(saved: Savings, baseline: TrialSummary, best: TrialSumma
     if not math.isnan(saved.cost_share_interval[0]):
         yield (
             f"How sure: {_scatter(saved)}. The mean change over many trainings lies, nine times out of "
-            f"ten, between {_intervals(saved)}{_doubt(saved)}.{_chosen_of(saved)}"
+            f"ten, between {_intervals(saved)}{_doubt(saved)}.{_chosen_of(saved)}{_settled_by(saved)}"
         )
     share = saved.cost_share if not math.isnan(saved.cost_share) else saved.time_share
     if abs(share) < MEASUREMENT_ERROR:
@@ -51,6 +51,18 @@ def _chosen_of(saved: Savings) -> str:
     if saved.compared_sizes < 2:
         return ""
     return f" The intervals allow for the choice among {saved.compared_sizes} batch sizes."
+
+
+def _settled_by(saved: Savings) -> str:
+    """How many trainings would show a change of the goal's cost that may be chance."""
+    low, high = saved.cost_share_interval
+    runs = saved.runs_beyond_chance
+    if runs is None or low * high > 0 or abs(saved.cost_share) < MEASUREMENT_ERROR:
+        return ""
+    return (
+        f" To tell a change of {signed_percent(-saved.cost_share)} in {saved.objective} from chance takes "
+        f"about {counted(runs, 'training')} with each of the two."
+    )
 
 
 def _intervals(saved: Savings) -> str:

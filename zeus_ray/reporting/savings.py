@@ -128,10 +128,24 @@ class Savings:
             return (NAN, NAN)  # the same epochs
         pair = other or self.answer, self.found.baseline if self.found else None
         runs = [max(1, best.runs) if best else 1 for best in pair]
-        errors = NormalDist().inv_cdf(1 - 0.05 / max(1, self.compared_sizes))
-        width = math.exp(errors * self.answer.scatter * math.sqrt(sum(1 / count for count in runs)))
+        width = math.exp(self._errors * self.answer.scatter * math.sqrt(sum(1 / count for count in runs)))
         kept = 1 - share
         return (1 - kept * width, 1 - kept / width)
+
+    @property
+    def runs_beyond_chance(self) -> int | None:
+        """Trainings with the answer, and as many with the baseline, that show a change as large as this.
+
+        With them the interval of ``cost_share`` would not include no change; None where unknown.
+        """
+        if self.answer is None or math.isnan(self.cost_share_interval[0]) or self.cost_share in (0, 1):
+            return None
+        return math.ceil(2 * (self._errors * self.answer.scatter / math.log(1 - self.cost_share)) ** 2)
+
+    @property
+    def _errors(self) -> float:
+        """Half the width of an interval in standard errors."""
+        return NormalDist().inv_cdf(1 - 0.05 / max(1, self.compared_sizes))
 
     @property
     def default_is_best(self) -> bool:

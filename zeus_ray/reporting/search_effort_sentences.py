@@ -72,12 +72,13 @@ def _never_tried(saved: Savings) -> Iterator[str]:
         return
     known = [c.cost.mean for c in saved.found.expected_costs if c.batch_size in left]
     least = min((cost for cost in known if math.isfinite(cost)), default=math.nan)
+    sizes_text, them = ("batch sizes", "them") if len(left) > 1 else ("batch size", "it")
     expected = (
         ""
         if math.isnan(least)
-        else f", as a training with them is expected to cost {saved.costs.text(least)} or more"
+        else f", as a training with {them} is expected to cost {saved.costs.text(least)} or more"
     )
-    yield f"Never tried: batch size {', '.join(map(str, left))}{expected}."
+    yield f"Never tried: {sizes_text} {', '.join(map(str, left))}{expected}."
 
 
 def _payback(saved: Savings) -> Iterator[str]:

@@ -13,21 +13,23 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from zeus_ray.reporting.pictures.picture import (
-    COLOURS,
-    DARK,
-    LIGHT,
     AxisScale,
     CellLayer,
     LineLayer,
     Picture,
     PointLayer,
     SpanLayer,
+    name_ends_at,
+    whole_ticks,
+)
+from zeus_ray.reporting.pictures.picture_colours import (
+    COLOURS,
+    DARK,
+    LIGHT,
     Theme,
     colour_at,
     is_light,
-    name_ends_at,
     scale_position,
-    whole_ticks,
 )
 
 SYMBOLS = {"circle": "o", "diamond": "D", "cross": "X", "square": "s"}
@@ -204,8 +206,8 @@ def _draw_colour_bar(figure: Figure, axes: Axes, picture: Picture, theme: Theme)
     scale = _colour_map(theme).reversed() if cells else _colour_map(theme)
     bar = figure.colorbar(ScalarMappable(norm, scale), ax=axes, pad=0.02, aspect=30)
     bar.set_label(picture.scale_label, color=theme.ink)
-    if len(ticks) <= 12 and not cells:
-        bar.set_ticks(list(ticks), labels=picture.scale_texts or [f"{tick:g}" for tick in ticks])
+    if labels := picture.scale_labels:
+        bar.set_ticks(list(labels), labels=list(labels.values()))
     bar.ax.tick_params(colors=theme.ink, length=0)
     bar.outline.set_visible(False)
 

@@ -7,9 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from zeus_ray.errors import BadInput
 from zeus_ray.reporting.pictures.picture import (
-    COLOURS,
-    DARK,
-    LIGHT,
     AxisScale,
     CellLayer,
     Layer,
@@ -17,13 +14,18 @@ from zeus_ray.reporting.pictures.picture import (
     Picture,
     PointLayer,
     SpanLayer,
+    name_ends_at,
+    whole_ticks,
+)
+from zeus_ray.reporting.pictures.picture_colours import (
+    COLOURS,
+    DARK,
+    LIGHT,
     Theme,
     colour_at,
     is_light,
-    name_ends_at,
     scale_position,
     transparent,
-    whole_ticks,
 )
 
 if TYPE_CHECKING:
@@ -180,8 +182,8 @@ def _colour_bar(picture: Picture) -> dict[str, Any]:
         "outlinewidth": 0,
         "tickfont": {"size": 11},
     }
-    if picture.scale_texts:
-        bar |= {"tickvals": list(picture.scale_ticks), "ticktext": list(picture.scale_texts)}
+    if labels := picture.scale_labels:
+        bar |= {"tickvals": list(labels), "ticktext": list(labels.values())}
     return bar
 
 

@@ -16,8 +16,8 @@ from zeus_ray.reporting.pictures.picture import (
     PointLayer,
     axis_of,
     note_of,
-    scale_position,
 )
+from zeus_ray.reporting.pictures.picture_colours import scale_position
 from zeus_ray.search.expected_epochs_of_run import ExpectedEpochs
 from zeus_ray.store.events import RunEnded
 

@@ -101,7 +101,7 @@ def _front(shown: Sequence[TrialSummary], joules: Scale, times: Scale) -> Iterat
     front = pareto_front([(t.time_s / times.size, t.energy_j / joules.size) for t in shown])
     if len(front) > 1:
         x, y = zip(*front, strict=True)
-        yield LineLayer(x=x, y=y, name="Pareto front", colour="grey")
+        yield LineLayer(x=x, y=y, name="Pareto front of single runs", colour="grey")
 
 
 def _equal_cost(

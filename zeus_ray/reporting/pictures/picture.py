@@ -1,7 +1,7 @@
 """A picture as data: axes and layers, which either back end draws.
 
-Colours are names of :data:`COLOURS`, from the palette of Okabe and Ito, which people with any kind of colour
-blindness can tell apart; they are legible on white and on black. "ink" is the colour of the text around.
+Colours are names of :data:`zeus_ray.reporting.pictures.picture_colours.COLOURS`; "ink" is that of the text
+around.
 """
 
 from __future__ import annotations
@@ -19,45 +19,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from plotly.graph_objects import Figure as PlotlyFigure
 
-COLOURS = {
-    "blue": "#0072B2",
-    "orange": "#E69F00",
-    "green": "#009E73",
-    "red": "#D55E00",
-    "sky": "#56B4E9",
-    "purple": "#CC79A7",
-    "grey": "#7f8b97",
-}
 SAVED_DPI, NOTEBOOK_DPI = 160, 110
 MOST_TICKS = 10
+MOST_SCALE_LABELS = 12
 LOG_SCALE_FROM = 6.0
 """An axis is logarithmic if its largest value is at least so many times its smallest."""
 
 
-@dataclass(frozen=True)
-class Theme:
-    """Colours that are legible on one kind of paper.
-
-    Attributes:
-        ink: of text.
-        paper: behind all.
-        grid: of grid lines.
-        warning: of text that says what was not measured.
-        scale: of power limits, batch sizes and costs, by rising lightness: viridis, without the end that
-            vanishes on this paper.
-    """
-
-    ink: str
-    paper: str
-    grid: str
-    warning: str
-    scale: tuple[str, ...]
-
-
-LIGHT_SCALE = ("#440154", "#482576", "#404588", "#34618d", "#297b8e", "#20938c", "#25ac82", "#4ec36b")
-DARK_SCALE = ("#355f8d", "#2a778e", "#218e8d", "#21a585", "#3bbb75", "#6ece58", "#aadc32", "#ece51b")
-LIGHT = Theme("#1f2933", "#ffffff", "#e4e7eb", "#b3361b", LIGHT_SCALE)
-DARK = Theme("#e4e7eb", "#16191d", "#343b43", "#ff9d7a", DARK_SCALE)
 NOT_MEASURED_HERE = {
     MeasuredBy.SIMULATED: "SIMULATED by a model, not measured",
     MeasuredBy.REPLAY: "REPLAYED from recorded traces, not measured here",
@@ -165,7 +133,7 @@ class Picture:
         description: the picture in words, for people who do not see it.
         footnote: what is not shown, and why; "" for nothing.
         scale_label: of the colour scale; "" without one.
-        scale_ticks: its values with a label.
+        scale_ticks: its values.
         scale_texts: the labels of ``scale_ticks``, where they are not those numbers.
         second: the axis at the right.
     """
@@ -187,6 +155,19 @@ class Picture:
     def __repr__(self) -> str:
         note = f" ({self.note})" if self.note else ""
         return f"<{self.title}{note}: {self.description}>"
+
+    @property
+    def scale_labels(self) -> dict[float, str]:
+        """The labels of the colour scale, by value; none where a back end chooses round ones.
+
+        That is where the values are too many to label each, or costs of cells.
+        """
+        if self.scale_texts:
+            return dict(zip(self.scale_ticks, self.scale_texts, strict=True))
+        many = len(self.scale_ticks) > MOST_SCALE_LABELS
+        if many or any(isinstance(layer, CellLayer) for layer in self.layers):
+            return {}
+        return {value: f"{value:g}" for value in self.scale_ticks}
 
     def figure(self, *, dark: bool = False) -> Figure:
         """Drawn by matplotlib, for papers and slides; its global state and back end stay as they are."""
@@ -262,39 +243,7 @@ def note_of(gpus: Iterable[str], measured_by: Iterable[str]) -> tuple[str, bool]
     return ": ".join(filter(None, (cards, words))), bool(words)
 
 
-def scale_position(value: float, ticks: Sequence[float]) -> float:
-    """Where a value is between the smallest and the largest of ``ticks``, from 0 to 1."""
-    low, high = min(ticks), max(ticks)
-    return (value - low) / (high - low) if high > low else 0.5
-
-
-def colour_at(position: float, theme: Theme) -> str:
-    """The colour of a theme's scale at a position from 0 to 1, between the two next to it."""
-    place = min(max(position, 0.0), 1.0) * (len(theme.scale) - 1)
-    low = min(int(place), len(theme.scale) - 2)
-    pairs = zip(_channels(theme.scale[low]), _channels(theme.scale[low + 1]), strict=True)
-    return "#" + "".join(f"{round(a + (b - a) * (place - low)):02x}" for a, b in pairs)
-
-
 def name_ends_at(span: SpanLayer, axis: AxisScale) -> bool:
     """Whether a name ends where its stretch begins: before a line, and where it would leave the axes else."""
     place = (span.low - axis.low) / (axis.high - axis.low)
     return place > (0.05 if span.low == span.high else 0.85)
-
-
-def is_light(colour: str) -> bool:
-    """Whether black is easier to read on a colour than white, by its relative luminance (WCAG 2)."""
-    linear = [(c / 255) ** 2.2 for c in _channels(colour)]
-    luminance: float = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-    return luminance > 0.18
-
-
-def transparent(colour: str, alpha: float) -> str:
-    """A colour for CSS, with its opacity."""
-    red, green, blue = _channels(colour)
-    return f"rgba({red},{green},{blue},{alpha:g})"
-
-
-def _channels(colour: str) -> tuple[int, int, int]:
-    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-    return red, green, blue

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 
 from zeus_ray.jobs.job_summary import JobSummary, LoggedRun
-from zeus_ray.records import NAN
+from zeus_ray.records import NAN, VIRTUAL_ENERGY
 from zeus_ray.reporting.emissions_csv import EmissionsRow
-from zeus_ray.reporting.emissions_rows_of_search import NOT_MEASURED
 from zeus_ray.reporting.runs_that_shared_cpus import overlap_another
 
 
@@ -32,7 +31,7 @@ def emissions_of_job(summary: JobSummary) -> list[EmissionsRow]:
             batch_size=float(run.knobs.batch_size),
             power_limit_w=run.report.power_limit_w,
             target_reached=str(run.reached).lower(),
-            simulated=run.report.measured_by in NOT_MEASURED,
+            simulated=run.report.measured_by in VIRTUAL_ENERGY,
         )
         for run, overlapping in zip(runs, overlap_another(spans), strict=True)
     ]

@@ -16,7 +16,7 @@ from zeus_ray.gpus import discovery
 from zeus_ray.jobs.explanations import expectation_sentence, knobs_sentence
 from zeus_ray.jobs.job_summary import JobSummary, summarize
 from zeus_ray.jobs.lost_runs import find_lost_runs, this_process
-from zeus_ray.records import Best, Knobs, MeasuredBy, Plan, StopReason
+from zeus_ray.records import VIRTUAL_ENERGY, Best, Knobs, MeasuredBy, Plan, StopReason
 from zeus_ray.search.search import Search
 from zeus_ray.store.event_log import EventLog, LoggedEvent
 from zeus_ray.store.event_replay import replay
@@ -34,7 +34,6 @@ STOPPED_EARLY = (
 )
 """Why a run ends without having trained the model: the job has to run again."""
 REAL_ENERGY = (MeasuredBy.COUNTER, MeasuredBy.POWER_INTEGRAL)
-VIRTUAL_ENERGY = (MeasuredBy.SIMULATED, MeasuredBy.REPLAY)
 
 logger = logging.getLogger("zeus_ray")
 

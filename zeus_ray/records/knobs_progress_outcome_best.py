@@ -49,6 +49,10 @@ class MeasuredBy(_StrEnum):
     NONE = "none"
 
 
+VIRTUAL_ENERGY = frozenset({MeasuredBy.SIMULATED, MeasuredBy.REPLAY})
+"""Joules that no GPU here has used: of a model, or of recorded traces."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Knobs:
     """A suggestion of the search: what to run, and up to which cost.

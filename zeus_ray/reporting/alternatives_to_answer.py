@@ -9,6 +9,7 @@ from zeus_ray.quantity_format import energy, percent, power, seconds, signed_per
 from zeus_ray.records import LEAST_ENERGY, NOTHING_LEFT, TIME_USED, TRIALS_USED, Best
 from zeus_ray.reporting.answer_and_baseline import SAME_KNOBS_W
 from zeus_ray.reporting.expected_cost_by_size import not_settled
+from zeus_ray.reporting.saving_interval import UNKNOWN_INTERVAL
 from zeus_ray.reporting.savings import Savings
 
 SAME_COST = 0.005
@@ -113,11 +114,10 @@ def _compared(other: Best, answer: Best, saved: Savings) -> str:
 
 def _change(saved: Savings, other: Best, change: float, against: str) -> str:
     """A change with its 90 % interval, which is known against the baseline."""
-    low, high = saved.interval_of(-change, other) if against == "the baseline" else (math.nan, math.nan)
-    if math.isnan(low):
-        return signed_percent(change)
-    chance = ", MAY BE CHANCE" if low * high <= 0 else ""
-    return f"{signed_percent(change)} [90 %: {signed_percent(-high)} to {signed_percent(-low)}{chance}]"
+    interval = saved.interval_of(-change, other) if against == "the baseline" else UNKNOWN_INTERVAL
+    chance = ", MAY BE CHANCE" if interval.may_be_chance else ""
+    within = interval.change()
+    return signed_percent(change) + (f" [90 %: {within}{chance}]" if within else "")
 
 
 def _same_limit(one: float | None, other: float | None) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from zeus_ray.quantity_format import counted, energy, energy_scale, signed_percent, time_scale
 from zeus_ray.reporting.expected_cost_by_size import least_cost_by_size
+from zeus_ray.reporting.saving_interval import SavingInterval
 from zeus_ray.reporting.savings import MEASUREMENT_ERROR, Savings
 from zeus_ray.reporting.trials_from_result import TrialSummary
 from zeus_ray.search.recommendation import PRIOR_SPREAD
@@ -55,9 +56,8 @@ def _chosen_of(saved: Savings) -> str:
 
 def _settled_by(saved: Savings) -> str:
     """How many trainings would show a change of the goal's cost that may be chance."""
-    low, high = saved.cost_share_interval
-    runs = saved.runs_beyond_chance
-    if runs is None or low * high > 0 or abs(saved.cost_share) < MEASUREMENT_ERROR:
+    runs, doubtful = saved.runs_beyond_chance, saved.cost_share_interval.may_be_chance
+    if runs is None or not doubtful or abs(saved.cost_share) < MEASUREMENT_ERROR:
         return ""
     return (
         f" To tell a change of {signed_percent(-saved.cost_share)} in {saved.objective} from chance takes "
@@ -67,16 +67,13 @@ def _settled_by(saved: Savings) -> str:
 
 def _intervals(saved: Savings) -> str:
     """As in "−41.4 % and +20.4 % in cost, −28.4 % and +47.0 % in energy"; of what the goal counts, first."""
-    return ", ".join(
-        f"{signed_percent(-high)} and {signed_percent(-low)} in {name}"
-        for name, (low, high) in _by_quantity(saved).items()
-    )
+    return ", ".join(f"{interval.change('and')} in {name}" for name, interval in _by_quantity(saved).items())
 
 
 def _doubt(saved: Savings) -> str:
     """Of which quantities the interval includes no change: in capitals, where the goal counts it."""
     intervals = _by_quantity(saved)
-    unsure = [name for name, (low, high) in intervals.items() if low * high <= 0]
+    unsure = [name for name, interval in intervals.items() if interval.may_be_chance]
     if not unsure:
         return ": more than chance"
     names = " and ".join(filter(None, (", ".join(unsure[:-1]), unsure[-1])))
@@ -87,12 +84,12 @@ def _doubt(saved: Savings) -> str:
     return f": more than chance in {sure}; {changes} may be chance"
 
 
-def _by_quantity(saved: Savings) -> dict[str, tuple[float, float]]:
+def _by_quantity(saved: Savings) -> dict[str, SavingInterval]:
     """The 90 % intervals of the shares saved, of what the goal counts first."""
     shares = {"cost": saved.cost_share, "energy": saved.energy_share, "time": saved.time_share}
     names = [saved.objective, *(name for name in ("energy", "time") if name != saved.objective)]
     known = {name: saved.interval_of(shares[name]) for name in names}
-    return {name: interval for name, interval in known.items() if not math.isnan(interval[0])}
+    return {name: interval for name, interval in known.items() if not math.isnan(interval.low)}
 
 
 def _scatter(saved: Savings) -> str:

@@ -8,13 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from zeus_ray.records import NAN, MeasuredBy
+from zeus_ray.records import NAN, VIRTUAL_ENERGY
 from zeus_ray.reporting.emissions_csv import EmissionsRow
 from zeus_ray.reporting.runs_that_shared_cpus import overlap_another
 from zeus_ray.reporting.show import SearchReport
 from zeus_ray.reporting.trials_from_result import TrialSummary
-
-NOT_MEASURED = (MeasuredBy.SIMULATED, MeasuredBy.REPLAY)
 
 
 def emissions_of_search(result: Any, report: SearchReport) -> list[EmissionsRow]:  # noqa: ANN401 — of Ray Tune
@@ -46,7 +44,7 @@ def emissions_of_search(result: Any, report: SearchReport) -> list[EmissionsRow]
             power_limit_w=trial.power_limit_w,
             target_reached=str(trial.target_reached).lower(),
             signal=goal.signal if goal is not None else "",
-            simulated=trial.measured_by in NOT_MEASURED,
+            simulated=trial.measured_by in VIRTUAL_ENERGY,
         )
         for trial, overlapping in zip(report.trials, overlap_another(spans), strict=True)
     ]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from zeus_ray.quantity_format import energy, seconds
-from zeus_ray.records import MeasuredBy
+from zeus_ray.records import VIRTUAL_ENERGY
 from zeus_ray.reporting.savings import Savings
 from zeus_ray.reporting.trials_from_result import TrialSummary
 
@@ -45,7 +45,7 @@ def next_steps(saved: Savings, *, folder: str = "", verified: bool = False, exam
 def _steps(saved: Savings, folder: str, example: str, *, verified: bool) -> Iterator[str]:
     show = f"Show it, with all pictures:\nzeus-ray report --html report.html {_short(Path(folder))}"
     shown = [show] if Path(folder or "missing").is_dir() else []
-    if not example and {MeasuredBy.SIMULATED, MeasuredBy.REPLAY} & set(saved.measured_by):
+    if not example and VIRTUAL_ENERGY.intersection(saved.measured_by):
         example = (
             f"This answer is an example: it was not measured ({' and '.join(saved.gpus)}). Run the script, "
             "the notebook or the demo of this search again on your own GPU, without ZEUS_RAY_GPU in the "
@@ -54,8 +54,7 @@ def _steps(saved: Savings, folder: str, example: str, *, verified: bool) -> Iter
     if example:
         yield from (example, *shown, *AFTER_A_SEARCH)
         return
-    low, high = saved.cost_share_interval
-    if not saved.default_is_best and low * high <= 0:
+    if not saved.default_is_best and saved.cost_share_interval.may_be_chance:
         yield (
             "Narrow the interval, which still includes zero: pass the same ZeusSearcher to Tune again, "
             f"which trains the answer once more{_takes(saved.best)}."

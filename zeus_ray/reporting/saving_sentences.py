@@ -65,9 +65,8 @@ def changes_against_baseline(saved: Savings) -> Iterator[Change]:
 
 
 def _change(name: str, saved: Savings, share: float, ends: str) -> Change:
-    low, high = saved.interval_of(share)
-    interval = "" if math.isnan(low) else f"{signed_percent(-high)} to {signed_percent(-low)}"
-    return Change(f"{name} {signed_percent(-share)}", ends, interval, low * high <= 0)
+    interval = saved.interval_of(share)
+    return Change(f"{name} {signed_percent(-share)}", ends, interval.change(), interval.may_be_chance)
 
 
 def _changes(saved: Savings) -> str:
@@ -104,8 +103,7 @@ def _dearer_in_one(saved: Savings) -> Iterator[str]:
     more = {"energy": "eta=1 asks for the least", "time": "max_slowdown= bounds it, eta=0 asks for the least"}
     for name, share in (("energy", saved.energy_share), ("time", saved.time_share)):
         if share < -MEASUREMENT_ERROR:
-            low, high = saved.interval_of(share)
-            sure = "is expected to take" if low * high <= 0 else "takes"
+            sure = "is expected to take" if saved.interval_of(share).may_be_chance else "takes"
             change = f"{name.upper()} ({signed_percent(-share)})"
             yield f"It {sure} MORE {change}: {more[name]} (see the trade-offs below)."
 

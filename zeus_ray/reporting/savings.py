@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
 from zeus_ray.records import NAN, Best, SearchAnswer, SearchGoal
 from zeus_ray.reporting.answer_and_baseline import (
@@ -17,6 +16,12 @@ from zeus_ray.reporting.answer_and_baseline import (
     same_knobs,
 )
 from zeus_ray.reporting.cost_format import CostFormat
+from zeus_ray.reporting.saving_interval import (
+    UNKNOWN_INTERVAL,
+    SavingInterval,
+    runs_beyond_chance,
+    saving_interval,
+)
 from zeus_ray.reporting.trials_from_result import INTERRUPTED, TrialSummary
 
 MEASUREMENT_ERROR = 0.01
@@ -105,47 +110,38 @@ class Savings:
         return self.cost_share * self.reference.measured_cost if self.reference else NAN
 
     @property
-    def cost_share_interval(self) -> tuple[float, float]:
-        """90 % interval of ``cost_share`` as the mean of many trainings; NaN where unknown.
-
-        It is that of a ratio of two means, of the epochs of as many runs as either is expected from.
-        """
+    def cost_share_interval(self) -> SavingInterval:
+        """90 % interval of ``cost_share``; NaN where unknown."""
         return self.interval_of(self.cost_share)
 
-    def interval_of(self, share: float, other: Best | None = None) -> tuple[float, float]:
-        """90 % interval of a saved share of cost, energy or time, all of which go with the epochs.
-
-        It allows for the choice among ``compared_sizes`` (Bonferroni): with 90 % the shares of all of them
-        lie in such intervals, and so does that of the one that was chosen.
+    def interval_of(self, share: float, other: Best | None = None) -> SavingInterval:
+        """90 % interval of a saved share of cost, energy or time; NaN where unknown.
 
         Args:
             share: saved by the answer; or
             other: by a training with these knobs.
         """
         if self.answer is None or self.baseline is None or math.isnan(self.answer.scatter):
-            return (NAN, NAN)
-        if (other or self.answer).batch_size == self.baseline.batch_size:
-            return (NAN, NAN)  # the same epochs
-        pair = other or self.answer, self.found.baseline if self.found else None
-        runs = [max(1, best.runs) if best else 1 for best in pair]
-        width = math.exp(self._errors * self.answer.scatter * math.sqrt(sum(1 / count for count in runs)))
-        kept = 1 - share
-        return (1 - kept * width, 1 - kept / width)
+            return UNKNOWN_INTERVAL
+        chosen, before = other or self.answer, self.found.baseline if self.found else None
+        if chosen.batch_size == self.baseline.batch_size:
+            return UNKNOWN_INTERVAL  # the same epochs
+        return saving_interval(
+            share,
+            scatter=self.answer.scatter,
+            runs=(chosen.runs, before.runs if before else 1),
+            compared=self.compared_sizes,
+        )
 
     @property
     def runs_beyond_chance(self) -> int | None:
-        """Trainings with the answer, and as many with the baseline, that show a change as large as this.
+        """Trainings with the answer, and as many with the baseline, that tell ``cost_share`` from chance.
 
-        With them the interval of ``cost_share`` would not include no change; None where unknown.
+        None where its interval is unknown.
         """
-        if self.answer is None or math.isnan(self.cost_share_interval[0]) or self.cost_share in (0, 1):
+        if self.answer is None or math.isnan(self.cost_share_interval.low):
             return None
-        return math.ceil(2 * (self._errors * self.answer.scatter / math.log(1 - self.cost_share)) ** 2)
-
-    @property
-    def _errors(self) -> float:
-        """Half the width of an interval in standard errors."""
-        return NormalDist().inv_cdf(1 - 0.05 / max(1, self.compared_sizes))
+        return runs_beyond_chance(self.cost_share, scatter=self.answer.scatter, compared=self.compared_sizes)
 
     @property
     def default_is_best(self) -> bool:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from zeus_ray.quantity_format import counted, energy, seconds, signed_percent, watt_hours
-from zeus_ray.records import NOTHING_LEFT, TIME_USED, TRIALS_USED, MeasuredBy
+from zeus_ray.records import NOTHING_LEFT, TIME_USED, TRIALS_USED, VIRTUAL_ENERGY, MeasuredBy
 from zeus_ray.reporting.savings import Savings
 
 WHY_ENDED = {
@@ -23,7 +23,7 @@ def search_effort_sentences(saved: Savings) -> Iterator[str]:
     yield _took(saved)
     if not math.isnan(saved.wall_clock_s):
         clock = seconds(saved.wall_clock_s)
-        real = "real " if _virtual(saved) else ""
+        real = "real " if VIRTUAL_ENERGY.intersection(saved.measured_by) else ""
         yield f"On the {real}clock its trials took {clock}, from the first one's begin to the last one's end."
     if saved.found is not None and saved.found.ended in WHY_ENDED:
         yield WHY_ENDED[saved.found.ended]
@@ -48,7 +48,7 @@ def _took(saved: Savings) -> str:
         took = "an unknown amount of energy"
     least = "at least " if saved.unmeasured and not math.isnan(joules) else ""
     unmeasured = f"; {saved.unmeasured} of them were not measured" if saved.unmeasured else ""
-    virtual = _virtual(saved)
+    virtual = VIRTUAL_ENERGY.intersection(saved.measured_by)
     source = f" (all {next(iter(virtual)).upper()})" if virtual else ""
     both = saved.goal is not None and 0 < saved.goal.eta < 1 and saved.search_cost_j > 0
     cost = f", a cost of {saved.costs.text(saved.search_cost_j)}" if both else ""
@@ -56,11 +56,6 @@ def _took(saved: Savings) -> str:
         f"The whole search took {least}{took} and {lasted} of training{cost}{source}, power profiling "
         f"included, in {trials_text(saved)}{unmeasured}."
     )
-
-
-def _virtual(saved: Savings) -> set[str]:
-    """The kinds of measurement that are none of a GPU."""
-    return {MeasuredBy.SIMULATED.value, MeasuredBy.REPLAY.value} & set(saved.measured_by)
 
 
 def _never_tried(saved: Savings) -> Iterator[str]:
@@ -98,8 +93,8 @@ def _payback(saved: Savings) -> Iterator[str]:
         f"answer instead of the baseline{interval}."
     )
     if name == "cost" and saved.energy_share < 0:
-        low, high = saved.interval_of(saved.energy_share)
-        sure = f", between {signed_percent(-high)} and {signed_percent(-low)}" if low * high <= 0 else ""
+        more = saved.interval_of(saved.energy_share)
+        sure = f", between {more.change('and')}" if more.may_be_chance else ""
         yield (
             "In energy alone no pay-back is expected: a training with the answer takes "
             f"{signed_percent(-saved.energy_share)} energy{sure}."
@@ -110,7 +105,7 @@ def measured_sentences(saved: Savings) -> Iterator[str]:
     """How energy was measured; where it was not, what is real and what is not."""
     yield how_measured(saved.measured_by, saved.gpus)
     yield from what_is_real(saved)
-    if _virtual(saved):
+    if VIRTUAL_ENERGY.intersection(saved.measured_by):
         yield "Energy is of the GPUs alone: no CPU, no cooling."
 
 

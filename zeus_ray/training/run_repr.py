@@ -7,7 +7,7 @@ import math
 from typing import TYPE_CHECKING
 
 from zeus_ray.quantity_format import energy, power, seconds, three_digits
-from zeus_ray.records import MeasuredBy
+from zeus_ray.records import VIRTUAL_ENERGY, MeasuredBy
 from zeus_ray.reporting.search_effort_sentences import how_measured
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def run_rows(run: TrainingRun) -> dict[str, str]:
         rows["time"] = seconds(last.time_s)
     if run.stop is not None:
         rows["ended"] = run.stop.value
-    if run.measured_by in (MeasuredBy.SIMULATED, MeasuredBy.REPLAY, MeasuredBy.NONE):
+    if run.measured_by in (*VIRTUAL_ENERGY, MeasuredBy.NONE):
         rows["measurement"] = how_measured((run.measured_by,), tuple(filter(None, (run.gpu,))))
     return rows
 

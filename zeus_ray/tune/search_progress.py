@@ -19,9 +19,7 @@ from zeus_ray.quantity_format import (
     seconds,
     time_scale,
 )
-from zeus_ray.records import MeasuredBy, Target, TrialReport, from_plain, read_carried, read_metric
-
-OF_A_MODEL = (MeasuredBy.SIMULATED.value, MeasuredBy.REPLAY.value)
+from zeus_ray.records import VIRTUAL_ENERGY, Target, TrialReport, from_plain, read_carried, read_metric
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +91,7 @@ class SearchProgress:
             most=most,
             energy_j=math.fsum(measured),
             unmeasured=len(reports) - len(measured),
-            virtual=any(report.measured_by in OF_A_MODEL for report in reports),
+            virtual=any(report.measured_by in VIRTUAL_ENERGY for report in reports),
             best=min(reached, key=lambda report: report.cost_to_target, default=None),
             last_stop=last_stop,
             elapsed_s=elapsed_s,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from zeus_ray import __version__
 from zeus_ray.quantity_format import power
-from zeus_ray.records import MeasuredBy
+from zeus_ray.records import VIRTUAL_ENERGY
 from zeus_ray.reporting.answer_rows import answer_rows
 from zeus_ray.reporting.page.html_page import (
     PageSection,
@@ -31,8 +31,6 @@ from zeus_ray.reporting.show import NEXT, SearchReport
 from zeus_ray.reporting.trial_table import html_trial_table, table_notes
 from zeus_ray.reporting.window_table import html_window_table
 
-VIRTUAL = (MeasuredBy.SIMULATED.value, MeasuredBy.REPLAY.value)
-
 
 def search_page(report: SearchReport, more: Sequence[Picture] = (), missing: Sequence[str] = ()) -> str:
     """The page of a search.
@@ -46,7 +44,7 @@ def search_page(report: SearchReport, more: Sequence[Picture] = (), missing: Seq
         BadInput: Plotly is not installed.
     """
     saved = report.savings
-    virtual = set(VIRTUAL) & set(saved.measured_by)
+    virtual = VIRTUAL_ENERGY.intersection(saved.measured_by)
     said = [how_measured(saved.measured_by, saved.gpus), *what_is_real(saved)]
     return html_page(
         "Report of a search",
@@ -97,9 +95,8 @@ NO_SIGNAL = (
 def _answer(saved: Savings, sentences: list[str]) -> str:
     first, *others = sentences
     cards = "" if saved.default_is_best or not saved.comparable else _cards(saved)
-    low, high = saved.cost_share_interval
     doubt = f" Its {saved.objective} is not shown to be less: the change MAY BE CHANCE."
-    lead = html.escape(first + (doubt if cards and low * high <= 0 else ""))
+    lead = html.escape(first + (doubt if cards and saved.cost_share_interval.may_be_chance else ""))
     return f'<p class="lead">{lead}</p>{cards}{paragraphs(others)}'
 
 

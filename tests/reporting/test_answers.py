@@ -7,6 +7,7 @@ import pytest
 
 from zeus_ray.records import Best, Estimate, ExpectedCost, SearchAnswer, SearchGoal, Target, TradeOff, to_json
 from zeus_ray.reporting.answer_rows import answer_rows, html_rows
+from zeus_ray.reporting.cost_format import CostFormat
 from zeus_ray.reporting.savings import savings
 from zeus_ray.reporting.search_sentences import objective_text, savings_sentences
 from zeus_ray.reporting.show import SearchReport
@@ -129,6 +130,8 @@ def test_so_many_trainings_would_show_the_change_and_one_less_would_not(search, 
     change = f"{-100 * after(1).cost_share:+.1f} %".replace("-", "−")
     said = " ".join(savings_sentences(after(1)))
     assert f"To tell a change of {change} in cost from chance takes about {needed} trainings with" in said
+    more = CostFormat(GOAL).text((needed - 1) * (cost + 40_000.0))
+    assert f"with each of the two, those so far included: {more} more." in said
     for runs, shown in ((needed, True), (needed - 1, False)):
         low, high = after(runs).cost_share_interval
         assert (low * high > 0) is shown
@@ -192,7 +195,7 @@ def test_the_forecast_of_when_the_search_has_paid_has_an_interval(search):
     low, high = saved.cost_share_interval
     fewest, most = (math.ceil(115_000 / (share * 40_000)) for share in (high, low))
     said = " ".join(savings_sentences(saved))
-    assert "Its energy, 115 kJ, is expected to have been saved after about 12 trainings" in said
+    assert "The search's energy, 115 kJ, is expected to have been saved after about 12 trainings" in said
     assert f"({fewest} to {most})" in said
     unsure = text(search, found(best(64, 125.0, width=1.5)))
     assert "at worst never)" in unsure

@@ -40,8 +40,8 @@ def test_sentences(search):
             "profiling included, in 4 trials, the baseline and 3 that the search chose."
         ),
         (
-            "Its cost, 115 kJ-eq, is expected to have been saved after about 12 trainings with the answer "
-            "instead of the baseline."
+            "The search's cost, 115 kJ-eq, is expected to have been saved after about 12 trainings with the "
+            "answer instead of the baseline."
         ),
         how_measured(["simulated"], ["simulated V100"]),
         (
@@ -130,7 +130,7 @@ def test_an_answer_that_takes_more_energy_pays_in_cost(trial):
     trials = [trial(32, 100, 10, is_baseline=True), trial(64, 150, 5, cost=90)]
     text = " ".join(savings_sentences(savings(trials)))
     assert "cost −10.0 % (100 J-eq to 90.0 J-eq), energy +50.0 % (100 J to 150 J), time −50.0 %" in text
-    assert "Its cost, 190 J-eq, is expected to have been saved after about 19 trainings" in text
+    assert "The search's cost, 190 J-eq, is expected to have been saved after about 19 trainings" in text
 
 
 def test_an_answer_that_costs_no_less_never_pays(trial):

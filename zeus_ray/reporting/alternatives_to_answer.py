@@ -14,6 +14,8 @@ from zeus_ray.reporting.savings import Savings
 
 SAME_COST = 0.005
 """Power limits whose costs differ by less than this share are as good as one another."""
+FREE_BELOW = 0.9
+"""A limit hardly acts on a training whose mean power is below this share of it."""
 
 WHY_NOT_SETTLED = {
     NOTHING_LEFT: ": what the search may still spend, or could save, did not pay for going on",
@@ -24,7 +26,7 @@ GOES_ON_WITH = {TRIALS_USED: "num_samples=", TIME_USED: "time_budget_s="}
 
 
 def limits_of_the_same_cost(saved: Savings) -> Iterator[str]:
-    """That other limits would cost the same, mostly because none of them binds."""
+    """That other limits would cost the same, and why: none of them acts, or less energy takes more time."""
     answer, best, found = saved.answer, saved.best, saved.found
     if answer is None or best is None or found is None or not best.cost > 0:
         return
@@ -36,16 +38,16 @@ def limits_of_the_same_cost(saved: Savings) -> Iterator[str]:
     if not limits_w or limits_w[-1] - limits_w[0] < SAME_KNOBS_W:
         return
     drawn_w = answer.energy_j.mean / answer.time_s.mean / (saved.goal.gpus if saved.goal else 1)
-    draws = (
-        f", as a training draws {power(drawn_w)} on average without profiling"
-        if drawn_w < limits_w[-1]
-        else ""
-    )
+    why = ""
+    if drawn_w < FREE_BELOW * limits_w[0]:
+        why = f", as a training draws {power(drawn_w)} on average without profiling"
+    elif saved.goal is not None and 0 < saved.goal.eta < 1:
+        why = ": what a lower one saves in energy it takes in time"
     before = saved.baseline.power_limit_w if saved.baseline else math.nan
     kept = "; the one in use stays" if abs(best.power_limit_w - before) < SAME_KNOBS_W else ""
     yield (
         f"With this batch size the {saved.objective} is the same, within {percent(SAME_COST)}, at all limits "
-        f"from {limits_w[0]:.0f} to {power(limits_w[-1])}{draws}{kept}."
+        f"from {limits_w[0]:.0f} to {power(limits_w[-1])}{why}{kept}."
     )
 
 

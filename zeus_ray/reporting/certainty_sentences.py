@@ -61,8 +61,18 @@ def _settled_by(saved: Savings) -> str:
         return ""
     return (
         f" To tell a change of {signed_percent(-saved.cost_share)} in {saved.objective} from chance takes "
-        f"about {counted(runs, 'training')} with each of the two."
+        f"about {counted(runs, 'training')} with each of the two, those so far included{_price(saved, runs)}."
     )
+
+
+def _price(saved: Savings, runs: int) -> str:
+    """What the trainings cost that are missing to so many with the answer, and with the baseline."""
+    if saved.answer is None or saved.best is None or saved.reference is None:
+        return ""
+    before = saved.found.baseline if saved.found else None
+    more = max(0, runs - max(1, saved.answer.runs)) * saved.best.measured_cost
+    more += max(0, runs - max(1, before.runs if before else 1)) * saved.reference.measured_cost
+    return f": {saved.costs.text(more)} more" if more > 0 else ""
 
 
 def _intervals(saved: Savings) -> str:

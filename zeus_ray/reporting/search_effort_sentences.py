@@ -10,7 +10,10 @@ from zeus_ray.records import NOTHING_LEFT, TIME_USED, TRIALS_USED, VIRTUAL_ENERG
 from zeus_ray.reporting.savings import Savings
 
 WHY_ENDED = {
-    NOTHING_LEFT: "It ended by itself: no further trial was expected to save what it would cost.",
+    NOTHING_LEFT: (
+        "It ended by itself: no further trial was expected to save, in the trainings that its answer is for "
+        "(horizon_runs=), what it would cost."
+    ),
     TRIALS_USED: "It ended as it had run all the trials that it may (num_samples=).",
     TIME_USED: "It ended as its time was used up (time_budget_s=).",
 }
@@ -24,7 +27,7 @@ def search_effort_sentences(saved: Savings) -> Iterator[str]:
     if not math.isnan(saved.wall_clock_s):
         clock = seconds(saved.wall_clock_s)
         real = "real " if VIRTUAL_ENERGY.intersection(saved.measured_by) else ""
-        yield f"On the {real}clock its trials took {clock}, from the first one's begin to the last one's end."
+        yield f"On the {real}clock its trials took {clock}, from the first one's start to the last one's end."
     if saved.found is not None and saved.found.ended in WHY_ENDED:
         yield WHY_ENDED[saved.found.ended]
     yield from _never_tried(saved)
@@ -89,8 +92,8 @@ def _payback(saved: Savings) -> Iterator[str]:
         interval = f" (at best {fewest:,}, at worst never)" if most is None else f" ({fewest:,} to {most:,})"
     spent = f", {saved.costs.text(saved.search_cost_j)},"
     yield (
-        f"Its {name}{spent} is expected to have been saved after about {counted(pays, 'training')} with the "
-        f"answer instead of the baseline{interval}."
+        f"The search's {name}{spent} is expected to have been saved after about "
+        f"{counted(pays, 'training')} with the answer instead of the baseline{interval}."
     )
     if name == "cost" and saved.energy_share < 0:
         more = saved.interval_of(saved.energy_share)

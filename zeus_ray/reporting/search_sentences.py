@@ -141,7 +141,9 @@ def _expected_or_measured(saved: Savings, best: TrialSummary) -> Iterator[str]:
         return
     runs = saved.answer.runs if saved.answer else 0
     source = f"from {counted(runs, 'run')} with this batch size" if runs else "by the search"
-    yield f"Expected of a training with it: {_used(best)}, {source} and its power profile."
+    both = saved.objective == "cost" and best.measured_cost > 0
+    cost = f", a cost of {saved.costs.text(best.measured_cost)}" if both else ""
+    yield f"Expected of a training with it: {_used(best)}{cost}, {source} and its power profile."
     if measured is None:
         yield "No trial had this power limit to its end; those with this batch size profiled it."
     else:

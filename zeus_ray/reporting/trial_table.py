@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 NOT_STOPPED = "ended by itself"
 EXPLAINED = {
-    StopReason.NOT_WORTH_IT: "stopped before the target: to finish was expected to cost more than it saves",
+    StopReason.NOT_WORTH_IT: (
+        "stopped before the target: to finish was expected to cost more than it would save in later trainings"
+    ),
     StopReason.COST_CAP: "stopped before the target: it had cost what a trial may cost",
     StopReason.PROFILED: "stopped once its power limits were measured, as more was not worth its cost",
     StopReason.MAX_EPOCHS: "the target was not reached in as many epochs as a training may take",
@@ -82,7 +84,9 @@ def table_notes(trials: Sequence[TrialSummary]) -> list[str]:
     notes = [f"{reason}: {text}." for reason, text in EXPLAINED.items() if reason.value in reasons]
     sizes = [trial.batch_size for trial in trials if trial.target_reached]
     if 1 < len(set(sizes)) < len(sizes):
-        notes.append("Each row is one run; what is compared goes by the mean epochs of a batch size's runs.")
+        notes.append(
+            "Each row is one run; the answer's changes go by the mean epochs of a batch size's runs."
+        )
     return notes
 
 

@@ -104,7 +104,7 @@ def _spent(
         yield LineLayer(
             x=places,
             y=saved_j,
-            name="saved by runs of the search that were cheaper than the default",
+            name="saved by cheaper runs of the search",
             colour="green",
         )
     if math.isfinite(exploration.budget_j):

@@ -7,6 +7,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from ray_with_exports import run_with_exports
 
 pytestmark = pytest.mark.ray
 
@@ -33,36 +34,28 @@ def scraped(port, wanted, seconds=60):
     raise AssertionError(lines)
 
 
-def test_limit_and_energy_are_exported():
+def exported_lines(port):
     import ray
 
+    @ray.remote(num_cpus=0)
+    class Exporter:
+        def export(self):
+            from zeus_ray.actors.gpu_actor import GpuMetrics
+            from zeus_ray.leases.lease_and_gpu_status import GpuStatus
+
+            self.metrics = GpuMetrics()
+            for energy_j in (100.0, 250.0):
+                status = GpuStatus(uuid="GPU-1", power_limit_w=150.0, energy_j=(("trial", energy_j),))
+                self.metrics.update(status)
+
+    exporter = Exporter.remote()
+    ray.get(exporter.export.remote())
+    return scraped(port, ["ray_zeus_gpu_power_limit_watts", "ray_zeus_trial_energy_joules_total"])
+
+
+def test_limit_and_energy_are_exported():
     port = free_port()
-    ray.init(
-        "local",
-        num_cpus=1,
-        include_dashboard=False,
-        log_to_driver=False,
-        _metrics_export_port=port,
-        _system_config={"metrics_report_interval_ms": 1000},  # not each ten seconds
-    )
-    try:
-
-        @ray.remote(num_cpus=0)
-        class Exporter:
-            def export(self):
-                from zeus_ray.actors.gpu_actor import GpuMetrics
-                from zeus_ray.leases.lease_and_gpu_status import GpuStatus
-
-                self.metrics = GpuMetrics()
-                for energy_j in (100.0, 250.0):
-                    status = GpuStatus(uuid="GPU-1", power_limit_w=150.0, energy_j=(("trial", energy_j),))
-                    self.metrics.update(status)
-
-        exporter = Exporter.remote()
-        ray.get(exporter.export.remote())
-        lines = scraped(port, ["ray_zeus_gpu_power_limit_watts", "ray_zeus_trial_energy_joules_total"])
-    finally:
-        ray.shutdown()
+    lines = run_with_exports(exported_lines, port, port=port)
     values = {line.split("{")[0]: float(line.rsplit(" ", 1)[1]) for line in lines}
     assert values == {"ray_zeus_gpu_power_limit_watts": 150.0, "ray_zeus_trial_energy_joules_total": 250.0}
     assert all('GpuUuid="GPU-1"' in line for line in lines)

@@ -10,6 +10,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from ray_with_exports import run_with_exports
 from test_exported import free_port
 
 import zeus_ray.actors
@@ -73,10 +74,23 @@ def trains_until(seen):
     return train
 
 
-def test_each_query_of_the_dashboard_has_an_answer(prometheus, make_node, tmp_path, monkeypatch):
-    import ray
+def run_trial_until(seen, results):
+    """The id of a trial that ends once the file ``seen`` exists, and its energy (J)."""
     from ray import tune
 
+    result = tune.run(
+        trains_until(seen),
+        scheduler=zeus_ray.EnergyScheduler(),
+        config={"batch_size": 64},
+        resources_per_trial={"cpu": 1, "gpu": 1},
+        storage_path=results,
+        verbose=0,
+    )
+    (trial,) = result.trials
+    return trial.trial_id, trial.last_result["zeus/energy_j"]
+
+
+def test_each_query_of_the_dashboard_has_an_answer(prometheus, make_node, tmp_path, monkeypatch):
     port, ask = prometheus
     node = make_node(cards="V100")
     node.load(1.0)
@@ -91,29 +105,14 @@ def test_each_query_of_the_dashboard_has_an_answer(prometheus, make_node, tmp_pa
             time.sleep(0.5)
         seen.touch()
 
-    ray.init(
-        "local",
-        num_cpus=1,
-        num_gpus=1,
-        include_dashboard=False,
-        log_to_driver=False,
-        _metrics_export_port=port,
-        _system_config={"metrics_report_interval_ms": 1000},
-    )
     watching = threading.Thread(target=watch)
     watching.start()
     try:
-        result = tune.run(
-            trains_until(str(seen)),
-            scheduler=zeus_ray.EnergyScheduler(),
-            config={"batch_size": 64},
-            resources_per_trial={"cpu": 1, "gpu": 1},
-            storage_path=str(tmp_path / "results"),
-            verbose=0,
+        trial_id, trial_j = run_with_exports(
+            run_trial_until, str(seen), str(tmp_path / "results"), port=port, num_gpus=1
         )
     finally:
         watching.join()
-        ray.shutdown()
     assert [query for query in QUERIES if query not in answers] == []
     labels = {name for rows in answers.values() for row in rows for name in row["metric"]}
     shown = {
@@ -123,8 +122,8 @@ def test_each_query_of_the_dashboard_has_an_answer(prometheus, make_node, tmp_pa
     limits = answers["ray_zeus_gpu_power_limit_watts"]
     assert [(row["metric"]["GpuUuid"], float(row["value"][1])) for row in limits] == [(node.uuids[0], 150.0)]
     (energy,) = answers["sum by (TrialId) (ray_zeus_trial_energy_joules_total)"]
-    assert 0 < float(energy["value"][1]) <= result.trials[0].last_result["zeus/energy_j"] * 1.05
-    assert energy["metric"]["TrialId"] == result.trials[0].trial_id
+    assert 0 < float(energy["value"][1]) <= trial_j * 1.05
+    assert energy["metric"]["TrialId"] == trial_id
 
 
 def _names(legend):
